@@ -1,0 +1,1 @@
+//! The command line: `run`, `check`, `demo` and HAProxy's own flags.

@@ -1,0 +1,1 @@
+//! From files to a model: `load` reads both languages and reports every error at once.

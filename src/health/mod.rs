@@ -1,0 +1,1 @@
+//! When does a server count as up?

@@ -1,0 +1,1 @@
+//! HTTP/1 messages: parsing, framing, rewriting. Pure: bytes in, bytes out.

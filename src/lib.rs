@@ -1,0 +1,23 @@
+//! Lockgate, a health-checking TCP and HTTP reverse proxy. ARCHITECTURE.md is the plan of this house.
+#![allow(dead_code, unused_imports)] // while the rooms are being furnished
+
+pub mod cli;
+
+pub(crate) mod diag;
+pub(crate) mod sys;
+pub(crate) mod units;
+
+pub(crate) mod model;
+
+pub(crate) mod balance;
+pub(crate) mod config;
+pub(crate) mod health;
+pub(crate) mod http;
+pub(crate) mod logline;
+pub(crate) mod rules;
+pub(crate) mod wire;
+
+pub(crate) mod state;
+
+pub(crate) mod control;
+pub(crate) mod proxy;

@@ -1,0 +1,100 @@
+//! Where clients come in and what happens to them first.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backend::HttpConnectionMode;
+use super::forwarded::{Forwarded, Networks};
+use super::log::LogSettings;
+use super::names::{BackendId, FrontendId, Name};
+use super::rule::{Acl, Condition, HttpRequestRule, HttpResponseRule};
+use super::stats::StatsPage;
+use super::tls::ListenerTls;
+use super::{Mode, backend::ErrorPages};
+
+#[derive(Debug)]
+pub(crate) struct Frontend {
+    pub id: FrontendId,
+    pub name: Name,
+    pub mode: Mode,
+    /// `disabled`: configured, shown, not listening.
+    pub disabled: bool,
+    pub description: Option<String>,
+    pub listeners: Vec<Listener>,
+    /// Concurrent connections; more wait in the listen backlog.
+    pub maxconn: Option<u32>,
+    /// Named ACLs of this frontend, for `explain` and the stats page; conditions hold them too.
+    pub acls: Vec<Arc<Acl>>,
+    /// In order; the first whose condition holds decides.
+    pub use_backend: Vec<(Option<Condition>, BackendId)>,
+    pub default_backend: Option<BackendId>,
+    pub http_request: Vec<HttpRequestRule>,
+    pub http_response: Vec<HttpResponseRule>,
+    pub timeouts: FrontendTimeouts,
+    pub log: LogSettings,
+    pub stats: Option<Arc<StatsPage>>,
+    pub connection: HttpConnectionMode,
+    pub forwarded: Forwarded,
+    pub error_pages: Arc<ErrorPages>,
+    /// Adds `Cache-Control: no-store` to every response.
+    pub no_store: bool,
+    /// `backlog`; the kernel's own limit when absent.
+    pub backlog: Option<u32>,
+}
+
+/// `None` waits for ever, as HAProxy does when a timeout is not set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FrontendTimeouts {
+    pub client: Option<Duration>,
+    pub http_request: Option<Duration>,
+    pub http_keep_alive: Option<Duration>,
+    pub client_fin: Option<Duration>,
+    /// `timeout client-hs`: the TLS handshake; falls back to `client`.
+    pub client_handshake: Option<Duration>,
+}
+
+/// One `bind` address.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// `name` on the bind line, else the address as written. Unique within its frontend.
+    pub name: Name,
+    pub address: ListenAddress,
+    pub tls: Option<Arc<ListenerTls>>,
+    pub accept_proxy: AcceptProxy,
+    pub maxconn: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ListenAddress {
+    /// `*:80` and `:80` are 0.0.0.0:80; `:::80` is [::]:80 with IPv4 too unless `v6only`.
+    Tcp {
+        address: SocketAddr,
+        v6only: bool,
+        interface: Option<String>,
+    },
+    Unix(UnixSocketOptions),
+}
+
+/// A unix socket and who may open it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct UnixSocketOptions {
+    /// An abstract name when `is_abstract`.
+    pub path: PathBuf,
+    pub is_abstract: bool,
+    /// File mode, as `660`.
+    pub mode: Option<u32>,
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+}
+
+/// Whether connections start with a PROXY header (`accept-proxy`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AcceptProxy {
+    No,
+    /// From every peer: HAProxy's `accept-proxy`.
+    Always,
+    /// From these networks; others are read as plain clients (native `accept-proxy-from`).
+    From(Networks),
+}

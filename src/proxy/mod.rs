@@ -1,0 +1,1 @@
+//! The workers: IO around the engines.

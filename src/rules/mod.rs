@@ -1,0 +1,1 @@
+//! Conditions, values and actions, evaluated for one request.

@@ -1,0 +1,128 @@
+//! What the process shares: the snapshot down, events and page requests up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::counters::Gauge;
+use super::snapshot::Snapshot;
+use crate::model::Name;
+use crate::model::stats::StatsPage;
+
+/// Events that may wait for control before further ones are dropped and counted.
+pub(crate) const EVENT_QUEUE: usize = 4096;
+
+/// The one place that workers and control both hold.
+pub(crate) struct Shared {
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Wakes workers: a new snapshot, or the end.
+    pub phase: watch::Sender<Phase>,
+    pub events: mpsc::Sender<Event>,
+    pub dropped_events: AtomicU64,
+    pub process: Process,
+}
+
+/// How the process is doing as a whole; workers follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Serving this generation. A change means: adopt the new snapshot, open and close listeners.
+    Running { generation: u64 },
+    /// No new connections; running ones may finish, keep-alive ones are closed after their response. Workers
+    /// cut what is left at `until`; `None` waits for ever.
+    Draining { until: Option<Instant> },
+    /// Everything ends now.
+    Stopping,
+}
+
+/// Facts of the process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub started: Instant,
+    pub started_at: SystemTime,
+    /// Client connections over all frontends, held against the global `maxconn`.
+    pub connections: Gauge,
+    pub total_connections: AtomicU64,
+    pub total_requests: AtomicU64,
+    pub tls_connections: Gauge,
+    pub workers: usize,
+}
+
+impl Process {
+    pub fn new(workers: usize) -> Self {
+        Process {
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            connections: Gauge::default(),
+            total_connections: AtomicU64::new(0),
+            total_requests: AtomicU64::new(0),
+            tls_connections: Gauge::default(),
+            workers,
+        }
+    }
+}
+
+/// What workers tell control. Bounded: a full channel drops the event and counts it.
+pub(crate) enum Event {
+    Page(PageRequest),
+}
+
+/// A request for the stats page or the metrics, to be rendered by control.
+pub(crate) struct PageRequest {
+    pub page: Arc<StatsPage>,
+    /// The frontend or backend that has the page.
+    pub proxy: Name,
+    pub kind: PageKind,
+    pub method: String,
+    /// Path and query, as received.
+    pub uri: String,
+    /// The `Authorization` field's value.
+    pub authorization: Option<String>,
+    /// A POST's body, at most [`PAGE_BODY_LIMIT`] bytes.
+    pub body: Vec<u8>,
+    /// `stats admin if …` held for this request.
+    pub admin: bool,
+    pub reply: oneshot::Sender<PageReply>,
+}
+
+/// Bytes of a POST to the stats page.
+pub(crate) const PAGE_BODY_LIMIT: usize = 16 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageKind {
+    Stats,
+    Prometheus,
+}
+
+pub(crate) struct PageReply {
+    pub status: u16,
+    /// Without Content-Length and Connection: those are the worker's.
+    pub headers: Vec<(&'static str, String)>,
+    pub body: PageBody,
+}
+
+pub(crate) enum PageBody {
+    Whole(Bytes),
+    /// Server-sent events: ends when the sender is dropped.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl Shared {
+    /// Hands an event to control without waiting. `Err` gives it back when control is too busy.
+    pub fn tell(&self, event: Event) -> Result<(), Box<Event>> {
+        self.events.try_send(event).map_err(|refused| {
+            self.dropped_events.fetch_add(1, Relaxed);
+            Box::new(match refused {
+                mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event) => event,
+            })
+        })
+    }
+
+    /// Time since the process started: the clock of `last_session_ms` and its like.
+    pub fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.process.started)
+    }
+}

@@ -1,0 +1,13 @@
+//! What lives while running and survives reloads. `proxy` and `control` meet only here: events and page requests go
+//! up through bounded channels, snapshots come down through an `ArcSwap`.
+
+pub(crate) mod counters;
+pub(crate) mod events;
+pub(crate) mod listeners;
+pub(crate) mod logs;
+pub(crate) mod servers;
+pub(crate) mod snapshot;
+
+pub(crate) use events::{Event, Shared};
+pub(crate) use servers::{BackendState, FrontendState, ListenerState, Rotation, ServerState};
+pub(crate) use snapshot::Snapshot;

@@ -1,0 +1,146 @@
+//! Per-proxy and per-server state that outlives snapshots, keyed by name. A reload finds the entries of what it still
+//! has and carries them over, so no counter, connection count or health state starts again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::counters::{BackendShard, FrontendShard, Gauge, Peak, Sharded};
+use crate::model::{Name, ServerId};
+
+/// What a frontend counts.
+#[derive(Debug)]
+pub(crate) struct FrontendState {
+    pub name: Name,
+    /// Client connections.
+    pub sessions: Gauge,
+    pub counters: Sharded<FrontendShard>,
+    /// `disable frontend` / `set maxconn frontend`; `u32::MAX` leaves the configured limit.
+    pub maxconn_override: AtomicU32,
+}
+
+/// What one `bind` counts.
+#[derive(Debug)]
+pub(crate) struct ListenerState {
+    pub name: Name,
+    pub sessions: Gauge,
+    pub counters: Sharded<FrontendShard>,
+}
+
+/// What a backend counts, and who of its servers gets traffic now.
+#[derive(Debug)]
+pub(crate) struct BackendState {
+    pub name: Name,
+    pub sessions: Gauge,
+    /// Requests waiting for a slot on any server.
+    pub queued: Gauge,
+    pub counters: Sharded<BackendShard>,
+    pub peaks: TimePeaks,
+    /// Position in the pick table, shared by all workers so that turns stay strict.
+    pub cursor: Cursor,
+    /// Written by control at each change of health, admin state or weight.
+    pub rotation: ArcSwap<Rotation>,
+    /// Milliseconds of the process clock at the last exchange; 0 before the first.
+    pub last_session_ms: AtomicU64,
+    /// Told when a slot is freed or the rotation changes, for those who wait in the queue.
+    pub freed: Notify,
+}
+
+/// What a server counts, and the few facts of its state that a worker needs.
+#[derive(Debug)]
+pub(crate) struct ServerState {
+    pub backend: Name,
+    pub name: Name,
+    /// Running requests or sessions; `maxconn` is measured against it.
+    pub sessions: Gauge,
+    pub queued: Gauge,
+    pub counters: Sharded<BackendShard>,
+    pub peaks: TimePeaks,
+    pub last_session_ms: AtomicU64,
+    /// Established connections, idle ones included, and idle ones.
+    pub idle: Gauge,
+    /// Raised by control to end running sessions (`shutdown sessions server`, `on-marked-down`).
+    pub kill_generation: AtomicU64,
+    /// In maintenance: running requests end, idle connections are closed.
+    pub maintenance: AtomicBool,
+}
+
+/// The longest times seen, in milliseconds.
+#[derive(Debug, Default)]
+pub(crate) struct TimePeaks {
+    pub queue: Peak,
+    pub connect: Peak,
+    pub response: Peak,
+    pub total: Peak,
+}
+
+/// A counter on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Cursor(pub AtomicU64);
+
+/// The servers of one backend that may get traffic now, with their pick table: one value, so no reader sees half a change.
+#[derive(Debug, Default)]
+pub(crate) struct Rotation {
+    /// Servers in the order of their turns, each as often as its weight says (smooth weighted round-robin,
+    /// unrolled over one period). Empty when nothing is up: 503 at once.
+    pub turns: Box<[ServerId]>,
+    /// Each server in the rotation once, in configuration order.
+    pub members: Box<[ServerId]>,
+    /// Backups serve because no primary can.
+    pub on_backup: bool,
+    /// Counts the rotations of this backend, for logs and tests.
+    pub version: u64,
+}
+
+impl FrontendState {
+    pub fn new(name: Name, workers: usize) -> Arc<Self> {
+        Arc::new(FrontendState {
+            name,
+            sessions: Gauge::default(),
+            counters: Sharded::new(workers),
+            maxconn_override: AtomicU32::new(u32::MAX),
+        })
+    }
+}
+
+impl ListenerState {
+    pub fn new(name: Name, workers: usize) -> Arc<Self> {
+        Arc::new(ListenerState { name, sessions: Gauge::default(), counters: Sharded::new(workers) })
+    }
+}
+
+impl BackendState {
+    pub fn new(name: Name, workers: usize) -> Arc<Self> {
+        Arc::new(BackendState {
+            name,
+            sessions: Gauge::default(),
+            queued: Gauge::default(),
+            counters: Sharded::new(workers),
+            peaks: TimePeaks::default(),
+            cursor: Cursor::default(),
+            rotation: ArcSwap::default(),
+            last_session_ms: AtomicU64::new(0),
+            freed: Notify::new(),
+        })
+    }
+}
+
+impl ServerState {
+    pub fn new(backend: Name, name: Name, workers: usize) -> Arc<Self> {
+        Arc::new(ServerState {
+            backend,
+            name,
+            sessions: Gauge::default(),
+            queued: Gauge::default(),
+            counters: Sharded::new(workers),
+            peaks: TimePeaks::default(),
+            last_session_ms: AtomicU64::new(0),
+            idle: Gauge::default(),
+            kill_generation: AtomicU64::new(0),
+            maintenance: AtomicBool::new(false),
+        })
+    }
+}

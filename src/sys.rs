@@ -1,0 +1,1 @@
+//! The kernel interfaces no library wraps: the only file with `unsafe`.

@@ -1,0 +1,1 @@
+//! Durations, sizes and percentages as written in configurations.

@@ -1,0 +1,1 @@
+//! Other protocols on the wire: PROXY headers, TLS hellos, check dialogs. Pure: bytes in, bytes out.
