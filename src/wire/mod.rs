@@ -1,1 +1,3 @@
 //! Other protocols on the wire: PROXY headers, TLS hellos, check dialogs. Pure: bytes in, bytes out.
+
+pub(crate) mod proxy_protocol;
