@@ -81,6 +81,11 @@ pub(crate) struct PageRequest {
     pub uri: String,
     /// The `Authorization` field's value.
     pub authorization: Option<String>,
+    /// The `Host` field's value (or `:authority`).
+    pub host: Option<String>,
+    /// The `Origin` field's value, else that of `Referer`: a browser sends one with each form, and a form sent
+    /// from elsewhere must not change anything.
+    pub origin: Option<String>,
     /// A POST's body, at most [`PAGE_BODY_LIMIT`] bytes.
     pub body: Vec<u8>,
     /// `stats admin if …` held for this request.
