@@ -1,1 +1,67 @@
 //! The kernel interfaces no library wraps: the only file with `unsafe`.
+#![allow(unsafe_code)] // the one place, see above
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Which side of a fork this is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Forked {
+    Parent { child: u32 },
+    Child,
+}
+
+/// Splits this process in two (fork(2)).
+///
+/// Must be called while there is one thread only: the child would keep the locks of threads it does not have.
+///
+/// # Errors
+/// The kernel's: too many processes, no memory. [`io::ErrorKind::Other`] when there are other threads.
+pub(crate) fn fork() -> io::Result<Forked> {
+    if threads_of_this_process()? != 1 {
+        return Err(io::Error::other("going to the background needs a process with one thread"));
+    }
+    // SAFETY: no other thread exists (checked above), so no lock is held by anyone who will not be in the child.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        child => Ok(Forked::Parent { child: child.unsigned_abs() }),
+    }
+}
+
+fn threads_of_this_process() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Gives up all supplementary groups (setgroups(2)), in every thread.
+pub(crate) fn drop_supplementary_groups() -> io::Result<()> {
+    // SAFETY: a length of 0 reads no memory.
+    ok_or_errno(unsafe { libc::setgroups(0, std::ptr::null()) })
+}
+
+/// Real, effective and saved group of every thread (setresgid(2)).
+pub(crate) fn set_group(id: u32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    ok_or_errno(unsafe { libc::setresgid(id, id, id) })
+}
+
+/// Real, effective and saved user of every thread (setresuid(2)). There is no way back from a user other than root.
+pub(crate) fn set_user(id: u32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    ok_or_errno(unsafe { libc::setresuid(id, id, id) })
+}
+
+/// Makes stdin, stdout and stderr mean `file` (dup2(2)).
+pub(crate) fn replace_stdio(file: BorrowedFd<'_>) -> io::Result<()> {
+    for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: `file` is open while borrowed, and nobody owns the standard descriptors: they are always open.
+        if unsafe { libc::dup2(file.as_raw_fd(), standard) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+fn ok_or_errno(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
