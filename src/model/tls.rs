@@ -71,3 +71,18 @@ pub(crate) enum ServerSni {
     /// The request's own Host (`sni req.hdr(host)`).
     RequestHost,
 }
+
+/// What a TLS handshake agreed on, for rules, logs and servers (manual 7.3.4: `ssl_fc_*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFacts {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub protocol: &'static str,
+    /// OpenSSL's name of the cipher suite, as HAProxy prints it.
+    pub cipher: &'static str,
+    /// The host name the client asked for, in lower case.
+    pub sni: Option<Box<str>>,
+    /// The application protocol agreed on, such as `h2`.
+    pub alpn: Option<Box<[u8]>>,
+    /// An earlier session was taken up again.
+    pub resumed: bool,
+}

@@ -7,6 +7,7 @@ pub(crate) mod listeners;
 pub(crate) mod logs;
 pub(crate) mod servers;
 pub(crate) mod snapshot;
+pub(crate) mod tls;
 
 pub(crate) use events::{Event, Shared};
 pub(crate) use servers::{BackendState, FrontendState, ListenerState, Rotation, ServerState};

@@ -1,0 +1,184 @@
+//! How are servers spoken to over TLS, and who may they be?
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::{provider, versions};
+use crate::model::backend::ServerAddress;
+use crate::model::tls::{ServerSni, ServerTls, ServerVerify};
+
+/// Server names whose sessions are kept for resumption; more than one only where the SNI follows the request.
+const SESSIONS: usize = 64;
+
+/// The configuration all connections to one server are opened with. It remembers sessions, so build it once.
+pub(crate) fn client_config(tls: &ServerTls) -> Arc<ClientConfig> {
+    #[expect(clippy::expect_used, reason = "versions() is never empty and the provider has suites for each")]
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(tls.min_version, tls.max_version))
+        .expect("the provider serves TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(tls)));
+    let mut config = match &tls.certificate {
+        Some(certificate) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.key))))
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols.clone_from(&tls.alpn);
+    config.enable_sni = tls.sni.is_some();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Arc::new(config)
+}
+
+/// The name a server is asked for: the configured one, the request's host (its port cut off), or its address, which
+/// is never sent as SNI (RFC 6066 §3).
+pub(crate) fn server_name(tls: &ServerTls, address: &ServerAddress, host: Option<&[u8]>) -> ServerName<'static> {
+    let name = match &tls.sni {
+        Some(ServerSni::Fixed(name)) => dns_name(name),
+        Some(ServerSni::RequestHost) => {
+            host.and_then(|host| std::str::from_utf8(host).ok()).and_then(|host| dns_name(without_port(host)))
+        }
+        None => None,
+    };
+    name.unwrap_or(match address {
+        ServerAddress::Tcp(address) => ServerName::IpAddress(address.ip().into()),
+        ServerAddress::Unix(_) => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST).into()),
+    })
+}
+
+fn dns_name(name: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(name.to_owned()).ok()
+}
+
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[') {
+        Some(literal) => literal.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// `verify none|required`. Signatures of the handshake are always checked: the peer at least holds the key it shows.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// `None`: any certificate will do.
+    roots: Option<Arc<RootCertStore>>,
+    name: ExpectedName,
+}
+
+/// Which name the certificate must carry.
+#[derive(Debug)]
+enum ExpectedName {
+    /// `verifyhost`
+    Fixed(ServerName<'static>),
+    /// The one asked for by SNI.
+    AsAsked,
+    /// None was configured: a chain to a known root suffices, as with HAProxy.
+    Any,
+    /// `verifyhost` holds what can stand in no certificate.
+    Never,
+}
+
+impl Verifier {
+    fn new(tls: &ServerTls) -> Self {
+        let roots = match &tls.verify {
+            ServerVerify::None => None,
+            ServerVerify::Required(roots) => Some(Arc::clone(roots)),
+        };
+        let name = match (&tls.verify_host, &tls.sni) {
+            (Some(name), _) => dns_name(name).map_or(ExpectedName::Never, ExpectedName::Fixed),
+            (None, Some(_)) => ExpectedName::AsAsked,
+            (None, None) => ExpectedName::Any,
+        };
+        Verifier { provider: provider(), roots, name }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        match &self.name {
+            ExpectedName::Fixed(name) => verify_server_name(&certificate, name)?,
+            ExpectedName::AsAsked => verify_server_name(&certificate, server_name)?,
+            ExpectedName::Any => {}
+            ExpectedName::Never => return Err(rustls::CertificateError::NotValidForName.into()),
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tls::TlsVersion;
+
+    fn tls(sni: Option<ServerSni>) -> ServerTls {
+        ServerTls {
+            verify: ServerVerify::None,
+            sni,
+            verify_host: None,
+            alpn: Vec::new(),
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
+            certificate: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(sni: Option<ServerSni>, host: Option<&str>, expected: &str) {
+        let address = ServerAddress::Tcp("192.0.2.1:443".parse().unwrap());
+        let name = server_name(&tls(sni), &address, host.map(str::as_bytes));
+        assert_eq!(name.to_str(), expected);
+    }
+
+    #[test]
+    fn the_name_asked_for_follows_the_configuration() {
+        check(None, Some("a.example"), "192.0.2.1");
+        check(Some(ServerSni::Fixed("b.example".into())), Some("a.example"), "b.example");
+        check(Some(ServerSni::RequestHost), Some("a.example"), "a.example");
+        check(Some(ServerSni::RequestHost), Some("a.example:8443"), "a.example");
+        check(Some(ServerSni::RequestHost), Some("[2001:db8::1]:8443"), "2001:db8::1");
+        check(Some(ServerSni::RequestHost), Some("not a name"), "192.0.2.1");
+        check(Some(ServerSni::RequestHost), None, "192.0.2.1");
+    }
+}

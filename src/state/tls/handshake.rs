@@ -1,0 +1,151 @@
+//! What did a handshake agree on, or why did it fail, in an operator's words?
+
+use std::{fmt, io};
+
+use rustls::{
+    AlertDescription, CertificateError, CipherSuite, Error, InvalidMessage, PeerIncompatible, ProtocolVersion,
+    ServerConnection,
+};
+
+use crate::model::tls::TlsFacts;
+
+/// What a finished handshake agreed on.
+pub(crate) fn facts(connection: &ServerConnection) -> TlsFacts {
+    TlsFacts {
+        protocol: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        },
+        cipher: connection.negotiated_cipher_suite().map_or("", |suite| openssl_name(suite.suite())),
+        sni: connection.server_name().map(Into::into),
+        alpn: connection.alpn_protocol().map(Into::into),
+        resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+    }
+}
+
+/// The nine suites the provider has.
+fn openssl_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => "unknown",
+    }
+}
+
+/// Why there is no TLS connection. Used for both sides; "peer" is the client or the server.
+#[derive(Debug)]
+pub(crate) enum BadHandshake {
+    /// The first bytes were no TLS record.
+    NotTls,
+    /// Closed before the handshake was over.
+    Closed,
+    /// Versions below what is allowed.
+    Version,
+    NoSharedCipher,
+    NoSharedProtocol,
+    /// No certificate for the name the client asked for (`strict-sni`), or none it could verify.
+    NoCertificate,
+    /// The peer gave up and told us why.
+    Alert(AlertDescription),
+    /// The server's certificate was not accepted.
+    Certificate(CertificateError),
+    /// What the peer sent breaks the protocol.
+    Protocol(Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for BadHandshake {
+    /// tokio-rustls wraps rustls' errors into I/O errors.
+    fn from(error: io::Error) -> Self {
+        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            return tls.clone().into();
+        }
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => BadHandshake::Closed,
+            _ => BadHandshake::Io(error),
+        }
+    }
+}
+
+impl From<Error> for BadHandshake {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+                BadHandshake::NotTls
+            }
+            Error::PeerIncompatible(
+                PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                | PeerIncompatible::SupportedVersionsExtensionRequired,
+            ) => BadHandshake::Version,
+            Error::PeerIncompatible(
+                PeerIncompatible::NoCipherSuitesInCommon
+                | PeerIncompatible::NoKxGroupsInCommon
+                | PeerIncompatible::NoSignatureSchemesInCommon,
+            ) => BadHandshake::NoSharedCipher,
+            Error::NoApplicationProtocol => BadHandshake::NoSharedProtocol,
+            // The only general error of a handshake: the resolver found nothing.
+            Error::General(_) => BadHandshake::NoCertificate,
+            Error::AlertReceived(alert) => BadHandshake::Alert(alert),
+            Error::InvalidCertificate(error) => BadHandshake::Certificate(error),
+            other => BadHandshake::Protocol(other),
+        }
+    }
+}
+
+impl fmt::Display for BadHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadHandshake::NotTls => f.write_str("peer does not speak TLS (plain HTTP on a TLS port?)"),
+            BadHandshake::Closed => f.write_str("connection closed during the TLS handshake"),
+            BadHandshake::Version => f.write_str("no TLS version in common"),
+            BadHandshake::NoSharedCipher => f.write_str("no cipher, key exchange or signature in common"),
+            BadHandshake::NoSharedProtocol => f.write_str("no application protocol in common (ALPN)"),
+            BadHandshake::NoCertificate => f.write_str("no certificate for the name the client asked for"),
+            BadHandshake::Alert(alert) => write!(f, "peer refused the TLS handshake: {}", alert_text(*alert)),
+            BadHandshake::Certificate(error) => write!(f, "certificate not accepted: {}", certificate_text(error)),
+            BadHandshake::Protocol(error) => write!(f, "broken TLS handshake: {error}"),
+            BadHandshake::Io(error) => write!(f, "TLS handshake: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BadHandshake {}
+
+fn alert_text(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA => "it does not know the certificate's issuer".into(),
+        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+            "it does not accept the certificate".into()
+        }
+        AlertDescription::CertificateExpired => "the certificate has expired".into(),
+        AlertDescription::HandshakeFailure => "nothing in common".into(),
+        AlertDescription::ProtocolVersion => "no version in common".into(),
+        AlertDescription::UnrecognisedName => "it does not know the name asked for".into(),
+        AlertDescription::CertificateRequired => "it wants a client certificate".into(),
+        AlertDescription::NoApplicationProtocol => "no application protocol in common".into(),
+        other => format!("alert {other:?}"),
+    }
+}
+
+fn certificate_text(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not valid yet".into(),
+        CertificateError::UnknownIssuer => "issued by none of the trusted authorities".into(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "for another name".into()
+        }
+        CertificateError::BadEncoding => "unreadable".into(),
+        other => other.to_string(),
+    }
+}
