@@ -17,7 +17,7 @@ const TICKETS: usize = 1;
 
 /// The configuration all connections of one listener are accepted with.
 pub(crate) fn server_config(tls: &ListenerTls, shared: &TlsShared) -> Arc<ServerConfig> {
-    #[expect(clippy::expect_used, reason = "versions() is never empty and the provider has suites for each")]
+    // Cannot fail: `versions` is never empty and the provider has suites for each of them.
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(tls.min_version, tls.max_version))
         .expect("the provider serves TLS 1.2 and 1.3")
