@@ -1,1 +1,5 @@
 //! From files to a model: `load` reads both languages and reports every error at once.
+
+pub(crate) mod locate;
+pub(crate) mod raw;
+pub(crate) mod words;

@@ -1,0 +1,163 @@
+//! The `global` section (HAProxy manual chapter 3) and log targets (manual 4.2 `log`).
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Size, Span};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Global {
+    /// Client connections in the whole process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maxconn: Option<u32>,
+    /// Worker threads; as many as the machine has processors unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbthread: Option<u32>,
+    /// Where `log_global` sends to, and where state changes are told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogTarget>,
+    /// Sends a host name in syslog lines: this one, or the machine's when empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_send_hostname: Option<String>,
+    /// The program's name in syslog lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_tag: Option<String>,
+    /// Runtime sockets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stats_socket: Vec<StatsSocket>,
+    /// How long an idle runtime connection is kept; default 10s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats_timeout: Option<Span>,
+    /// Runtime connections at once; default 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats_maxconn: Option<u32>,
+    /// Runs in the background.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<bool>,
+    /// Master-worker mode: accepted, one process does both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master_worker: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chroot: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pidfile: Option<PathBuf>,
+    /// This proxy's name on the stats page and in `show info`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// How long a stopping process may wait for its clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hard_stop_after: Option<Span>,
+    /// Random part of the check interval, in percent, 0 to 50.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread_checks: Option<u32>,
+    /// Open files the process may have; computed unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ulimit_n: Option<u64>,
+    /// Directory that relative `ca_file` names start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_base: Option<PathBuf>,
+    /// Directory that relative `crt` names start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crt_base: Option<PathBuf>,
+    /// What TLS listeners start with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_default_bind: Option<SslDefaults>,
+    /// What TLS connections to servers start with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_default_server: Option<SslDefaults>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune: Option<Tune>,
+}
+
+/// `ssl-default-bind-options` and `ssl-default-server-options`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SslDefaults {
+    /// `TLSv1.2` or `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_min_ver: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_max_ver: Option<String>,
+}
+
+/// `tune.*`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tune {
+    /// The largest HTTP head is this less `maxrewrite`; default 16KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bufsize: Option<Size>,
+    /// Kept free for rewriting; default 1KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maxrewrite: Option<Size>,
+    /// Header fields in one head; default 101.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_maxhdr: Option<u32>,
+}
+
+/// One `log` line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogTarget {
+    /// `stdout`, `stderr`, `file:/var/log/lockgate.log`, `127.0.0.1:514`, `/dev/log`.
+    pub to: String,
+    /// Bytes of one line; default 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub len: Option<u32>,
+    /// `rfc3164`, `rfc5424`, `raw`, `short`, `priority`, `timed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// `local0` and its kin; `local0` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facility: Option<String>,
+    /// Only lines at least this important: `emerg` … `debug`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// More important lines are sent as this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_level: Option<String>,
+}
+
+/// One `stats socket` line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StatsSocket {
+    /// A path, `unix@path`, `abns@name`, or `127.0.0.1:9999`.
+    pub address: String,
+    /// File mode in octal: `660`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// `operator` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<AccessLevel>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AccessLevel {
+    User,
+    Operator,
+    Admin,
+}

@@ -1,0 +1,109 @@
+//! One `server` line, or the `default-server` its servers start from (HAProxy manual 5.2).
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    /// `10.0.0.1:80`, `app.internal:8080`, `[::1]:80`, `unix@/run/app.sock`. Required, except in `default_server`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// 0 to 256; default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Takes traffic only when no other server is up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
+    /// Starts in maintenance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// Requests (HTTP) or sessions (TCP) at once; more wait in the queue. 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maxconn: Option<u32>,
+
+    /// Whether health checks run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<bool>,
+    /// Time between two checks; default 2s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inter: Option<Span>,
+    /// The same while going up or down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fastinter: Option<Span>,
+    /// The same while down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downinter: Option<Span>,
+    /// Passed checks that bring it up; default 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rise: Option<u32>,
+    /// Failed checks that take it down; default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fall: Option<u32>,
+    /// Where checks connect to, when not to the server's own port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Where checks connect to, when not to the server's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addr: Option<String>,
+    /// TLS for checks although traffic has none, or the check has its own port or address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_ssl: Option<bool>,
+    /// Server name sent in the TLS hello of checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_sni: Option<String>,
+    /// Protocols offered in the TLS hello of checks, comma-separated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_alpn: Option<String>,
+    /// A PROXY header in front of checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_send_proxy: Option<bool>,
+
+    /// TLS towards the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl: Option<bool>,
+    /// Whether the server's certificate is checked; `required` unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+    /// The name its certificate must carry, when it is not the SNI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verifyhost: Option<String>,
+    /// Certificates trusted to sign the server's, in one PEM file; `@system-ca` for the machine's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Certificate and key shown to the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crt: Option<PathBuf>,
+    /// What is sent as server name: `str(name)` or `req.hdr(host)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// Protocols offered, comma-separated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_min_ver: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_max_ver: Option<String>,
+
+    /// A PROXY protocol v1 header in front of each connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_proxy: Option<bool>,
+    /// A PROXY protocol v2 header in front of each connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_proxy_v2: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verify {
+    /// Anyone can be the server.
+    None,
+    /// The certificate must be signed by `ca_file` and carry the right name.
+    Required,
+}
