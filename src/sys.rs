@@ -3,6 +3,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Which side of a fork this is.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,4 +68,26 @@ pub(crate) fn replace_stdio(file: BorrowedFd<'_>) -> io::Result<()> {
 
 fn ok_or_errno(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Reads once into the spare capacity of `buffer` (all of it), without zeroing it first. `Ready(Ok(0))` is the end of the
+/// stream, or a buffer without spare capacity: callers check that first.
+pub(crate) fn poll_read_into<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    buffer: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    let start = buffer.len();
+    let mut spare = ReadBuf::uninit(buffer.spare_capacity_mut());
+    match Pin::new(stream).poll_read(cx, &mut spare) {
+        Poll::Ready(Ok(())) => {
+            let read = spare.filled().len();
+            // SAFETY: `ReadBuf` guarantees that its first `filled` bytes are initialised, and they lie right behind `start`
+            // within the capacity.
+            unsafe { buffer.set_len(start + read) };
+            Poll::Ready(Ok(read))
+        }
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => Poll::Pending,
+    }
 }

@@ -1,1 +1,6 @@
 //! The workers: IO around the engines.
+
+pub(crate) mod buffers;
+pub(crate) mod clock;
+pub(crate) mod stream;
+pub(crate) mod timer;

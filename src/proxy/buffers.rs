@@ -1,0 +1,44 @@
+//! Memory for bytes in flight. Buffers belong to the worker and are lent while bytes are in them, so a parked connection
+//! holds none.
+
+use std::cell::RefCell;
+
+/// Capacity of a buffer for a head and what came with it.
+pub(crate) const HEAD_BUFFER: usize = 16 * 1024;
+/// Capacity of a buffer for a body's bytes: one read.
+pub(crate) const BODY_BUFFER: usize = 64 * 1024;
+/// Buffers of a kind kept for the next use; more are given back to the allocator.
+const KEPT: usize = 256;
+
+/// One worker's buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    heads: RefCell<Vec<Vec<u8>>>,
+    bodies: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    /// An empty buffer of [`HEAD_BUFFER`] bytes or more.
+    pub fn head(&self) -> Vec<u8> {
+        self.heads.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(HEAD_BUFFER))
+    }
+
+    /// An empty buffer of [`BODY_BUFFER`] bytes or more.
+    pub fn body(&self) -> Vec<u8> {
+        self.bodies.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BODY_BUFFER))
+    }
+
+    /// Takes a buffer of either kind back.
+    pub fn give(&self, mut buffer: Vec<u8>) {
+        let kind = match buffer.capacity() {
+            HEAD_BUFFER..BODY_BUFFER => &self.heads,
+            BODY_BUFFER.. => &self.bodies,
+            _ => return, // an empty one left behind by a move
+        };
+        let mut kind = kind.borrow_mut();
+        if kind.len() < KEPT {
+            buffer.clear();
+            kind.push(buffer);
+        }
+    }
+}

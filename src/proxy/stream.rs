@@ -1,0 +1,149 @@
+//! One connection's bytes, whatever carries them: TCP or a unix socket, clear or TLS, client's or server's.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+use crate::sys;
+
+#[derive(Debug)]
+pub(crate) enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// Tests without sockets.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
+}
+
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(Plain),
+    /// A client's TLS, terminated here.
+    Client(Box<server::TlsStream<Plain>>),
+    /// TLS to a server.
+    Server(Box<client::TlsStream<Plain>>),
+}
+
+impl Plain {
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Plain::Tcp(tcp) => tcp.peer_addr().ok(),
+            _ => None,
+        }
+    }
+
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Plain::Tcp(tcp) => tcp.local_addr().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl Stream {
+    /// The socket underneath.
+    pub fn plain(&self) -> &Plain {
+        match self {
+            Stream::Plain(plain) => plain,
+            Stream::Client(tls) => tls.get_ref().0,
+            Stream::Server(tls) => tls.get_ref().0,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        !matches!(self, Stream::Plain(_))
+    }
+
+    /// Reads once into the buffer's spare capacity. `Ok(0)` is the end of the stream.
+    pub fn poll_read_into(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        debug_assert!(buffer.len() < buffer.capacity(), "a full buffer reads as the end of the stream");
+        match self {
+            Stream::Plain(plain) => sys::poll_read_into(plain, cx, buffer),
+            Stream::Client(tls) => sys::poll_read_into(tls, cx, buffer),
+            Stream::Server(tls) => sys::poll_read_into(tls, cx, buffer),
+        }
+    }
+
+    /// Whether an idle connection is still good: nothing to read and not closed. Costs no system call when nothing happened.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut byte = [0u8; 1];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(self).poll_read(&mut cx, &mut buffer).is_pending()
+    }
+}
+
+macro_rules! each {
+    ($enum:ident, $self:ident, $inner:ident => $call:expr) => {
+        each!(@ $enum, $self, $inner, $call)
+    };
+    (@ Plain, $self:ident, $inner:ident, $call:expr) => {
+        match $self.get_mut() {
+            Plain::Tcp($inner) => $call,
+            Plain::Unix($inner) => $call,
+            #[cfg(test)]
+            Plain::Memory($inner) => $call,
+        }
+    };
+    (@ Stream, $self:ident, $inner:ident, $call:expr) => {
+        match $self.get_mut() {
+            Stream::Plain($inner) => $call,
+            Stream::Client(tls) => {
+                let $inner = &mut **tls;
+                $call
+            }
+            Stream::Server(tls) => {
+                let $inner = &mut **tls;
+                $call
+            }
+        }
+    };
+}
+
+macro_rules! forward_io {
+    ($enum:ident) => {
+        impl AsyncRead for $enum {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                each!($enum, self, inner => Pin::new(inner).poll_read(cx, buffer))
+            }
+        }
+
+        impl AsyncWrite for $enum {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                each!($enum, self, inner => Pin::new(inner).poll_write(cx, bytes))
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                each!($enum, self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                each!($enum, self, inner => Pin::new(inner).poll_flush(cx))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                each!($enum, self, inner => Pin::new(inner).poll_shutdown(cx))
+            }
+        }
+    };
+}
+
+forward_io!(Plain);
+forward_io!(Stream);
