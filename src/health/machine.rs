@@ -1,0 +1,313 @@
+//! What is a server's status, and what follows when something changes it?
+//!
+//! Three things decide: what checks found (the score), what an operator ordered (ready, drain, maint, a forced
+//! health) and whether it is checked at all. Inputs go in one at a time; each returns the effects `control` performs.
+
+use super::score::{Score, Verdict};
+
+/// What an operator ordered (HAProxy management guide, `set server … state`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AdminState {
+    Ready,
+    /// No new traffic; what runs goes on.
+    Drain,
+    /// No traffic, no checks.
+    Maint,
+}
+
+/// Who ordered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// `disabled` in the configuration, or nothing said at all.
+    Config,
+    /// The runtime socket or the stats page.
+    Operator,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Admin {
+    pub state: AdminState,
+    pub origin: Origin,
+}
+
+/// `set server … health up|stopping|down`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForcedHealth {
+    Up,
+    /// Alive, but takes no new traffic (NOLB).
+    Stopping,
+    Down,
+}
+
+/// What a server is, as HAProxy prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Not checked, taken as up.
+    NoCheck,
+    /// `UP`, or `UP 1/3` with failures left to go when going down.
+    Up { left: u32, fall: u32 },
+    /// `DOWN`, or `DOWN 1/2` with passes so far when going up.
+    Down { passed: u32, rise: u32 },
+    /// Alive, no new traffic by its own or an operator's word.
+    NoLb { left: u32, fall: u32 },
+    Drain { left: u32, fall: u32 },
+    Maint,
+}
+
+/// Everything that decides a server's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Health {
+    score: Score,
+    /// Wants no new traffic.
+    stopping: bool,
+    /// It has a check.
+    checkable: bool,
+    /// Its checks run (`enable health`); maintenance pauses them besides.
+    checks_enabled: bool,
+    admin: Admin,
+}
+
+/// One cause of change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    Checked(Verdict),
+    Admin(AdminState, Origin),
+    Force(ForcedHealth),
+    EnableChecks,
+    DisableChecks,
+}
+
+/// A change worth telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    WentUp,
+    WentDown,
+    /// Alive, but takes no new traffic from now on.
+    Stopping,
+    /// Takes new traffic again after [`Change::Stopping`].
+    Resumed,
+    EnteredDrain,
+    /// `health` tells whether it is up behind the order.
+    LeftDrain {
+        up: bool,
+    },
+    EnteredMaint {
+        was_up: bool,
+    },
+    LeftMaint {
+        up: bool,
+        drained: bool,
+    },
+}
+
+/// What the controller has to do after an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Effects {
+    pub change: Option<Change>,
+    /// The rotation has to be built again.
+    pub rotation: bool,
+    /// Start checks again at once: maintenance or a pause ended.
+    pub checks: Option<ChecksTurn>,
+    /// The score moved without crossing: told with `option log-health-checks` only.
+    pub moved: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChecksTurn {
+    Resumed,
+    Paused,
+}
+
+impl Health {
+    /// As HAProxy starts one: up, one failure above down; unchecked servers are up for good.
+    pub fn new(thresholds: Option<(u32, u32)>, disabled: bool) -> Self {
+        let (rise, fall) = thresholds.unwrap_or((1, 1));
+        let mut score = Score::starting_up(rise, fall);
+        if thresholds.is_none() {
+            score.force_up();
+        }
+        let state = if disabled { AdminState::Maint } else { AdminState::Ready };
+        Health {
+            score,
+            stopping: false,
+            checkable: thresholds.is_some(),
+            checks_enabled: thresholds.is_some(),
+            admin: Admin { state, origin: Origin::Config },
+        }
+    }
+
+    pub fn apply(&mut self, input: Input) -> Effects {
+        let before = *self;
+        match input {
+            Input::Checked(_) if !self.checks_run() => return Effects::default(), // it came too late to count
+            Input::Checked(verdict) => {
+                self.score.observe(verdict);
+                self.stopping = match verdict {
+                    Verdict::Passed => false,
+                    Verdict::PassedConditionally => self.score.is_up(),
+                    Verdict::Failed => self.stopping && self.score.is_up(),
+                };
+            }
+            Input::Admin(state, origin) => {
+                self.admin = Admin { state, origin };
+                if before.admin.state == AdminState::Maint && state != AdminState::Maint {
+                    // Back from maintenance it starts as at boot: up, one failure above down.
+                    self.stopping = false;
+                    self.score = Score::starting_up(self.score.rise(), self.score.fall());
+                    if !self.checks_run() {
+                        self.score.force_up();
+                    }
+                }
+            }
+            Input::Force(ForcedHealth::Up) => {
+                self.score.force_up();
+                self.stopping = false;
+            }
+            Input::Force(ForcedHealth::Stopping) => {
+                self.score.force_up();
+                self.stopping = true;
+            }
+            Input::Force(ForcedHealth::Down) => {
+                self.score.force_down();
+                self.stopping = false;
+            }
+            Input::EnableChecks => self.checks_enabled = self.checkable,
+            Input::DisableChecks => {
+                // Unchecked means up (management guide, `disable health`).
+                self.checks_enabled = false;
+                self.stopping = false;
+                self.score.force_up();
+            }
+        }
+        self.effects_since(&before)
+    }
+
+    fn effects_since(&self, before: &Self) -> Effects {
+        Effects {
+            change: self.change_since(before),
+            rotation: self.takes_traffic() != before.takes_traffic() || self.admin.state != before.admin.state,
+            checks: match (before.checks_run(), self.checks_run()) {
+                (false, true) => Some(ChecksTurn::Resumed),
+                (true, false) => Some(ChecksTurn::Paused),
+                _ => None,
+            },
+            moved: self.score != before.score || self.stopping != before.stopping,
+        }
+    }
+
+    fn change_since(&self, before: &Self) -> Option<Change> {
+        match (before.admin.state, self.admin.state) {
+            (AdminState::Maint, AdminState::Maint) => None,
+            (_, AdminState::Maint) => Some(Change::EnteredMaint { was_up: before.score.is_up() }),
+            (AdminState::Maint, now) => {
+                Some(Change::LeftMaint { up: self.score.is_up(), drained: now == AdminState::Drain })
+            }
+            (AdminState::Ready, AdminState::Drain) => Some(Change::EnteredDrain),
+            (AdminState::Drain, AdminState::Ready) => Some(Change::LeftDrain { up: self.score.is_up() }),
+            _ => match (before.score.is_up(), self.score.is_up()) {
+                (true, false) => Some(Change::WentDown),
+                (false, true) if self.stopping => Some(Change::Stopping),
+                (false, true) => Some(Change::WentUp),
+                (true, true) if self.stopping && !before.stopping => Some(Change::Stopping),
+                (true, true) if !self.stopping && before.stopping => Some(Change::Resumed),
+                _ => None,
+            },
+        }
+    }
+
+    /// May it get new traffic, as far as health and orders go? (A weight of 0 still keeps it out.)
+    pub fn takes_traffic(&self) -> bool {
+        self.admin.state == AdminState::Ready && self.is_up() && !self.stopping
+    }
+
+    /// Up by its checks, whatever was ordered.
+    pub fn is_up(&self) -> bool {
+        self.score.is_up()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Are checks sent now?
+    pub fn checks_run(&self) -> bool {
+        self.checks_enabled && self.admin.state != AdminState::Maint
+    }
+
+    pub fn is_checkable(&self) -> bool {
+        self.checkable
+    }
+
+    pub fn checks_enabled(&self) -> bool {
+        self.checks_enabled
+    }
+
+    pub fn admin(&self) -> Admin {
+        self.admin
+    }
+
+    pub fn score(&self) -> Score {
+        self.score
+    }
+
+    pub fn status(&self) -> Status {
+        let (count, of) = self.score.progress();
+        match self.admin.state {
+            AdminState::Maint => Status::Maint,
+            _ if !self.score.is_up() => Status::Down { passed: count, rise: of },
+            AdminState::Drain => Status::Drain { left: count, fall: of },
+            AdminState::Ready if self.stopping => Status::NoLb { left: count, fall: of },
+            AdminState::Ready if !self.checks_run() => Status::NoCheck,
+            AdminState::Ready => Status::Up { left: count, fall: of },
+        }
+    }
+
+    /// The same server under a configuration read anew. Thresholds follow the file, health and an operator's orders
+    /// stay; `disabled` counts only when it is newly written there.
+    pub fn under(self, thresholds: Option<(u32, u32)>, newly_disabled: bool) -> Self {
+        let mut next = Health::new(thresholds, newly_disabled);
+        match (thresholds, self.checkable) {
+            (Some((rise, fall)), true) => {
+                next.score = self.score.with_thresholds(rise, fall);
+                next.stopping = self.stopping;
+                next.checks_enabled = self.checks_enabled;
+            }
+            // Without a check only an operator's word can have taken it down; that word stays.
+            (None, false) => {
+                next.score = self.score;
+                next.stopping = self.stopping;
+            }
+            // A check that came or went: start as HAProxy starts one.
+            _ => {}
+        }
+        if !newly_disabled {
+            next.admin = self.admin;
+        }
+        next
+    }
+}
+
+impl Status {
+    /// Down in the sense of `downtime` and of the page's colours: it cannot serve.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Status::Down { .. })
+    }
+}
+
+impl std::fmt::Display for Status {
+    /// As `show stat` prints it: `UP`, `UP 1/3`, `DOWN 1/2`, `no check`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counted = |f: &mut std::fmt::Formatter<'_>, word: &str, left: u32, fall: u32| {
+            if left == fall { f.write_str(word) } else { write!(f, "{word} {left}/{fall}") }
+        };
+        match *self {
+            Status::NoCheck => f.write_str("no check"),
+            Status::Up { left, fall } => counted(f, "UP", left, fall),
+            Status::Down { passed: 0, .. } => f.write_str("DOWN"),
+            Status::Down { passed, rise } => write!(f, "DOWN {passed}/{rise}"),
+            Status::NoLb { left, fall } => counted(f, "NOLB", left, fall),
+            Status::Drain { left, fall } => counted(f, "DRAIN", left, fall),
+            Status::Maint => f.write_str("MAINT"),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What does one health check say, and how is its answer judged? Pure: bytes in, bytes out; `control/probe` does the IO.
+
+use std::fmt;
+
+/// How a check ended, in HAProxy's codes (manual 8.? and management guide 9.1, `check_status`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    /// Not known: there is no check.
+    Unknown,
+    /// No check has ended yet.
+    Initializing,
+    /// The check itself could not be made: out of sockets, no route.
+    SocketError,
+    /// The connection was made, and that is all the check wants.
+    L4Ok,
+    L4Timeout,
+    /// Refused, reset, unreachable.
+    L4Connection,
+    /// The TLS handshake passed, and that is all the check wants.
+    L6Ok,
+    L6Timeout,
+    /// The TLS handshake failed.
+    L6Response,
+    L7Ok,
+    /// Passed on a condition: alive, but wants no new traffic.
+    L7OkConditional,
+    L7Timeout,
+    /// The answer is not what the protocol allows.
+    L7Response,
+    /// The answer is readable but not the one wanted: 5xx, another body.
+    L7Status,
+}
+
+impl Outcome {
+    /// `L7STS`, as `show stat` has it in `check_status`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Outcome::Unknown => "UNK",
+            Outcome::Initializing => "INI",
+            Outcome::SocketError => "SOCKERR",
+            Outcome::L4Ok => "L4OK",
+            Outcome::L4Timeout => "L4TOUT",
+            Outcome::L4Connection => "L4CON",
+            Outcome::L6Ok => "L6OK",
+            Outcome::L6Timeout => "L6TOUT",
+            Outcome::L6Response => "L6RSP",
+            Outcome::L7Ok => "L7OK",
+            Outcome::L7OkConditional => "L7OKC",
+            Outcome::L7Timeout => "L7TOUT",
+            Outcome::L7Response => "L7RSP",
+            Outcome::L7Status => "L7STS",
+        }
+    }
+
+    /// In words, as `check_desc` and the log's `reason:` have it.
+    pub fn description(self) -> &'static str {
+        match self {
+            Outcome::Unknown => "Unknown",
+            Outcome::Initializing => "Initializing",
+            Outcome::SocketError => "Socket error",
+            Outcome::L4Ok => "Layer4 check passed",
+            Outcome::L4Timeout => "Layer4 timeout",
+            Outcome::L4Connection => "Layer4 connection problem",
+            Outcome::L6Ok => "Layer6 check passed",
+            Outcome::L6Timeout => "Layer6 timeout",
+            Outcome::L6Response => "Layer6 invalid response",
+            Outcome::L7Ok => "Layer7 check passed",
+            Outcome::L7OkConditional => "Layer7 check conditionally passed",
+            Outcome::L7Timeout => "Layer7 timeout",
+            Outcome::L7Response => "Layer7 invalid response",
+            Outcome::L7Status => "Layer7 wrong status",
+        }
+    }
+
+    pub fn passed(self) -> bool {
+        matches!(self, Outcome::L4Ok | Outcome::L6Ok | Outcome::L7Ok | Outcome::L7OkConditional)
+    }
+
+    /// Every code there can be, for the state gauges of `/metrics`.
+    pub const ALL: [Outcome; 14] = [
+        Outcome::Unknown,
+        Outcome::Initializing,
+        Outcome::SocketError,
+        Outcome::L4Ok,
+        Outcome::L4Timeout,
+        Outcome::L4Connection,
+        Outcome::L6Ok,
+        Outcome::L6Timeout,
+        Outcome::L6Response,
+        Outcome::L7Ok,
+        Outcome::L7OkConditional,
+        Outcome::L7Timeout,
+        Outcome::L7Response,
+        Outcome::L7Status,
+    ];
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// Where in a check it was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CheckPhase {
+    Connect,
+    Tls,
+    Send,
+    Response,
+}
+
+impl CheckPhase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckPhase::Connect => "connect",
+            CheckPhase::Tls => "tls",
+            CheckPhase::Send => "send",
+            CheckPhase::Response => "response",
+        }
+    }
+}
+
+/// All that is known of one finished check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CheckResult {
+    pub outcome: Outcome,
+    pub phase: CheckPhase,
+    /// The HTTP status, when one was read.
+    pub code: Option<u16>,
+    /// The operating system's error number, when it was the cause.
+    pub errno: Option<i32>,
+    /// The log's `info:`: the error's or the status line's text. Empty when there is nothing to add.
+    pub info: String,
+    /// What was wanted and what came, when an expectation failed.
+    pub expected: Option<String>,
+    pub got: Option<String>,
+    pub duration: std::time::Duration,
+}
