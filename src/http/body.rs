@@ -1,0 +1,105 @@
+//! Which of the bytes just read belong to the body, and is it over? One machine for all kinds of body.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::framing::BodyLength;
+use super::h1::chunked::{BadChunk, ChunkedDecoder, Piece};
+
+/// Reads one body. Feed it what was read, until it says done; then at the sender's end of stream ask
+/// [`at_eof`](BodyReader::at_eof).
+#[derive(Debug)]
+pub(crate) enum BodyReader {
+    /// Bytes still to come; 0 when there is no body or it is over.
+    Length(u64),
+    Chunked(ChunkedDecoder),
+    UntilClose,
+}
+
+/// What one call found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fed {
+    /// Bytes of the input that are dealt with, the data included. Call again with the rest while it is not empty.
+    pub consumed: usize,
+    /// Where in the input the data are; may be empty.
+    pub data: Range<usize>,
+    /// The body is over; the rest of the input belongs to the next message.
+    pub done: bool,
+}
+
+/// Why a body cannot be read on. Its connection is of no more use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadBody {
+    Chunk(BadChunk),
+    /// The sender closed before the end.
+    Truncated,
+}
+
+impl fmt::Display for BadBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadBody::Chunk(bad) => bad.fmt(f),
+            BadBody::Truncated => f.write_str("the connection was closed before the body's end"),
+        }
+    }
+}
+
+impl std::error::Error for BadBody {}
+
+impl BodyReader {
+    pub fn new(length: BodyLength) -> Self {
+        match length {
+            BodyLength::None => BodyReader::Length(0),
+            BodyLength::Length(length) => BodyReader::Length(length),
+            BodyLength::Chunked => BodyReader::Chunked(ChunkedDecoder::new()),
+            BodyLength::UntilClose => BodyReader::UntilClose,
+        }
+    }
+
+    /// The body is over. Never, for one that ends with its connection.
+    pub fn is_done(&self) -> bool {
+        match self {
+            BodyReader::Length(left) => *left == 0,
+            BodyReader::Chunked(decoder) => decoder.is_done(),
+            BodyReader::UntilClose => false,
+        }
+    }
+
+    /// Bytes still to come, where that is known.
+    pub fn remaining(&self) -> Option<u64> {
+        match self {
+            BodyReader::Length(left) => Some(*left),
+            BodyReader::Chunked(_) | BodyReader::UntilClose => None,
+        }
+    }
+
+    /// Takes in what was read, up to the end of the first run of data.
+    pub fn feed(&mut self, input: &[u8]) -> Result<Fed, BadBody> {
+        match self {
+            BodyReader::Length(left) => {
+                let len = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+                *left -= len as u64;
+                Ok(Fed { consumed: len, data: 0..len, done: *left == 0 })
+            }
+            BodyReader::UntilClose => Ok(Fed { consumed: input.len(), data: 0..input.len(), done: false }),
+            BodyReader::Chunked(decoder) => Ok(match decoder.next(input).map_err(BadBody::Chunk)? {
+                Piece::Data { from, len } => Fed { consumed: from + len, data: from..from + len, done: false },
+                Piece::NeedMore { consumed } => Fed { consumed, data: consumed..consumed, done: false },
+                Piece::End { consumed } => Fed { consumed, data: consumed..consumed, done: true },
+            }),
+        }
+    }
+
+    /// The sender closed: was that the end?
+    pub fn at_eof(&self) -> Result<(), BadBody> {
+        if self.is_done() || matches!(self, BodyReader::UntilClose) { Ok(()) } else { Err(BadBody::Truncated) }
+    }
+
+    /// Trailer lines that may be sent on, each with its CRLF.
+    pub fn trailers(&self) -> &[u8] {
+        match self {
+            BodyReader::Chunked(decoder) => decoder.trailers(),
+            BodyReader::Length(_) | BodyReader::UntilClose => b"",
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Is this a head we may act on? Splitting is httparse's, every judgement about meaning is here.
+//!
+//! One pass over the fields decides framing, connection and Host. A head that comes in pieces is parsed again only when
+//! a line was completed or enough came, so a client sending byte by byte cannot make us work quadratically.
+
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
+use super::scan::{explain_request, explain_response, is_field_value, is_host, is_target, is_token};
+use super::{BadRequest, BadResponse};
+use crate::http::fields::{Field, Fields, Known};
+use crate::http::framing::{BodyLength, ConnectionOptions, content_length, is_chunked, tokens};
+use crate::http::head::{Progress, RequestHead, Text, Version};
+use crate::http::response::{ResponseHead, ResponseTo, has_body};
+use crate::model::global::HttpLimits;
+
+/// Fields parsed without allocating; heads with more, where the limit allows them, take a buffer from the heap.
+const FIELDS_ON_STACK: usize = 128;
+
+/// A partial head is looked at again after this many bytes even without a line end.
+const LOOK_AGAIN: usize = 512;
+
+/// What the framing and connection fields of one head say together.
+#[derive(Debug, Default)]
+struct Meaning {
+    content_length: Option<u64>,
+    chunked: bool,
+    options: ConnectionOptions,
+    hosts: usize,
+    bad_host: bool,
+    expects_continue: bool,
+    expects_other: bool,
+}
+
+/// A framing field nobody can act on safely.
+#[derive(Debug, Clone, Copy)]
+enum BadFraming {
+    ContentLength,
+    ContentLengthsDiffer,
+    TransferEncoding,
+}
+
+impl From<BadFraming> for BadRequest {
+    fn from(bad: BadFraming) -> Self {
+        match bad {
+            BadFraming::ContentLength => BadRequest::ContentLength,
+            BadFraming::ContentLengthsDiffer => BadRequest::ContentLengthsDiffer,
+            BadFraming::TransferEncoding => BadRequest::TransferEncoding,
+        }
+    }
+}
+
+impl From<BadFraming> for BadResponse {
+    fn from(bad: BadFraming) -> Self {
+        match bad {
+            BadFraming::ContentLength => BadResponse::ContentLength,
+            BadFraming::ContentLengthsDiffer => BadResponse::ContentLengthsDiffer,
+            BadFraming::TransferEncoding => BadResponse::TransferEncoding,
+        }
+    }
+}
+
+impl Meaning {
+    /// Takes one field in. `Ok(false)`: a repetition that must not be sent on.
+    #[inline]
+    fn add(&mut self, known: Known, value: &[u8]) -> Result<bool, BadFraming> {
+        match known {
+            Known::ContentLength => {
+                let length = content_length(value).ok_or(BadFraming::ContentLength)?;
+                match self.content_length.replace(length) {
+                    None => {}
+                    Some(before) if before == length => return Ok(false),
+                    Some(_) => return Err(BadFraming::ContentLengthsDiffer),
+                }
+            }
+            Known::TransferEncoding => {
+                if self.chunked || !is_chunked(value) {
+                    return Err(BadFraming::TransferEncoding);
+                }
+                self.chunked = true;
+            }
+            Known::Connection => self.options.add(value),
+            Known::Host => {
+                self.hosts += 1;
+                self.bad_host |= !is_host(value);
+            }
+            Known::Expect => {
+                for token in tokens(value) {
+                    let known = token.eq_ignore_ascii_case(b"100-continue");
+                    self.expects_continue |= known;
+                    self.expects_other |= !known;
+                }
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Reads all fields into the list; tells whether some line ended in a lone LF.
+    fn read(&mut self, input: &[u8], headers: &[Header<'_>], fields: &mut Fields) -> Result<bool, BadFraming> {
+        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize);
+        let mut bare_lf = false;
+        for header in headers {
+            let name = header.name.as_bytes();
+            let known = Known::of(name);
+            let keep = known == Known::Other || self.add(known, header.value)?;
+            let start = offset(name);
+            bare_lf |= input.get(start.wrapping_sub(2)) != Some(&b'\r');
+            let value_start = if header.value.is_empty() { start + name.len() } else { offset(header.value) };
+            fields.push_received(Field {
+                start: start as u32,
+                name_len: name.len() as u32,
+                value_start: value_start as u32,
+                value_len: header.value.len() as u32,
+                known,
+                removed: !keep,
+            });
+        }
+        Ok(bare_lf)
+    }
+}
+
+/// Where the empty line that ends a head of this length starts, and whether the line before it ended in a lone LF.
+fn end_of_fields(input: &[u8], head_len: usize) -> (usize, bool) {
+    let empty = if head_len >= 2 && input.get(head_len - 2) == Some(&b'\r') { 2 } else { 1 };
+    let end = head_len - empty;
+    (end, end < 2 || input.get(end - 2) != Some(&b'\r'))
+}
+
+/// Whether a second look at a partial head can tell more than the first.
+fn worth_a_look(input: &[u8], seen: usize, limit: usize) -> bool {
+    let new = input.get(seen..).unwrap_or_default();
+    seen == 0 || input.len() >= limit || new.len() >= LOOK_AGAIN || memchr::memchr(b'\n', new).is_some()
+}
+
+/// The part of the input a head may take.
+fn window<'a>(input: &'a [u8], limits: &HttpLimits) -> &'a [u8] {
+    input.get(..limits.head).unwrap_or(input)
+}
+
+/// Calls `parse` with room for as many fields as the limits allow; `too_many` recognizes the error to try again on.
+macro_rules! with_room_for_fields {
+    ($limits:expr, $too_many:pat, $parse:expr) => {{
+        let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
+        let room = stack.get_mut(..$limits.fields.min(FIELDS_ON_STACK)).unwrap_or_default();
+        match ($parse)(room) {
+            Err($too_many) if $limits.fields > FIELDS_ON_STACK => {
+                let mut heap: Vec<MaybeUninit<Header<'_>>> = Vec::new();
+                heap.resize_with($limits.fields, MaybeUninit::uninit);
+                ($parse)(&mut heap)
+            }
+            other => other,
+        }
+    }};
+}
+
+impl RequestHead {
+    /// Looks whether the input holds a whole head, and checks all that can be wrong with it. Empty lines in front are
+    /// skipped (RFC 9112 §2.2).
+    ///
+    /// # Errors
+    /// [`BadRequest`]: answer its status and close. The head then tells nothing that may be acted on, but method
+    /// and target are kept for the log where they could be read.
+    pub fn parse(&mut self, limits: &HttpLimits) -> Result<Progress, BadRequest> {
+        if self.head_len != 0 {
+            return Ok(Progress::Complete);
+        }
+        if !worth_a_look(&self.input, self.seen, limits.head) {
+            return Ok(Progress::Partial);
+        }
+        let input = std::mem::take(&mut self.input);
+        let parsed =
+            with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window(&input, limits), room));
+        self.input = input;
+        match parsed {
+            Ok(Progress::Complete) => self.judge_target(),
+            Ok(Progress::Partial) if self.input.len() >= limits.head => Err(self.too_large()),
+            Ok(Progress::Partial) => {
+                self.seen = self.input.len();
+                Ok(Progress::Partial)
+            }
+            Err(bad) => Err(bad),
+        }
+    }
+
+    fn too_large(&self) -> BadRequest {
+        let line = self.input.trim_ascii_start();
+        if memchr::memchr(b'\n', line).is_none() { BadRequest::TargetTooLong } else { BadRequest::HeadTooLarge }
+    }
+
+    fn read<'b>(&mut self, input: &'b [u8], room: &mut [MaybeUninit<Header<'b>>]) -> Result<Progress, BadRequest> {
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(input, room);
+        let place = |part: &str| Text {
+            added: false,
+            start: (part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize) as u32,
+            len: part.len() as u32,
+        };
+        self.method = request.method.map(place).unwrap_or_default();
+        self.target = request.path.map(place).unwrap_or_default();
+        let head_len = match parsed {
+            Ok(httparse::Status::Complete(len)) => len,
+            Ok(httparse::Status::Partial) => return Ok(Progress::Partial),
+            Err(error) => return Err(explain_request(input, error)),
+        };
+        self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
+        self.fields.clear();
+        let mut meaning = Meaning::default();
+        let bare_lf = meaning.read(input, request.headers, &mut self.fields)?;
+        let (fields_end, last_bare_lf) = end_of_fields(input, head_len);
+        self.fields_end = fields_end as u32;
+        self.bare_lf = bare_lf || last_bare_lf;
+        self.judge(&meaning, BodyLength::None)?;
+        self.head_len = head_len;
+        Ok(Progress::Complete)
+    }
+
+    /// Holds the fields together against the rules. `unframed` is the body of a request without framing fields.
+    fn judge(&mut self, meaning: &Meaning, unframed: BodyLength) -> Result<(), BadRequest> {
+        self.body = match (meaning.content_length, meaning.chunked) {
+            (Some(_), true) => return Err(BadRequest::LengthAndChunked),
+            (None, true) if self.version == Version::Http10 => return Err(BadRequest::TransferEncodingIn10),
+            (None, true) => BodyLength::Chunked,
+            (Some(length), false) => BodyLength::Length(length),
+            (None, false) => unframed,
+        };
+        match meaning.hosts {
+            0 if self.version == Version::Http11 => return Err(BadRequest::NoHost),
+            0 | 1 => {}
+            _ => return Err(BadRequest::ManyHosts),
+        }
+        if meaning.bad_host {
+            return Err(BadRequest::Host);
+        }
+        if self.version != Version::Http10 {
+            if meaning.expects_other {
+                return Err(BadRequest::Expect);
+            }
+            self.expects_continue = meaning.expects_continue;
+        }
+        self.options = meaning.options;
+        Ok(())
+    }
+
+    /// Finds path, query and authority (RFC 9112 §3.2).
+    fn judge_target(&mut self) -> Result<Progress, BadRequest> {
+        let judged = self.find_path();
+        if judged.is_err() {
+            self.head_len = 0;
+        }
+        judged.map(|()| Progress::Complete)
+    }
+
+    fn find_path(&mut self) -> Result<(), BadRequest> {
+        if self.is_connect() {
+            return Err(BadRequest::Connect);
+        }
+        let target = self.target();
+        if !is_target(target) {
+            return Err(BadRequest::Target);
+        }
+        if target.starts_with(b"/") || (target == b"*" && self.is_options()) {
+            self.set_path_and_query(self.target);
+            return Ok(());
+        }
+        let scheme_len = match target {
+            [scheme @ .., _] if has_prefix(scheme, b"http://") => 7,
+            [scheme @ .., _] if has_prefix(scheme, b"https://") => 8,
+            _ => return Err(BadRequest::Target),
+        };
+        let behind = target.get(scheme_len..).unwrap_or_default();
+        let authority_len = behind.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(behind.len());
+        let (authority, path) = behind.split_at(authority_len);
+        if authority.contains(&b'@') {
+            return Err(BadRequest::UserInfo);
+        }
+        if authority.is_empty() || authority.starts_with(b":") || !is_host(authority) {
+            return Err(BadRequest::Host);
+        }
+        let start = self.target.start + scheme_len as u32;
+        let path_and_query = match path {
+            [b'/', ..] => Text { added: false, start: start + authority_len as u32, len: path.len() as u32 },
+            _ => {
+                let root: &[u8] = if path.is_empty() && self.is_options() { b"*" } else { b"/" };
+                let query = path.to_vec();
+                let (start, len) = self.fields.stash(|out| {
+                    out.extend_from_slice(root);
+                    out.extend_from_slice(&query);
+                });
+                Text { added: true, start, len }
+            }
+        };
+        self.authority = Some(Text { added: false, start, len: authority_len as u32 });
+        self.set_path_and_query(path_and_query);
+        Ok(())
+    }
+
+    /// Builds the head of an HTTP/2 request from its pseudo-header fields and fields (RFC 9113 §8.3). Host comes from
+    /// `:authority`; cookie lines are joined with `; ` (§8.2.3). `has_body`: the stream did not end with its head.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse): the same rules hold. Answer the status; the connection can live on.
+    pub fn from_parts<'f>(
+        &mut self,
+        (method, authority, path_and_query): (&[u8], Option<&[u8]>, &[u8]),
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+        has_body: bool,
+        limits: &HttpLimits,
+    ) -> Result<(), BadRequest> {
+        self.clear();
+        self.version = Version::Http2;
+        self.method = self.append(method, b" ");
+        self.target = self.append(path_and_query, b" HTTP/2.0\r\n");
+        if !is_token(method) {
+            return Err(BadRequest::Method);
+        }
+        let mut meaning = Meaning::default();
+        if let Some(authority) = authority {
+            if authority.contains(&b'@') {
+                return Err(BadRequest::UserInfo);
+            }
+            self.append_field(&mut meaning, b"host", authority)?;
+        }
+        let mut cookies = Vec::new();
+        for (name, value) in fields {
+            if name.eq_ignore_ascii_case(b"cookie") {
+                cookies.extend_from_slice(if cookies.is_empty() { b"" } else { b"; " });
+                cookies.extend_from_slice(value);
+            } else if name.eq_ignore_ascii_case(b"host") && authority.is_some() {
+                if authority != Some(value) {
+                    return Err(BadRequest::ManyHosts);
+                }
+            } else {
+                self.append_field(&mut meaning, name, value)?;
+            }
+            if self.input.len() + cookies.len() > limits.head {
+                return Err(BadRequest::HeadTooLarge);
+            }
+        }
+        if !cookies.is_empty() {
+            self.append_field(&mut meaning, b"cookie", &cookies)?;
+        }
+        if self.fields.received().len() > limits.fields {
+            return Err(BadRequest::TooManyFields);
+        }
+        if meaning.hosts == 0 {
+            return Err(BadRequest::NoHost);
+        }
+        if meaning.chunked {
+            return Err(BadRequest::TransferEncoding);
+        }
+        self.judge(&meaning, if has_body { BodyLength::Chunked } else { BodyLength::None })?;
+        self.fields_end = self.input.len() as u32;
+        self.input.extend_from_slice(b"\r\n");
+        self.head_len = self.input.len();
+        self.judge_target().map(|_| ())
+    }
+
+    /// Appends text and what stands behind it; returns where the text is.
+    fn append(&mut self, text: &[u8], behind: &[u8]) -> Text {
+        let start = self.input.len() as u32;
+        self.input.extend_from_slice(text);
+        self.input.extend_from_slice(behind);
+        Text { added: false, start, len: text.len() as u32 }
+    }
+
+    fn append_field(&mut self, meaning: &mut Meaning, name: &[u8], value: &[u8]) -> Result<(), BadRequest> {
+        if !is_token(name) {
+            return Err(BadRequest::FieldName);
+        }
+        if !is_field_value(value) {
+            return Err(BadRequest::FieldValue);
+        }
+        let known = Known::of(name);
+        let keep = meaning.add(known, value)?;
+        let name = self.append(name, b": ");
+        let value = self.append(value, b"\r\n");
+        self.fields.push_received(Field {
+            start: name.start,
+            name_len: name.len,
+            value_start: value.start,
+            value_len: value.len,
+            known,
+            removed: !keep,
+        });
+        Ok(())
+    }
+}
+
+fn has_prefix(text: &[u8], prefix: &[u8]) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+impl ResponseHead {
+    /// Looks whether the input holds a whole head, and checks all that can be wrong with it.
+    ///
+    /// Both Content-Length and Transfer-Encoding: chunked is what counts, the length is not sent on, and the connection
+    /// is not used again. RFC 9112 §6.3 allows that; it is safe because our client sees one framing only and
+    /// whatever stands behind the body dies with the connection; refusing would break servers that work today.
+    ///
+    /// # Errors
+    /// [`BadResponse`]: answer 502 and close the server's connection.
+    pub fn parse(&mut self, limits: &HttpLimits, to: ResponseTo) -> Result<Progress, BadResponse> {
+        if self.head_len != 0 {
+            return Ok(Progress::Complete);
+        }
+        if !worth_a_look(&self.input, self.seen, limits.head) {
+            return Ok(Progress::Partial);
+        }
+        let input = std::mem::take(&mut self.input);
+        let parsed = with_room_for_fields!(limits, BadResponse::TooManyFields, |room| self.read(
+            window(&input, limits),
+            room,
+            to
+        ));
+        self.input = input;
+        if parsed == Ok(Progress::Partial) {
+            self.seen = self.input.len();
+            if self.input.len() >= limits.head {
+                return Err(BadResponse::HeadTooLarge);
+            }
+        }
+        parsed
+    }
+
+    fn read<'b>(
+        &mut self,
+        input: &'b [u8],
+        room: &mut [MaybeUninit<Header<'b>>],
+        to: ResponseTo,
+    ) -> Result<Progress, BadResponse> {
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let head_len = match config.parse_response_with_uninit_headers(&mut response, input, room) {
+            Ok(httparse::Status::Complete(len)) => len,
+            Ok(httparse::Status::Partial) => return Ok(Progress::Partial),
+            Err(error) => return Err(explain_response(input, error)),
+        };
+        self.status = match response.code {
+            Some(status @ 100..=599) => status,
+            _ => return Err(BadResponse::Status),
+        };
+        self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
+        self.reason = find_reason(input);
+        self.fields.clear();
+        let mut meaning = Meaning::default();
+        let bare_lf = meaning.read(input, response.headers, &mut self.fields)?;
+        let (fields_end, last_bare_lf) = end_of_fields(input, head_len);
+        self.fields_end = fields_end as u32;
+        self.bare_lf = bare_lf || last_bare_lf;
+        if meaning.chunked && self.version == Version::Http10 {
+            return Err(BadResponse::TransferEncodingIn10);
+        }
+        self.announced = match (meaning.content_length, meaning.chunked) {
+            (_, true) => BodyLength::Chunked,
+            (Some(length), false) => BodyLength::Length(length),
+            (None, false) => BodyLength::UntilClose,
+        };
+        self.body = if has_body(self.status, to) { self.announced } else { BodyLength::None };
+        self.ambiguous = meaning.chunked && meaning.content_length.is_some();
+        self.options = meaning.options;
+        self.head_len = head_len;
+        Ok(Progress::Complete)
+    }
+}
+
+/// The reason phrase: what follows `HTTP/1.1 200 ` on the first line.
+fn find_reason(input: &[u8]) -> Text {
+    let first = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+    let line_end = memchr::memchr(b'\n', input.get(first..).unwrap_or_default()).map_or(input.len(), |at| first + at);
+    let start = (first + b"HTTP/1.1 200 ".len()).min(line_end);
+    let reason = input.get(start..line_end).unwrap_or_default();
+    let len = reason.strip_suffix(b"\r").unwrap_or(reason).len();
+    Text { added: false, start: start as u32, len: len as u32 }
+}
