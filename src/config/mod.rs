@@ -3,3 +3,5 @@
 pub(crate) mod locate;
 pub(crate) mod raw;
 pub(crate) mod words;
+mod certificates;
+mod pem;
