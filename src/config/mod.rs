@@ -1,7 +1,7 @@
 //! From files to a model: `load` reads both languages and reports every error at once.
 
+mod certificates;
 pub(crate) mod locate;
+mod pem;
 pub(crate) mod raw;
 pub(crate) mod words;
-mod certificates;
-mod pem;
