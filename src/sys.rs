@@ -91,3 +91,21 @@ pub(crate) fn poll_read_into<S: AsyncRead + Unpin>(
         Poll::Pending => Poll::Pending,
     }
 }
+
+/// Seconds the local time zone is ahead of UTC at this moment, given in seconds since the epoch: `TZ`, else
+/// /etc/localtime, as HAProxy prints its dates. 0 when the C library cannot tell.
+///
+/// The `time` crate refuses to answer once a second thread runs, because another thread may call `setenv`; this
+/// program never does.
+pub(crate) fn local_offset(at: i64) -> i32 {
+    let mut parts = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are valid for the call; `localtime_r` fills `parts` or returns null, and a zeroed `tm` is
+    // a valid value either way.
+    let parts = unsafe {
+        if libc::localtime_r(&at, parts.as_mut_ptr()).is_null() {
+            return 0;
+        }
+        parts.assume_init()
+    };
+    i32::try_from(parts.tm_gmtoff).unwrap_or(0)
+}

@@ -1,5 +1,8 @@
 //! What does one line of the traffic log say? Pure: a [`Record`] in, bytes out (HAProxy manual chapter 8).
 
+pub(crate) mod date;
+pub(crate) mod frame;
+
 use std::net::SocketAddr;
 use std::time::SystemTime;
 

@@ -29,9 +29,22 @@ pub(crate) enum LogAddress {
     SyslogUnix(PathBuf),
 }
 
+impl std::fmt::Display for LogAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LogAddress::Stdout => f.write_str("stdout"),
+            LogAddress::Stderr => f.write_str("stderr"),
+            LogAddress::File(path) | LogAddress::SyslogUnix(path) => path.display().fmt(f),
+            LogAddress::SyslogUdp(address) => address.fmt(f),
+        }
+    }
+}
+
 /// `format` of a log line (HAProxy manual 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LogFraming {
+    /// RFC 3164 without the host name: HAProxy's default, unless `log-send-hostname` is set.
+    Local,
     Rfc3164,
     Rfc5424,
     /// The message alone.
@@ -42,6 +55,8 @@ pub(crate) enum LogFraming {
     Priority,
     /// Level, time and message for a person: the native default on a terminal.
     Timed,
+    /// Time and message.
+    Iso,
 }
 
 /// RFC 5424 §6.2.1; `local0` is 16.
