@@ -1,0 +1,102 @@
+//! Real programs at the other end: curl, openssl and Debian's haproxy. They are not optional: what is missing fails.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::{Client, Ports, TempDir, eventually};
+
+/// Runs a program to its end, `input` on its stdin.
+#[track_caller]
+pub fn run_tool(program: &str, arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}; install it, see README.md"));
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_vec();
+    let writer = thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().expect("its output");
+    // A program that does not read to the end is free not to.
+    let _ = writer.join();
+    output
+}
+
+/// Stdout and stderr of a program together, as text.
+#[track_caller]
+pub fn tool_output(program: &str, arguments: &[impl AsRef<OsStr>], input: &[u8]) -> String {
+    let output = run_tool(program, arguments, input);
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What `curl` prints; it must succeed.
+#[track_caller]
+pub fn curl(arguments: &[&str]) -> String {
+    let output = run_tool("curl", &[&["-sS", "--max-time", "20", "--noproxy", "*"], arguments].concat(), b"");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "curl {arguments:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Debian's haproxy on the same kind of configuration: what it does is what its users expect.
+pub struct Haproxy {
+    child: Child,
+    ports: Ports,
+    log: Arc<Mutex<String>>,
+    _dir: TempDir,
+}
+
+impl Haproxy {
+    #[track_caller]
+    pub fn start(config: &str) -> Self {
+        let dir = TempDir::new();
+        let mut ports = Ports::default();
+        let text = super::proxy::filled(config, &mut ports, dir.path());
+        let file = dir.write("haproxy.cfg", text);
+        let mut child = Command::new("haproxy")
+            .args([OsStr::new("-db"), OsStr::new("-f"), file.as_os_str()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("haproxy: {error}; install it, see README.md"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut pipe = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+        let kept = Arc::clone(&log);
+        thread::spawn(move || {
+            let mut line = String::new();
+            while matches!(std::io::BufRead::read_line(&mut pipe, &mut line), Ok(1..)) {
+                kept.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        let haproxy = Haproxy { child, ports, log, _dir: dir };
+        let address = haproxy.address("web");
+        eventually("haproxy listens", || std::net::TcpStream::connect(address).ok());
+        haproxy
+    }
+
+    #[track_caller]
+    pub fn address(&self, port: &str) -> SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, self.ports.known(port)).into()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address("web"))
+    }
+
+    /// Waits for a log line that contains this.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) -> String {
+        eventually(&format!("haproxy logs {text:?}"), || {
+            self.log.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned)
+        })
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
