@@ -4,3 +4,4 @@ pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod stream;
 pub(crate) mod timer;
+pub(crate) mod tunnel;
