@@ -14,34 +14,75 @@ pub(crate) const MAX_WEIGHT: u16 = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     /// `set server b/s state …`, `enable|disable server`, and the page's ready, drain, maint.
-    SetState { server: ServerName, state: AdminState },
+    SetState {
+        server: ServerName,
+        state: AdminState,
+    },
     /// `set server b/s health up|stopping|down`; the page's hrunn, hnolb, hdown.
-    SetHealth { server: ServerName, health: ForcedHealth },
+    SetHealth {
+        server: ServerName,
+        health: ForcedHealth,
+    },
     /// `set weight b/s`, `set server b/s weight`.
-    SetWeight { server: ServerName, weight: NewWeight },
+    SetWeight {
+        server: ServerName,
+        weight: NewWeight,
+    },
     /// `set server b/s addr <address> [port <port>]`. Kept until a reload.
-    SetAddress { server: ServerName, address: IpAddr, port: Option<u16> },
+    SetAddress {
+        server: ServerName,
+        address: IpAddr,
+        port: Option<u16>,
+    },
     /// `enable|disable health`.
-    EnableChecks { server: ServerName },
-    DisableChecks { server: ServerName },
+    EnableChecks {
+        server: ServerName,
+    },
+    DisableChecks {
+        server: ServerName,
+    },
     /// `enable|disable agent`: there are no agents, which `enable` says.
-    EnableAgent { server: ServerName },
-    DisableAgent { server: ServerName },
+    EnableAgent {
+        server: ServerName,
+    },
+    DisableAgent {
+        server: ServerName,
+    },
     /// `set server b/s agent up|down`, the page's arunn, adown.
-    SetAgent { server: ServerName },
+    SetAgent {
+        server: ServerName,
+    },
     /// `shutdown sessions server b/s`
-    ShutdownSessions { server: ServerName },
+    ShutdownSessions {
+        server: ServerName,
+    },
     /// `clear counters`: the maxima; `all` counts everything from zero again.
-    ClearCounters { all: bool },
+    ClearCounters {
+        all: bool,
+    },
     /// `enable|disable frontend`: not listening for a while.
-    EnableFrontend { frontend: String },
-    DisableFrontend { frontend: String },
+    EnableFrontend {
+        frontend: String,
+    },
+    DisableFrontend {
+        frontend: String,
+    },
     /// `shutdown frontend`: not listening any more, until a reload.
-    ShutdownFrontend { frontend: String },
+    ShutdownFrontend {
+        frontend: String,
+    },
     /// `set maxconn frontend|server|global`
-    SetFrontendMaxconn { frontend: String, maxconn: u32 },
-    SetServerMaxconn { server: ServerName, maxconn: u32 },
-    SetGlobalMaxconn { maxconn: u32 },
+    SetFrontendMaxconn {
+        frontend: String,
+        maxconn: u32,
+    },
+    SetServerMaxconn {
+        server: ServerName,
+        maxconn: u32,
+    },
+    SetGlobalMaxconn {
+        maxconn: u32,
+    },
     /// Read the configuration again.
     Reload,
 }
@@ -84,12 +125,16 @@ pub(crate) enum CommandError {
     AgentNotEnabled,
     FrontendAlreadyDisabled,
     FrontendAlreadyEnabled,
-    FrontendShutDown { order: &'static str },
+    FrontendShutDown {
+        order: &'static str,
+    },
     FrontendAlreadyShutDown,
     ValueOutOfRange,
     /// The server is reached over a unix socket.
     NoAddressToChange,
-    ReloadFailed { messages: String },
+    ReloadFailed {
+        messages: String,
+    },
 }
 
 impl fmt::Display for CommandError {

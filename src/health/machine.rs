@@ -45,12 +45,24 @@ pub(crate) enum Status {
     /// Not checked, taken as up.
     NoCheck,
     /// `UP`, or `UP 1/3` with failures left to go when going down.
-    Up { left: u32, fall: u32 },
+    Up {
+        left: u32,
+        fall: u32,
+    },
     /// `DOWN`, or `DOWN 1/2` with passes so far when going up.
-    Down { passed: u32, rise: u32 },
+    Down {
+        passed: u32,
+        rise: u32,
+    },
     /// Alive, no new traffic by its own or an operator's word.
-    NoLb { left: u32, fall: u32 },
-    Drain { left: u32, fall: u32 },
+    NoLb {
+        left: u32,
+        fall: u32,
+    },
+    Drain {
+        left: u32,
+        fall: u32,
+    },
     Maint,
 }
 

@@ -4,4 +4,5 @@ pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod stream;
 pub(crate) mod timer;
-pub(crate) mod tunnel;
+pub(crate) mod upstream;
+pub(crate) mod view;

@@ -1,0 +1,160 @@
+//! Whose turn is it, and is there room? One server for one request, or a place in the queue.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::super::clock;
+use super::super::timer::Timer;
+use crate::model::ServerId;
+use crate::state::snapshot::BackendInForce;
+use crate::state::{BackendState, ServerState};
+
+/// One of a server's slots, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub server: ServerId,
+    state: Arc<ServerState>,
+    backend: Arc<BackendState>,
+}
+
+/// Why there is no server for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoServer {
+    /// Nothing is up.
+    NoneUp,
+    /// All are full and `timeout queue` has passed.
+    QueueTimedOut,
+    /// The client left while waiting.
+    ClientGone,
+}
+
+/// What the wait for a slot was like, for the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Waited {
+    pub time: Duration,
+    /// Requests in front in the backend's queue.
+    pub ahead: u32,
+}
+
+enum Try {
+    Got(Slot),
+    Full,
+    NoneUp,
+}
+
+impl Slot {
+    pub fn state(&self) -> &Arc<ServerState> {
+        &self.state
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.state.sessions.leave();
+        if self.backend.queued.now() > 0 {
+            self.backend.freed.notify_one();
+        }
+    }
+}
+
+/// The next server in turn that has room. `avoid` is passed over while there is another: it has just failed.
+fn try_once(backend: &BackendInForce, avoid: Option<ServerId>) -> Try {
+    let rotation = backend.state.rotation.load();
+    let turns = &rotation.turns;
+    if turns.is_empty() {
+        return Try::NoneUp;
+    }
+    let avoid = avoid.filter(|avoid| rotation.members.iter().any(|member| member != avoid));
+    let first = backend.state.cursor.0.fetch_add(1, Relaxed);
+    let mut full_passed_over = false;
+    for turn in 0..turns.len() as u64 {
+        let id = turns[((first.wrapping_add(turn)) % turns.len() as u64) as usize];
+        if Some(id) == avoid {
+            continue;
+        }
+        let server = backend.server(id);
+        let entered = match server.config.maxconn {
+            None => {
+                server.state.sessions.enter();
+                true
+            }
+            Some(limit) => server.state.sessions.try_enter(limit),
+        };
+        if entered {
+            if turn > 0 && !full_passed_over {
+                // `avoid` was passed over: its turn is spent, and the next request starts behind this server.
+                backend.state.cursor.0.fetch_add(turn, Relaxed);
+            }
+            return Try::Got(Slot {
+                server: id,
+                state: Arc::clone(&server.state),
+                backend: Arc::clone(&backend.state),
+            });
+        }
+        full_passed_over = true;
+    }
+    Try::Full
+}
+
+/// A slot at once, if nobody waits for one already.
+pub(crate) fn try_acquire(backend: &BackendInForce, avoid: Option<ServerId>) -> Result<Option<Slot>, NoServer> {
+    if backend.state.queued.now() > 0 {
+        return Ok(None);
+    }
+    match try_once(backend, avoid) {
+        Try::Got(slot) => Ok(Some(slot)),
+        Try::Full => Ok(None),
+        Try::NoneUp => Err(NoServer::NoneUp),
+    }
+}
+
+/// Waits for a slot behind those who wait already, for `timeout queue` at most. `gone` resolves when the client leaves.
+pub(crate) async fn acquire(
+    backend: &BackendInForce,
+    avoid: Option<ServerId>,
+    timer: &Timer,
+    gone: impl Future<Output = ()>,
+) -> Result<(Slot, Waited), NoServer> {
+    if let Some(slot) = try_acquire(backend, avoid)? {
+        return Ok((slot, Waited::default()));
+    }
+    let state = &backend.state;
+    let started: Instant = clock::now();
+    let ahead = state.queued.enter() - 1;
+    let _place = Place(state);
+    let deadline = backend.config.timeouts.queue.or(backend.config.timeouts.connect);
+    timer.set_after(deadline);
+    let wait = async {
+        loop {
+            let mut freed = pin!(state.freed.notified());
+            freed.as_mut().enable();
+            match try_once(backend, avoid) {
+                Try::Got(slot) => return Ok(slot),
+                Try::NoneUp => return Err(NoServer::NoneUp),
+                Try::Full => freed.await,
+            }
+        }
+    };
+    let wait = async {
+        tokio::select! {
+            biased;
+            found = wait => found,
+            () = gone => Err(NoServer::ClientGone),
+        }
+    };
+    let found = timer.bound(wait).await;
+    timer.set(None);
+    let slot = found.unwrap_or(Err(NoServer::QueueTimedOut))?;
+    Ok((slot, Waited { time: clock::now().saturating_duration_since(started), ahead }))
+}
+
+struct Place<'a>(&'a BackendState);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.queued.leave();
+    }
+}
