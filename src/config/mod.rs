@@ -1,5 +1,6 @@
 //! From files to a model: `load` reads both languages and reports every error at once.
 
+pub(crate) mod address;
 mod certificates;
 pub(crate) mod locate;
 mod pem;
