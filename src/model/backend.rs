@@ -15,7 +15,7 @@ use super::rule::{Acl, HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
 use super::tls::ServerTls;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Backend {
     pub id: BackendId,
     pub name: Name,
@@ -73,7 +73,7 @@ pub(crate) enum HttpConnectionMode {
     Close,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub id: ServerId,
     pub name: Name,
@@ -96,6 +96,16 @@ pub(crate) struct Server {
 pub(crate) enum ServerAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
+}
+
+impl std::fmt::Display for ServerAddress {
+    /// As a `server` line would have it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ServerAddress::Tcp(address) => write!(f, "{address}"),
+            ServerAddress::Unix(path) => write!(f, "unix@{}", path.display()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

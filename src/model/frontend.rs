@@ -89,6 +89,25 @@ pub(crate) struct UnixSocketOptions {
     pub group: Option<u32>,
 }
 
+impl std::fmt::Display for ListenAddress {
+    /// As a `bind` line would have it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ListenAddress::Tcp { address, v6only, interface } => {
+                write!(f, "{address}")?;
+                if *v6only {
+                    f.write_str(" v6only")?;
+                }
+                interface.as_ref().map_or(Ok(()), |name| write!(f, " interface {name}"))
+            }
+            ListenAddress::Unix(UnixSocketOptions { path, is_abstract: true, .. }) => {
+                write!(f, "abns@{}", path.display())
+            }
+            ListenAddress::Unix(options) => write!(f, "unix@{}", options.path.display()),
+        }
+    }
+}
+
 /// Whether connections start with a PROXY header (`accept-proxy`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AcceptProxy {

@@ -9,7 +9,7 @@ use super::Name;
 use super::frontend::UnixSocketOptions;
 use super::log::LogTarget;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Global {
     /// `nbthread`: number of workers.
     pub threads: NonZeroUsize,

@@ -12,6 +12,8 @@ pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod rule;
 pub(crate) mod stats;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod tls;
 
 pub(crate) use backend::{Backend, Balance, Server};
@@ -22,7 +24,7 @@ pub(crate) use names::{BackendId, FrontendId, Name, ServerId};
 use std::sync::Arc;
 
 /// One whole configuration, as it will be run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub global: Global,
     /// Indexed by [`FrontendId`]. A `listen` section is a frontend and a backend of one name.

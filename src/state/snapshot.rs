@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::servers::{BackendState, FrontendState, ListenerState, ServerState};
-use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Server, ServerId};
+use crate::model::log::LogSettings;
+use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
-use crate::state::logs::LogSinks;
+use crate::state::logs::{LogIdentity, LogSinks};
+use crate::state::tls::{TlsShared, client_config, server_config};
 
 /// What workers run by. A request keeps the one it began with to its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     /// 1 for the first configuration, one more at each reload.
     pub generation: u64,
@@ -24,7 +26,7 @@ pub(crate) struct Snapshot {
     pub listener_by_socket: HashMap<u64, usize>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FrontendInForce {
     pub config: Arc<Frontend>,
     pub state: Arc<FrontendState>,
@@ -32,15 +34,17 @@ pub(crate) struct FrontendInForce {
     pub logs: Arc<LogSinks>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct BackendInForce {
     pub config: Arc<Backend>,
     pub state: Arc<BackendState>,
+    /// Where its state changes are told.
+    pub logs: Arc<LogSinks>,
     /// Indexed by [`ServerId`].
     pub servers: Vec<ServerInForce>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ServerInForce {
     pub config: Arc<Server>,
     pub state: Arc<ServerState>,
@@ -48,7 +52,7 @@ pub(crate) struct ServerInForce {
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ListenerInForce {
     pub socket: Arc<BoundSocket>,
     pub frontend: FrontendId,
@@ -59,7 +63,65 @@ pub(crate) struct ListenerInForce {
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
+/// A socket made for one `bind` of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct BoundListener {
+    pub frontend: FrontendId,
+    /// Index in [`Frontend::listeners`].
+    pub index: usize,
+    pub socket: Arc<BoundSocket>,
+}
+
 impl Snapshot {
+    /// Compiles a configuration. Whatever `previous` has under the same name is carried over: counters, gauges,
+    /// rotations. Cannot fail; all that can was done when reading and binding.
+    pub fn build(
+        config: Config,
+        previous: Option<&Snapshot>,
+        sockets: Vec<BoundListener>,
+        tls: &TlsShared,
+        workers: usize,
+    ) -> Snapshot {
+        let identity = LogIdentity {
+            hostname: config.global.log_hostname.clone(),
+            tag: config.global.log_tag.clone().unwrap_or_else(|| DEFAULT_LOG_TAG.to_owned()),
+            pid: std::process::id(),
+        };
+        let open = |log: &LogSettings| LogSinks::open(&log.targets, &identity);
+        let known = Known::of(previous);
+        let frontends: Vec<_> = config
+            .frontends
+            .iter()
+            .map(|frontend| FrontendInForce {
+                config: Arc::clone(frontend),
+                state: known.frontend(&frontend.name, workers),
+                logs: open(&frontend.log),
+            })
+            .collect();
+        let backends = config
+            .backends
+            .iter()
+            .map(|backend| BackendInForce {
+                config: Arc::clone(backend),
+                state: known.backend(&backend.name, workers),
+                logs: open(&backend.log),
+                servers: backend.servers.iter().map(|server| known.server(&backend.name, server, workers)).collect(),
+            })
+            .collect();
+        let listeners: Vec<_> =
+            sockets.into_iter().filter_map(|bound| known.listener(&config, bound, tls, workers)).collect();
+        let listener_by_socket =
+            listeners.iter().enumerate().map(|(index, listener)| (listener.socket.id, index)).collect();
+        Snapshot {
+            generation: previous.map_or(1, |previous| previous.generation + 1),
+            config: Arc::new(config),
+            frontends,
+            backends,
+            listeners,
+            listener_by_socket,
+        }
+    }
+
     pub fn frontend(&self, id: FrontendId) -> &FrontendInForce {
         &self.frontends[id.index()]
     }
@@ -72,5 +134,81 @@ impl Snapshot {
 impl BackendInForce {
     pub fn server(&self, id: ServerId) -> &ServerInForce {
         &self.servers[id.index()]
+    }
+}
+
+/// `log-tag` when none is set.
+const DEFAULT_LOG_TAG: &str = "lockgate";
+
+/// What the snapshot before had, by name.
+#[derive(Default)]
+struct Known<'a> {
+    frontends: HashMap<&'a str, &'a Arc<FrontendState>>,
+    listeners: HashMap<(&'a str, &'a str), &'a Arc<ListenerState>>,
+    backends: HashMap<&'a str, &'a Arc<BackendState>>,
+    servers: HashMap<(&'a str, &'a str), &'a Arc<ServerState>>,
+}
+
+impl<'a> Known<'a> {
+    fn of(previous: Option<&'a Snapshot>) -> Self {
+        let Some(previous) = previous else { return Known::default() };
+        let servers = previous.backends.iter().flat_map(|backend| &backend.servers);
+        Known {
+            frontends: previous.frontends.iter().map(|front| (&*front.state.name, &front.state)).collect(),
+            listeners: previous
+                .listeners
+                .iter()
+                .map(|listener| {
+                    ((&*previous.frontend(listener.frontend).state.name, &*listener.state.name), &listener.state)
+                })
+                .collect(),
+            backends: previous.backends.iter().map(|backend| (&*backend.state.name, &backend.state)).collect(),
+            servers: servers.map(|server| ((&*server.state.backend, &*server.state.name), &server.state)).collect(),
+        }
+    }
+
+    fn frontend(&self, name: &Name, workers: usize) -> Arc<FrontendState> {
+        match self.frontends.get(&**name) {
+            Some(&state) => Arc::clone(state),
+            None => FrontendState::new(Arc::clone(name), workers),
+        }
+    }
+
+    fn backend(&self, name: &Name, workers: usize) -> Arc<BackendState> {
+        match self.backends.get(&**name) {
+            Some(&state) => Arc::clone(state),
+            None => BackendState::new(Arc::clone(name), workers),
+        }
+    }
+
+    fn server(&self, backend: &Name, server: &Arc<Server>, workers: usize) -> ServerInForce {
+        let state = match self.servers.get(&(&**backend, &*server.name)) {
+            Some(&state) => Arc::clone(state),
+            None => ServerState::new(Arc::clone(backend), Arc::clone(&server.name), workers),
+        };
+        ServerInForce { config: Arc::clone(server), state, tls: server.tls.as_deref().map(client_config) }
+    }
+
+    /// `None` for a socket that no `bind` of this configuration wants.
+    fn listener(
+        &self,
+        config: &Config,
+        bound: BoundListener,
+        tls: &TlsShared,
+        workers: usize,
+    ) -> Option<ListenerInForce> {
+        let frontend = config.frontends.get(bound.frontend.index())?;
+        let listener = frontend.listeners.get(bound.index)?;
+        let state = match self.listeners.get(&(&*frontend.name, &*listener.name)) {
+            Some(&state) => Arc::clone(state),
+            None => ListenerState::new(Arc::clone(&listener.name), workers),
+        };
+        Some(ListenerInForce {
+            socket: bound.socket,
+            frontend: bound.frontend,
+            index: bound.index,
+            state,
+            tls: listener.tls.as_deref().map(|settings| server_config(settings, tls)),
+        })
     }
 }
