@@ -2,9 +2,15 @@
 
 pub(crate) mod date;
 pub(crate) mod frame;
+mod json;
+pub(crate) mod render;
+
+pub(crate) use render::render;
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
+
+use crate::model::Mode;
 
 /// All that is known of one exchange (HTTP) or session (TCP) when it ends. Borrowed: it is written out at once.
 #[derive(Debug)]
@@ -13,6 +19,9 @@ pub(crate) struct Record<'a> {
     pub client: Option<SocketAddr>,
     /// The address the client reached.
     pub local: Option<SocketAddr>,
+    /// Number of the listener from 1, printed as the port of unix socket clients.
+    pub listener: u32,
+    pub mode: Mode,
     /// When the connection was accepted (tcplog) or the request's first byte came (httplog).
     pub accepted_at: SystemTime,
     pub frontend: &'a str,
@@ -135,4 +144,60 @@ pub(crate) struct ConnectionCounts {
     pub frontend: u32,
     pub backend: u32,
     pub server: u32,
+}
+
+/// The manual's own examples, for the renderers' tests.
+#[cfg(test)]
+mod samples {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    use super::*;
+
+    static CAPTURED: LazyLock<[Option<Vec<u8>>; 1]> = LazyLock::new(|| [Some(b"1wt.eu".to_vec())]);
+
+    pub(super) fn http() -> Record<'static> {
+        Record {
+            client: "10.0.1.2:33317".parse().ok(),
+            local: "10.0.3.31:8012".parse().ok(),
+            listener: 2,
+            mode: Mode::Http,
+            accepted_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_233_922_454_655),
+            frontend: "http-in",
+            tls: false,
+            backend: "static",
+            server: ServerLabel::Server("srv1"),
+            timers: Timers { request: 10, queue: 0, connect: 30, response: 69, total: 109, handshake: 0, idle: 0 },
+            status: Some(200),
+            bytes_read: 2750,
+            bytes_uploaded: 77,
+            termination: Termination { cause: Cause::Normal, phase: Phase::Normal },
+            connections: ConnectionCounts { process: 1, frontend: 1, backend: 1, server: 1 },
+            retries: 0,
+            redispatched: false,
+            server_queue: 0,
+            backend_queue: 0,
+            request_captures: &*CAPTURED,
+            response_captures: &[None],
+            request: Some(RequestLine { method: b"GET", uri: b"/index.html", version: "HTTP/1.1" }),
+        }
+    }
+
+    pub(super) fn tcp() -> Record<'static> {
+        Record {
+            client: "10.0.1.2:33313".parse().ok(),
+            mode: Mode::Tcp,
+            frontend: "fnt",
+            backend: "bck",
+            timers: Timers { queue: 0, connect: 0, total: 5007, ..Timers::default() },
+            status: None,
+            bytes_read: 212,
+            connections: ConnectionCounts::default(),
+            retries: 3,
+            request_captures: &[],
+            response_captures: &[],
+            request: None,
+            ..http()
+        }
+    }
 }
