@@ -115,6 +115,11 @@ impl Fields {
     /// Appends a field whose value `write` puts at the end of the buffer it gets. Line breaks and NUL in name or
     /// value become spaces (RFC 9110 §5.5), so that no rule can be tricked into writing a second field.
     pub fn add_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let line = self.write_line(name, write);
+        self.list.push(line);
+    }
+
+    fn write_line(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> Field {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
         self.arena.extend_from_slice(b": ");
@@ -125,18 +130,47 @@ impl Fields {
             blank_line_breaks(line);
         }
         self.arena.extend_from_slice(b"\r\n");
-        self.list.push(Field {
+        Field {
             start: start as u32,
             name_len: name.len() as u32,
             value_start: value_start as u32,
             value_len: value_len as u32,
             known: Known::of(name),
             removed: false,
-        });
+        }
     }
 
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         self.add_with(name, |out| out.extend_from_slice(value));
+    }
+
+    /// Replaces the received lines of this name by one added line: their values and what `write` adds, joined by `, `.
+    pub fn join(&mut self, input: &[u8], name: &[u8], write: Option<impl FnOnce(&mut Vec<u8>)>) {
+        // The list is lent out while the arena grows; nothing is added to it meanwhile.
+        let list = std::mem::take(&mut self.list);
+        let received = list.get(..self.received).unwrap_or_default();
+        let mut values = received
+            .iter()
+            .filter(|field| !field.removed && field.name(input).eq_ignore_ascii_case(name))
+            .map(|field| field.value(input));
+        let line = self.write_line(name, |out| {
+            if let Some(first) = values.next() {
+                out.extend_from_slice(first);
+                values.for_each(|value| {
+                    out.extend_from_slice(b", ");
+                    out.extend_from_slice(value);
+                });
+                if write.is_some() {
+                    out.extend_from_slice(b", ");
+                }
+            }
+            if let Some(write) = write {
+                write(out);
+            }
+        });
+        self.list = list;
+        self.remove_where(input, |candidate, _, received| received && candidate.eq_ignore_ascii_case(name));
+        self.list.push(line);
     }
 
     /// Marks every field for which `gone` holds; returns how many. `gone` gets name, value and whether it was
@@ -242,8 +276,12 @@ impl<'a> FieldsView<'a> {
 
     /// The last one of this name that we added ourselves.
     pub(super) fn known_added(self, known: Known) -> Option<&'a [u8]> {
+        self.known_added_field(known).map(|field| field.value(self.arena))
+    }
+
+    pub(super) fn known_added_field(self, known: Known) -> Option<&'a Field> {
         let added = self.list.get(self.received..).unwrap_or_default();
-        added.iter().rev().find(|field| field.known == known && !field.removed).map(|field| field.value(self.arena))
+        added.iter().rev().find(|field| field.known == known && !field.removed)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Parsing is in `h1/parse`, sending on in `h1/encode`. All positions are offsets into the read buffer, so the
 //! buffer can be lent away and put back while the head is kept.
 
-use super::fields::{Fields, FieldsView, Known, slice};
+use super::fields::{Field, Fields, FieldsView, Known, slice};
 use super::framing::{BodyLength, ConnectionOptions, tokens};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,14 +201,16 @@ impl RequestHead {
     /// Which host is asked, with its port if one was given: a Host that a rule set, else the target's authority,
     /// which wins over the received Host (RFC 9112 §3.2.2).
     pub fn host(&self) -> Option<&[u8]> {
-        let view = self.fields();
-        if let Some(set) = view.known_added(Known::Host) {
-            return Some(set);
+        self.host_text().map(|text| self.text(text))
+    }
+
+    pub(super) fn host_text(&self) -> Option<Text> {
+        let place = |field: &Field, added| Text { added, start: field.value_start, len: field.value_len };
+        if let Some(field) = self.fields().known_added_field(Known::Host) {
+            return Some(place(field, true));
         }
-        match self.authority {
-            Some(authority) => Some(self.text(authority)),
-            None => view.known(Known::Host),
-        }
+        let received = || self.fields.received().iter().find(|field| field.known == Known::Host && !field.removed);
+        self.authority.or_else(|| received().map(|field| place(field, false)))
     }
 
     /// What the client speaks.

@@ -5,6 +5,8 @@
 //! Knows nothing of sockets, time or configuration beyond [`HttpLimits`](crate::model::global::HttpLimits).
 
 pub(crate) mod body;
+#[cfg(test)]
+mod corpus;
 pub(crate) mod error_page;
 pub(crate) mod fields;
 pub(crate) mod forwarded;
@@ -12,6 +14,7 @@ pub(crate) mod framing;
 pub(crate) mod h1;
 pub(crate) mod head;
 pub(crate) mod hop_by_hop;
+mod parts;
 pub(crate) mod response;
 
 pub(crate) use body::{BadBody, BodyReader, Fed};

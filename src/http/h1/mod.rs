@@ -2,8 +2,9 @@
 
 pub(crate) mod chunked;
 pub(crate) mod encode;
+pub(in crate::http) mod meaning;
 pub(crate) mod parse;
-mod scan;
+pub(in crate::http) mod scan;
 
 use std::fmt;
 

@@ -7,10 +7,10 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
-use super::scan::{explain_request, explain_response, is_field_value, is_host, is_target, is_token};
+use super::meaning::{Meaning, end_of_fields};
+use super::scan::{explain_request, explain_response, is_host, is_target};
 use super::{BadRequest, BadResponse};
-use crate::http::fields::{Field, Fields, Known};
-use crate::http::framing::{BodyLength, ConnectionOptions, content_length, is_chunked, tokens};
+use crate::http::framing::BodyLength;
 use crate::http::head::{Progress, RequestHead, Text, Version};
 use crate::http::response::{ResponseHead, ResponseTo, has_body};
 use crate::model::global::HttpLimits;
@@ -20,113 +20,6 @@ const FIELDS_ON_STACK: usize = 128;
 
 /// A partial head is looked at again after this many bytes even without a line end.
 const LOOK_AGAIN: usize = 512;
-
-/// What the framing and connection fields of one head say together.
-#[derive(Debug, Default)]
-struct Meaning {
-    content_length: Option<u64>,
-    chunked: bool,
-    options: ConnectionOptions,
-    hosts: usize,
-    bad_host: bool,
-    expects_continue: bool,
-    expects_other: bool,
-}
-
-/// A framing field nobody can act on safely.
-#[derive(Debug, Clone, Copy)]
-enum BadFraming {
-    ContentLength,
-    ContentLengthsDiffer,
-    TransferEncoding,
-}
-
-impl From<BadFraming> for BadRequest {
-    fn from(bad: BadFraming) -> Self {
-        match bad {
-            BadFraming::ContentLength => BadRequest::ContentLength,
-            BadFraming::ContentLengthsDiffer => BadRequest::ContentLengthsDiffer,
-            BadFraming::TransferEncoding => BadRequest::TransferEncoding,
-        }
-    }
-}
-
-impl From<BadFraming> for BadResponse {
-    fn from(bad: BadFraming) -> Self {
-        match bad {
-            BadFraming::ContentLength => BadResponse::ContentLength,
-            BadFraming::ContentLengthsDiffer => BadResponse::ContentLengthsDiffer,
-            BadFraming::TransferEncoding => BadResponse::TransferEncoding,
-        }
-    }
-}
-
-impl Meaning {
-    /// Takes one field in. `Ok(false)`: a repetition that must not be sent on.
-    #[inline]
-    fn add(&mut self, known: Known, value: &[u8]) -> Result<bool, BadFraming> {
-        match known {
-            Known::ContentLength => {
-                let length = content_length(value).ok_or(BadFraming::ContentLength)?;
-                match self.content_length.replace(length) {
-                    None => {}
-                    Some(before) if before == length => return Ok(false),
-                    Some(_) => return Err(BadFraming::ContentLengthsDiffer),
-                }
-            }
-            Known::TransferEncoding => {
-                if self.chunked || !is_chunked(value) {
-                    return Err(BadFraming::TransferEncoding);
-                }
-                self.chunked = true;
-            }
-            Known::Connection => self.options.add(value),
-            Known::Host => {
-                self.hosts += 1;
-                self.bad_host |= !is_host(value);
-            }
-            Known::Expect => {
-                for token in tokens(value) {
-                    let known = token.eq_ignore_ascii_case(b"100-continue");
-                    self.expects_continue |= known;
-                    self.expects_other |= !known;
-                }
-            }
-            _ => {}
-        }
-        Ok(true)
-    }
-
-    /// Reads all fields into the list; tells whether some line ended in a lone LF.
-    fn read(&mut self, input: &[u8], headers: &[Header<'_>], fields: &mut Fields) -> Result<bool, BadFraming> {
-        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize);
-        let mut bare_lf = false;
-        for header in headers {
-            let name = header.name.as_bytes();
-            let known = Known::of(name);
-            let keep = known == Known::Other || self.add(known, header.value)?;
-            let start = offset(name);
-            bare_lf |= input.get(start.wrapping_sub(2)) != Some(&b'\r');
-            let value_start = if header.value.is_empty() { start + name.len() } else { offset(header.value) };
-            fields.push_received(Field {
-                start: start as u32,
-                name_len: name.len() as u32,
-                value_start: value_start as u32,
-                value_len: header.value.len() as u32,
-                known,
-                removed: !keep,
-            });
-        }
-        Ok(bare_lf)
-    }
-}
-
-/// Where the empty line that ends a head of this length starts, and whether the line before it ended in a lone LF.
-fn end_of_fields(input: &[u8], head_len: usize) -> (usize, bool) {
-    let empty = if head_len >= 2 && input.get(head_len - 2) == Some(&b'\r') { 2 } else { 1 };
-    let end = head_len - empty;
-    (end, end < 2 || input.get(end - 2) != Some(&b'\r'))
-}
 
 /// Whether a second look at a partial head can tell more than the first.
 fn worth_a_look(input: &[u8], seen: usize, limit: usize) -> bool {
@@ -217,7 +110,7 @@ impl RequestHead {
     }
 
     /// Holds the fields together against the rules. `unframed` is the body of a request without framing fields.
-    fn judge(&mut self, meaning: &Meaning, unframed: BodyLength) -> Result<(), BadRequest> {
+    pub(in crate::http) fn judge(&mut self, meaning: &Meaning, unframed: BodyLength) -> Result<(), BadRequest> {
         self.body = match (meaning.content_length, meaning.chunked) {
             (Some(_), true) => return Err(BadRequest::LengthAndChunked),
             (None, true) if self.version == Version::Http10 => return Err(BadRequest::TransferEncodingIn10),
@@ -244,7 +137,7 @@ impl RequestHead {
     }
 
     /// Finds path, query and authority (RFC 9112 §3.2).
-    fn judge_target(&mut self) -> Result<Progress, BadRequest> {
+    pub(in crate::http) fn judge_target(&mut self) -> Result<Progress, BadRequest> {
         let judged = self.find_path();
         if judged.is_err() {
             self.head_len = 0;
@@ -293,97 +186,6 @@ impl RequestHead {
         };
         self.authority = Some(Text { added: false, start, len: authority_len as u32 });
         self.set_path_and_query(path_and_query);
-        Ok(())
-    }
-
-    /// Builds the head of an HTTP/2 request from its pseudo-header fields and fields (RFC 9113 §8.3). Host comes from
-    /// `:authority`; cookie lines are joined with `; ` (§8.2.3). `has_body`: the stream did not end with its head.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse): the same rules hold. Answer the status; the connection can live on.
-    pub fn from_parts<'f>(
-        &mut self,
-        (method, authority, path_and_query): (&[u8], Option<&[u8]>, &[u8]),
-        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
-        has_body: bool,
-        limits: &HttpLimits,
-    ) -> Result<(), BadRequest> {
-        self.clear();
-        self.version = Version::Http2;
-        self.method = self.append(method, b" ");
-        self.target = self.append(path_and_query, b" HTTP/2.0\r\n");
-        if !is_token(method) {
-            return Err(BadRequest::Method);
-        }
-        let mut meaning = Meaning::default();
-        if let Some(authority) = authority {
-            if authority.contains(&b'@') {
-                return Err(BadRequest::UserInfo);
-            }
-            self.append_field(&mut meaning, b"host", authority)?;
-        }
-        let mut cookies = Vec::new();
-        for (name, value) in fields {
-            if name.eq_ignore_ascii_case(b"cookie") {
-                cookies.extend_from_slice(if cookies.is_empty() { b"" } else { b"; " });
-                cookies.extend_from_slice(value);
-            } else if name.eq_ignore_ascii_case(b"host") && authority.is_some() {
-                if authority != Some(value) {
-                    return Err(BadRequest::ManyHosts);
-                }
-            } else {
-                self.append_field(&mut meaning, name, value)?;
-            }
-            if self.input.len() + cookies.len() > limits.head {
-                return Err(BadRequest::HeadTooLarge);
-            }
-        }
-        if !cookies.is_empty() {
-            self.append_field(&mut meaning, b"cookie", &cookies)?;
-        }
-        if self.fields.received().len() > limits.fields {
-            return Err(BadRequest::TooManyFields);
-        }
-        if meaning.hosts == 0 {
-            return Err(BadRequest::NoHost);
-        }
-        if meaning.chunked {
-            return Err(BadRequest::TransferEncoding);
-        }
-        self.judge(&meaning, if has_body { BodyLength::Chunked } else { BodyLength::None })?;
-        self.fields_end = self.input.len() as u32;
-        self.input.extend_from_slice(b"\r\n");
-        self.head_len = self.input.len();
-        self.judge_target().map(|_| ())
-    }
-
-    /// Appends text and what stands behind it; returns where the text is.
-    fn append(&mut self, text: &[u8], behind: &[u8]) -> Text {
-        let start = self.input.len() as u32;
-        self.input.extend_from_slice(text);
-        self.input.extend_from_slice(behind);
-        Text { added: false, start, len: text.len() as u32 }
-    }
-
-    fn append_field(&mut self, meaning: &mut Meaning, name: &[u8], value: &[u8]) -> Result<(), BadRequest> {
-        if !is_token(name) {
-            return Err(BadRequest::FieldName);
-        }
-        if !is_field_value(value) {
-            return Err(BadRequest::FieldValue);
-        }
-        let known = Known::of(name);
-        let keep = meaning.add(known, value)?;
-        let name = self.append(name, b": ");
-        let value = self.append(value, b"\r\n");
-        self.fields.push_received(Field {
-            start: name.start,
-            name_len: name.len,
-            value_start: value.start,
-            value_len: value.len,
-            known,
-            removed: !keep,
-        });
         Ok(())
     }
 }

@@ -165,7 +165,7 @@ pub(super) fn explain_request(input: &[u8], error: httparse::Error) -> BadReques
             let version = words.next();
             match (target, version) {
                 _ if !is_token(method) => BadRequest::Method,
-                (Some(target), _) if !is_target(target) => BadRequest::Target,
+                (Some(target), _) if !target.is_empty() && !is_target(target) => BadRequest::Target,
                 (Some(_), Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]))
                     if major.is_ascii_digit() && minor.is_ascii_digit() && words.next().is_none() =>
                 {

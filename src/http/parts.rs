@@ -1,0 +1,103 @@
+//! How does an HTTP/2 request become the same head an HTTP/1 request is? Its text is written out as HTTP/1 would have it
+//! and indexed on the way, so that rules, forwarding and sending on know one kind of head only.
+
+use super::fields::{Field, Known};
+use super::framing::BodyLength;
+use super::h1::BadRequest;
+use super::h1::meaning::Meaning;
+use super::h1::scan::{is_field_value, is_token};
+use super::head::{RequestHead, Text, Version};
+use crate::model::global::HttpLimits;
+
+impl RequestHead {
+    /// Builds the head of an HTTP/2 request from its pseudo-header fields and fields (RFC 9113 §8.3). Host comes from
+    /// `:authority`; cookie lines are joined with `; ` (§8.2.3). `has_body`: the stream did not end with its head.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse): the same rules hold. Answer the status; the connection can live on.
+    pub fn from_parts<'f>(
+        &mut self,
+        (method, authority, path_and_query): (&[u8], Option<&[u8]>, &[u8]),
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+        has_body: bool,
+        limits: &HttpLimits,
+    ) -> Result<(), BadRequest> {
+        self.clear();
+        self.version = Version::Http2;
+        self.method = self.append(method, b" ");
+        self.target = self.append(path_and_query, b" HTTP/2.0\r\n");
+        if !is_token(method) {
+            return Err(BadRequest::Method);
+        }
+        let mut meaning = Meaning::default();
+        if let Some(authority) = authority {
+            if authority.contains(&b'@') {
+                return Err(BadRequest::UserInfo);
+            }
+            self.append_field(&mut meaning, b"host", authority)?;
+        }
+        let mut cookies = Vec::new();
+        for (name, value) in fields {
+            if name.eq_ignore_ascii_case(b"cookie") {
+                cookies.extend_from_slice(if cookies.is_empty() { b"" } else { b"; " });
+                cookies.extend_from_slice(value);
+            } else if name.eq_ignore_ascii_case(b"host") && authority.is_some() {
+                if authority != Some(value) {
+                    return Err(BadRequest::ManyHosts);
+                }
+            } else {
+                self.append_field(&mut meaning, name, value)?;
+            }
+            if self.input.len() + cookies.len() > limits.head {
+                return Err(BadRequest::HeadTooLarge);
+            }
+        }
+        if !cookies.is_empty() {
+            self.append_field(&mut meaning, b"cookie", &cookies)?;
+        }
+        if self.fields.received().len() > limits.fields {
+            return Err(BadRequest::TooManyFields);
+        }
+        if meaning.hosts == 0 {
+            return Err(BadRequest::NoHost);
+        }
+        if meaning.chunked {
+            return Err(BadRequest::TransferEncoding);
+        }
+        self.judge(&meaning, if has_body { BodyLength::Chunked } else { BodyLength::None })?;
+        self.fields_end = self.input.len() as u32;
+        self.input.extend_from_slice(b"\r\n");
+        self.head_len = self.input.len();
+        self.judge_target().map(|_| ())
+    }
+
+    /// Appends text and what stands behind it; returns where the text is.
+    fn append(&mut self, text: &[u8], behind: &[u8]) -> Text {
+        let start = self.input.len() as u32;
+        self.input.extend_from_slice(text);
+        self.input.extend_from_slice(behind);
+        Text { added: false, start, len: text.len() as u32 }
+    }
+
+    fn append_field(&mut self, meaning: &mut Meaning, name: &[u8], value: &[u8]) -> Result<(), BadRequest> {
+        if !is_token(name) {
+            return Err(BadRequest::FieldName);
+        }
+        if !is_field_value(value) {
+            return Err(BadRequest::FieldValue);
+        }
+        let known = Known::of(name);
+        let keep = meaning.add(known, value)?;
+        let name = self.append(name, b": ");
+        let value = self.append(value, b"\r\n");
+        self.fields.push_received(Field {
+            start: name.start,
+            name_len: name.len,
+            value_start: value.start,
+            value_len: value.len,
+            known,
+            removed: !keep,
+        });
+        Ok(())
+    }
+}
