@@ -103,3 +103,50 @@ impl BodyReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds the input in pieces of every size; expected: the data, what is left over, how the end of stream is taken.
+    #[track_caller]
+    fn check(length: BodyLength, input: &str, data: &str, rest: &str, at_eof: Result<(), BadBody>) {
+        for piece_len in 1..=input.len().max(1) {
+            let mut reader = BodyReader::new(length);
+            let (mut seen, mut consumed) = (Vec::new(), 0);
+            let mut done = reader.is_done();
+            while !done && consumed < input.len() {
+                let piece = &input.as_bytes()[consumed..(consumed + piece_len).min(input.len())];
+                let fed = reader.feed(piece).unwrap();
+                assert!(fed.consumed > 0);
+                seen.extend_from_slice(&piece[fed.data]);
+                consumed += fed.consumed;
+                done = fed.done;
+            }
+            assert_eq!(String::from_utf8_lossy(&seen), data);
+            assert_eq!(&input[consumed..], rest);
+            assert_eq!(reader.at_eof(), at_eof);
+            assert_eq!(reader.is_done(), done);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_body_ends_where_it_should() {
+        let truncated = Err(BadBody::Truncated);
+        check(BodyLength::None, "GET", "", "GET", Ok(()));
+        check(BodyLength::Length(0), "GET", "", "GET", Ok(()));
+        check(BodyLength::Length(3), "abcGET", "abc", "GET", Ok(()));
+        check(BodyLength::Length(9), "abc", "abc", "", truncated);
+        check(BodyLength::UntilClose, "abc", "abc", "", Ok(()));
+        check(BodyLength::Chunked, "3\r\nabc\r\n0\r\n\r\nGET", "abc", "GET", Ok(()));
+        check(BodyLength::Chunked, "3\r\nab", "ab", "", truncated);
+        check(BodyLength::Chunked, "3\r\nabc\r\n0\r\n", "abc", "", truncated);
+    }
+
+    #[test]
+    fn a_huge_length_does_not_wrap() {
+        let mut reader = BodyReader::new(BodyLength::Length(u64::MAX));
+        assert_eq!(reader.feed(b"abc"), Ok(Fed { consumed: 3, data: 0..3, done: false }));
+        assert_eq!(reader.remaining(), Some(u64::MAX - 3));
+    }
+}

@@ -91,3 +91,45 @@ fn prepare_custom(raw: &[u8], to: ResponseTo, head: &mut ResponseHead) -> Option
     }
     Some(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: u16, custom: Option<&str>, page: PageFor, expected: &str) {
+        let custom = custom.map(|text| text.replace('|', "\r\n"));
+        let mut out = Vec::new();
+        render(status, custom.as_deref().map(str::as_bytes), page, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out).replace("\r\n", "|"), expected);
+    }
+
+    const CLOSE: PageFor = PageFor { client: Version::Http11, to: ResponseTo::Other, keep_alive: false };
+    const KEEP: PageFor = PageFor { keep_alive: true, ..CLOSE };
+    const HEAD: PageFor = PageFor { to: ResponseTo::Head, ..CLOSE };
+
+    #[test]
+    fn the_built_in_page_says_what_happened() {
+        let fields = "Cache-Control: no-cache|Content-Type: text/html|Content-Length: 107|";
+        let body = "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n\
+                    </body></html>\n";
+        check(503, None, CLOSE, &format!("HTTP/1.1 503 Service Unavailable|{fields}Connection: close||{body}"));
+        check(503, None, KEEP, &format!("HTTP/1.1 503 Service Unavailable|{fields}|{body}"));
+        check(503, None, HEAD, &format!("HTTP/1.1 503 Service Unavailable|{fields}Connection: close||"));
+    }
+
+    #[test]
+    fn an_operators_page_keeps_its_words_and_gets_sound_framing() {
+        let page = "HTTP/1.0 503 Gone Fishing|Content-Length: 999|Connection: keep-alive|X: 1|Retry-After: 5||<b>|</b>";
+        let sent = "HTTP/1.1 503 Gone Fishing|X: 1|Retry-After: 5|Content-Length: 9|Connection: close||<b>|</b>";
+        check(503, Some(page), CLOSE, sent);
+        check(500, Some("HTTP/1.0 200||x"), KEEP, "HTTP/1.1 200 |Content-Length: 1||x");
+    }
+
+    #[test]
+    fn a_page_that_does_not_parse_falls_back_to_the_built_in_one() {
+        let mut out = Vec::new();
+        render(504, Some(b"<html>no head</html>"), CLOSE, &mut out);
+        assert!(out.starts_with(b"HTTP/1.1 504 Gateway Timeout\r\n"));
+    }
+}

@@ -153,18 +153,34 @@ fn put_text(arena: &mut Vec<u8>, input: &[u8], text: Text) {
     }
 }
 
-/// Appends an address; writing into memory cannot fail.
+/// Appends an address. Each request pays for this, so IPv4 goes without the formatting machinery.
 fn put(out: &mut Vec<u8>, address: IpAddr) {
-    let _ = write!(out, "{address}");
+    match address {
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        // Writing into memory cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
 }
 
 /// `for=` with a node (RFC 7239 §6): IPv6 in brackets and so quoted.
 fn put_node(out: &mut Vec<u8>, address: Option<IpAddr>) {
-    let _ = match address {
-        None => write!(out, "for=unknown"),
-        Some(IpAddr::V4(address)) => write!(out, "for={address}"),
-        Some(IpAddr::V6(address)) => write!(out, "for=\"[{address}]\""),
-    };
+    out.extend_from_slice(b"for=");
+    match address {
+        None => out.extend_from_slice(b"unknown"),
+        Some(address @ IpAddr::V4(_)) => put(out, address),
+        Some(address @ IpAddr::V6(_)) => {
+            out.extend_from_slice(b"\"[");
+            put(out, address);
+            out.extend_from_slice(b"]\"");
+        }
+    }
 }
 
 /// Makes what stands behind `start` a quoted string unless it is a token (RFC 7239 §4).
@@ -182,4 +198,147 @@ fn quote_unless_token(out: &mut Vec<u8>, start: usize) {
         at += 1;
     }
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::forwarded::{Network, Networks};
+    use crate::model::global::HttpLimits;
+
+    fn networks(text: &str) -> Networks {
+        let network = |text: &str| {
+            let (address, prefix) = text.split_once('/').unwrap();
+            Network { address: address.parse().unwrap(), prefix: prefix.parse().unwrap() }
+        };
+        Networks::new(text.split_whitespace().map(network).collect())
+    }
+
+    fn facts(client: &str, tls: bool) -> ClientFacts {
+        let address = |text: &str| text.parse().map(|ip| SocketAddr::new(ip, 4711)).ok();
+        let local = Some(SocketAddr::from(([192, 0, 2, 1], if tls { 443 } else { 80 })));
+        ClientFacts { client: address(client), local, tls }
+    }
+
+    fn head(fields: &str) -> RequestHead {
+        let mut head = RequestHead::new();
+        let text = format!("GET / HTTP/1.1|Host: h:8|{fields}|").replace('|', "\r\n");
+        head.input().extend_from_slice(text.as_bytes());
+        head.parse(&HttpLimits::default()).unwrap();
+        head
+    }
+
+    fn show(head: &RequestHead) -> String {
+        let lines = head
+            .fields()
+            .iter()
+            .skip(1)
+            .map(|(name, value)| format!("{}: {}|", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+        lines.collect()
+    }
+
+    fn forwardfor(header: &str, except: &str, if_none: bool) -> Forwarded {
+        let option = ForwardFor { except: networks(except), header: header.to_owned(), if_none };
+        Forwarded { forwardfor: Some(option), fields: None }
+    }
+
+    /// The lines are what HAProxy 2.6.12 does with the same options.
+    #[test]
+    fn option_forwardfor_does_as_haproxy_does() {
+        #[track_caller]
+        fn check(frontend: &Forwarded, backend: &Forwarded, fields: &str, expected: &str) {
+            let mut head = head(fields);
+            apply(&mut head, frontend, backend, &facts("127.0.0.1", false));
+            assert_eq!(show(&head), expected);
+        }
+        const XFF: &str = "X-Forwarded-For";
+        let none = Forwarded::default();
+        let plain = forwardfor(XFF, "", false);
+        let except = forwardfor(XFF, "127.0.0.0/8", false);
+        let if_none = forwardfor(XFF, "", true);
+        let named = forwardfor("X-Fe", "", false);
+        check(&none, &none, "X-Forwarded-For: 9|", "X-Forwarded-For: 9|");
+        check(&plain, &none, "", "X-Forwarded-For: 127.0.0.1|");
+        check(&plain, &plain, "X-Forwarded-For: 9|", "X-Forwarded-For: 9|X-Forwarded-For: 127.0.0.1|");
+        check(&except, &plain, "", "");
+        check(&plain, &except, "", "");
+        check(&except, &none, "X-Forwarded-For: 9|", "X-Forwarded-For: 9|");
+        check(&if_none, &plain, "X-Forwarded-For: 9|", "X-Forwarded-For: 9|X-Forwarded-For: 127.0.0.1|");
+        check(&if_none, &if_none, "x-forwarded-for: 9|", "x-forwarded-for: 9|");
+        check(&if_none, &if_none, "X-Fe: 9|", "X-Fe: 9|X-Forwarded-For: 127.0.0.1|");
+        check(&named, &none, "", "X-Fe: 127.0.0.1|");
+        check(&named, &plain, "", "X-Forwarded-For: 127.0.0.1|");
+        check(&plain, &named, "", "X-Fe: 127.0.0.1|");
+    }
+
+    fn all(trusted: &str) -> Forwarded {
+        let fields = ForwardedFields {
+            for_header: Some("X-Forwarded-For".to_owned()),
+            host: true,
+            proto: true,
+            port: true,
+            server: Some("px".to_owned()),
+            proxied_https: Some("true".to_owned()),
+            rfc7239: true,
+            trusted: networks(trusted),
+        };
+        Forwarded { forwardfor: None, fields: Some(fields) }
+    }
+
+    #[track_caller]
+    fn check(client: &ClientFacts, fields: &str, expected: &str) {
+        let mut head = head(fields);
+        apply(&mut head, &all("10.0.0.0/8 fd00::/8"), &Forwarded::default(), client);
+        assert_eq!(show(&head), expected);
+    }
+
+    const SPOOFED: &str = "A: 1|x-forwarded-for: 6.6.6.6|X-Forwarded-Evil: x|X-Real-IP: 6.6.6.6|Forwarded: for=6.6.6.6|\
+                           X-Proxied-Https: true|X-Forwarded-Proto: https|X-Forwarded-For: 7.7.7.7|";
+
+    #[test]
+    fn an_untrusted_clients_own_words_are_replaced() {
+        check(
+            &facts("198.51.100.7", false),
+            SPOOFED,
+            "A: 1|X-Forwarded-For: 198.51.100.7|X-Forwarded-Host: h:8|X-Forwarded-Proto: http|X-Forwarded-Port: 80|\
+             X-Forwarded-Server: px|Forwarded: for=198.51.100.7;host=\"h:8\";proto=http|",
+        );
+        check(
+            &facts("2001:db8::7", true),
+            "",
+            "X-Forwarded-For: 2001:db8::7|X-Forwarded-Host: h:8|X-Forwarded-Proto: https|X-Forwarded-Port: 443|\
+             X-Forwarded-Server: px|X-Proxied-Https: true|Forwarded: for=\"[2001:db8::7]\";host=\"h:8\";proto=https|",
+        );
+        check(
+            &ClientFacts { client: None, local: None, tls: false },
+            SPOOFED,
+            "A: 1|X-Forwarded-Host: h:8|X-Forwarded-Proto: http|X-Forwarded-Server: px|\
+             Forwarded: for=unknown;host=\"h:8\";proto=http|",
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxys_words_are_added_to_on_one_line() {
+        check(
+            &facts("::ffff:10.1.2.3", false),
+            "X-Forwarded-For: 6.6.6.6|A: 1|x-forwarded-for: 7.7.7.7|X-Forwarded-Proto: https|X-Forwarded-Host: o|\
+             X-Forwarded-Server: p1|Forwarded: for=6.6.6.6|X-Proxied-Https: true|",
+            "A: 1|X-Forwarded-Proto: https|X-Forwarded-Host: o|X-Proxied-Https: true|\
+             X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.1.2.3|X-Forwarded-Port: 80|X-Forwarded-Server: p1, px|\
+             Forwarded: for=6.6.6.6, for=10.1.2.3;host=\"h:8\";proto=http|",
+        );
+    }
+
+    #[test]
+    fn what_an_operators_rule_has_set_stays() {
+        let mut head = head("X-Forwarded-Proto: spoofed|");
+        head.set_field(b"X-Forwarded-Proto", b"wss");
+        head.set_field(b"Host", b"rewritten");
+        apply(&mut head, &Forwarded::default(), &all(""), &facts("1.2.3.4", true));
+        let text = show(&head);
+        assert_eq!(head.fields().get(b"X-Forwarded-Proto"), Some(&b"wss"[..]));
+        assert!(text.contains("X-Forwarded-Host: rewritten|"), "{text}");
+        assert!(text.contains("host=rewritten;"), "{text}");
+        assert_eq!(head.fields().count(b"x-forwarded-proto"), 1);
+    }
 }

@@ -261,3 +261,158 @@ pub(crate) fn chunk_header(len: usize, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Decodes input given in pieces of this size; returns data, bytes consumed and trailers, or `None` while unfinished.
+    fn decode(input: &[u8], piece_len: usize) -> Result<Option<(Vec<u8>, usize, Vec<u8>)>, BadChunk> {
+        let mut decoder = ChunkedDecoder::new();
+        let (mut data, mut total) = (Vec::new(), 0);
+        for piece in input.chunks(piece_len.max(1)) {
+            let mut at = 0;
+            loop {
+                match decoder.next(&piece[at..])? {
+                    Piece::Data { from, len } => {
+                        assert!(len > 0);
+                        data.extend_from_slice(&piece[at + from..at + from + len]);
+                        at += from + len;
+                    }
+                    Piece::NeedMore { consumed } => {
+                        assert_eq!(at + consumed, piece.len());
+                        break;
+                    }
+                    Piece::End { consumed } => {
+                        return Ok(Some((data, total + at + consumed, decoder.trailers().to_vec())));
+                    }
+                }
+            }
+            total += piece.len();
+        }
+        Ok(None)
+    }
+
+    /// `|` stands for CR LF. Expected: data, what is left behind the end, trailers.
+    #[track_caller]
+    fn check(text: &str, expected: Result<Option<(&str, &str, &str)>, BadChunk>) {
+        let input = text.replace('|', "\r\n").into_bytes();
+        for piece_len in 1..=input.len() {
+            let decoded = decode(&input, piece_len).map(|done| {
+                done.map(|(data, consumed, trailers)| {
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\r\n", "|");
+                    (text(&data), text(&input[consumed..]), text(&trailers))
+                })
+            });
+            let expected =
+                expected.map(|done| done.map(|(data, rest, trailers)| (data.into(), rest.into(), trailers.into())));
+            assert_eq!(decoded, expected, "{text:?} in pieces of {piece_len}");
+        }
+    }
+
+    #[test]
+    fn sound_bodies_are_read_in_any_pieces() {
+        check("0||", Ok(Some(("", "", ""))));
+        check("5|hello|0||GET", Ok(Some(("hello", "GET", ""))));
+        check("5|hello|00a|, chunked!|0||", Ok(Some(("hello, chunked!", "", ""))));
+        check("5;a=b;c=\"d;e\"|hello|0;x||", Ok(Some(("hello", "", ""))));
+        check("5  |hello|0 ;x||", Ok(Some(("hello", "", ""))));
+        check("2|||0||", Ok(Some(("|", "", ""))));
+        check("5|hel", Ok(None));
+        check("5|hello|0|", Ok(None));
+    }
+
+    #[test]
+    fn trailers_are_kept_unless_they_would_be_believed() {
+        check("0|X-Sum: 1|grpc-status:0||rest", Ok(Some(("", "rest", "X-Sum: 1|grpc-status: 0|"))));
+        check(
+            "0|Content-Length: 3|Transfer-Encoding: chunked|Host: evil|Authorization: x|Cookie: y|Connection: z|\
+             X-Forwarded-For: 1|Forwarded: x|Content-Type: a|Set-Cookie: c|Cache-Control: d|Trailer: e|TE: f|ETag: g||",
+            Ok(Some(("", "", "ETag: g|"))),
+        );
+        check("0|X : 1||", Err(BadChunk::Trailer));
+        check("0|X: 1| folded||", Err(BadChunk::Trailer));
+        check("0|X||", Err(BadChunk::Trailer));
+        check("0|X: 1\n\n", Err(BadChunk::LineEnd));
+        check("0|X: \0||", Err(BadChunk::Trailer));
+        let mut decoder = ChunkedDecoder::new();
+        assert_eq!(decoder.next(b"0\r\nA: 1\r\nb:2 \r\n\r\n"), Ok(Piece::End { consumed: 18 }));
+        let fields: Vec<_> = decoder.trailer_fields().collect();
+        assert_eq!(fields, [(&b"A"[..], &b"1"[..]), (&b"b"[..], &b"2"[..])]);
+    }
+
+    #[test]
+    fn what_two_readers_could_take_differently_is_refused() {
+        for (text, bad) in [
+            ("|", BadChunk::Size),
+            ("x|", BadChunk::Size),
+            ("+5|hello|", BadChunk::Size),
+            ("-5|", BadChunk::Size),
+            ("0x5|hello|", BadChunk::Size),
+            (" 5|hello|", BadChunk::Size),
+            ("5 5|hello|", BadChunk::Size),
+            ("5_|", BadChunk::Size),
+            ("1000000000000000|", BadChunk::Size),
+            ("0000000000000005|", BadChunk::Size),
+            ("5\nhello|0||", BadChunk::LineEnd),
+            ("5\rhello|0||", BadChunk::LineEnd),
+            ("5;a\nhello|0||", BadChunk::LineEnd),
+            ("5;a\rb|hello|0||", BadChunk::LineEnd),
+            ("5;\0|hello|0||", BadChunk::Extension),
+            ("5|hello\n0||", BadChunk::LineEnd),
+            ("5|hello0||", BadChunk::LineEnd),
+            ("5|hellox|0||", BadChunk::LineEnd),
+            ("5|hello|0\n|", BadChunk::LineEnd),
+        ] {
+            check(text, Err(bad));
+        }
+        check("0|\n", Err(BadChunk::LineEnd));
+    }
+
+    #[test]
+    fn extensions_and_trailers_have_limits() {
+        let long = |len: usize| "x".repeat(len);
+        assert!(decode(format!("1;{}\r\na\r\n0\r\n\r\n", long(1024)).as_bytes(), 99).is_ok());
+        assert_eq!(decode(format!("1;{}", long(1025)).as_bytes(), 99), Err(BadChunk::ExtensionTooLong));
+        let chunk = format!("1;{}\r\na\r\n", long(1000));
+        assert_eq!(decode(chunk.repeat(17).as_bytes(), 99), Err(BadChunk::ExtensionTooLong));
+        assert_eq!(decode(format!("0\r\nX: {}", long(9000)).as_bytes(), 99), Err(BadChunk::TrailersTooLong));
+    }
+
+    #[test]
+    fn headers_of_own_chunks() {
+        for (len, expected) in [(1, "1"), (15, "f"), (16, "10"), (0xabc, "abc"), (usize::MAX, "ffffffffffffffff")] {
+            let mut out = Vec::new();
+            chunk_header(len, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), format!("{expected}\r\n"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_in_any_pieces(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..6),
+            piece_len in 1..50usize,
+        ) {
+            let mut wire = Vec::new();
+            for chunk in &chunks {
+                chunk_header(chunk.len(), &mut wire);
+                wire.extend_from_slice(chunk);
+                wire.extend_from_slice(CHUNK_END);
+            }
+            wire.extend_from_slice(LAST_CHUNK);
+            let len = wire.len();
+            wire.extend_from_slice(b"next");
+            prop_assert_eq!(decode(&wire, piece_len), Ok(Some((chunks.concat(), len, Vec::new()))));
+        }
+
+        #[test]
+        fn any_bytes_mean_the_same_in_any_pieces(
+            input in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'0'), Just(b';'), any::<u8>()], 0..60),
+            piece_len in 1..20usize,
+        ) {
+            prop_assert_eq!(decode(&input, piece_len), decode(&input, input.len()));
+        }
+    }
+}
