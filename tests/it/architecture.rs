@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("state", 3),
     ("proxy", 4),
     ("control", 4),
+    ("bench_api", 5),
     ("cli", 5),
 ];
 

@@ -1,0 +1,170 @@
+//! What may benches and fuzz targets touch? They live outside this crate, whose insides are private; these few wrappers
+//! are all they get. Not an API for anybody else, and free to change.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::http::forwarded::{self, ClientFacts};
+use crate::http::{
+    BodyLength, ChunkedDecoder, EncodeRequest, EncodeResponse, Piece, Progress, RequestHead, ResponseHead, ResponseTo,
+    Version, encode_request, encode_response,
+};
+use crate::model::forwarded::{ForwardFor, Forwarded, Networks};
+use crate::model::global::HttpLimits;
+
+/// What one worker does with one keep-alive exchange inside the codec. Buffers are kept from call to call.
+pub struct Exchange {
+    request: RequestHead,
+    response: ResponseHead,
+    out: Vec<u8>,
+    forwarded: Forwarded,
+    client: ClientFacts,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        let option = ForwardFor { except: Networks::default(), header: "X-Forwarded-For".to_owned(), if_none: false };
+        let address = |port| Some(SocketAddr::from((Ipv4Addr::new(192, 168, 100, 200), port)));
+        Exchange {
+            request: RequestHead::new(),
+            response: ResponseHead::new(),
+            out: Vec::new(),
+            forwarded: Forwarded { forwardfor: Some(option), fields: None },
+            client: ClientFacts { client: address(54_321), local: address(80), tls: false },
+        }
+    }
+}
+
+impl Exchange {
+    /// Parses a request; whether it is a whole, acceptable one.
+    pub fn parse_request(&mut self, bytes: &[u8]) -> bool {
+        self.request.clear();
+        self.request.input().extend_from_slice(bytes);
+        self.request.parse(&HttpLimits::default()) == Ok(Progress::Complete)
+    }
+
+    /// Adds X-Forwarded-For to the parsed request.
+    pub fn forward(&mut self) {
+        forwarded::apply(&mut self.request, &self.forwarded, &Forwarded::default(), &self.client);
+    }
+
+    /// Looks up Host and a field that is not there, as a routing rule does.
+    pub fn look_up(&self) -> bool {
+        self.request.host().is_some() && !self.request.fields().contains(b"x-not-there")
+    }
+
+    /// Encodes the parsed request; returns its length.
+    pub fn encode_request(&mut self) -> usize {
+        self.out.clear();
+        let options = EncodeRequest { keep_alive: true, ..EncodeRequest::default() };
+        encode_request(&self.request, options, &mut self.out);
+        self.out.len()
+    }
+
+    /// Parses a response; whether it is a whole, acceptable one.
+    pub fn parse_response(&mut self, bytes: &[u8]) -> bool {
+        self.response.clear();
+        self.response.input().extend_from_slice(bytes);
+        self.response.parse(&HttpLimits::default(), ResponseTo::Other) == Ok(Progress::Complete)
+    }
+
+    /// Encodes the parsed response for a keep-alive HTTP/1.1 client; returns its length.
+    pub fn encode_response(&mut self) -> usize {
+        self.out.clear();
+        encode_response(&self.response, response_options(Version::Http11), &mut self.out);
+        self.out.len()
+    }
+}
+
+fn response_options(client: Version) -> EncodeResponse<'static> {
+    EncodeResponse { client, keep_alive: true, keep_upgrade: true, no_store: false, extra: &[] }
+}
+
+/// Fuzz target: a request means the same however it is cut, and what is sent on means the same as what came.
+/// The first byte chooses the cut.
+pub fn fuzz_request(data: &[u8]) {
+    let Some((cut, bytes)) = data.split_first() else { return };
+    let limits = HttpLimits { head: 4096, fields: 32 };
+    let mut head = RequestHead::new();
+    head.input().extend_from_slice(bytes);
+    if head.parse(&limits) != Ok(Progress::Complete) {
+        return;
+    }
+    let mut pieces = RequestHead::new();
+    let (front, back) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    pieces.input().extend_from_slice(front);
+    assert!(pieces.parse(&limits).is_ok(), "the front alone is refused");
+    pieces.input().extend_from_slice(back);
+    assert_eq!(pieces.parse(&limits), Ok(Progress::Complete));
+    assert_eq!((pieces.head_len(), pieces.body()), (head.head_len(), head.body()));
+
+    let options = EncodeRequest { keep_alive: true, keep_upgrade: true, extra: &[] };
+    let mut out = Vec::new();
+    encode_request(&head, options, &mut out);
+    let mut again = RequestHead::new();
+    again.input().extend_from_slice(&out);
+    let wide = HttpLimits { head: 16_384, fields: 64 };
+    assert_eq!(again.parse(&wide), Ok(Progress::Complete));
+    assert_eq!(again.head_len(), out.len(), "the head ends early");
+    assert_eq!(again.body(), head.body());
+    assert_eq!(
+        (again.method(), again.path_and_query(), again.host()),
+        (head.method(), head.path_and_query(), head.host())
+    );
+}
+
+/// Fuzz target: a response sent on to any client has the framing that client was promised.
+pub fn fuzz_response(data: &[u8]) {
+    let limits = HttpLimits { head: 4096, fields: 32 };
+    let wide = HttpLimits { head: 16_384, fields: 64 };
+    for to in [ResponseTo::Other, ResponseTo::Head] {
+        let mut head = ResponseHead::new();
+        head.input().extend_from_slice(data);
+        if head.parse(&limits, to) != Ok(Progress::Complete) {
+            return;
+        }
+        for client in [Version::Http10, Version::Http11] {
+            let mut out = Vec::new();
+            encode_response(&head, response_options(client), &mut out);
+            let mut again = ResponseHead::new();
+            again.input().extend_from_slice(&out);
+            assert_eq!(again.parse(&wide, to), Ok(Progress::Complete));
+            assert_eq!((again.head_len(), again.status()), (out.len(), head.status()));
+            let expected = match (head.body(), client) {
+                (BodyLength::UntilClose, Version::Http11) => BodyLength::Chunked,
+                (BodyLength::Chunked, Version::Http10) => BodyLength::UntilClose,
+                (body, _) => body,
+            };
+            assert_eq!(again.body(), expected);
+        }
+    }
+}
+
+/// Fuzz target: a chunked body means the same in any pieces. The first byte is the piece length.
+pub fn fuzz_chunked(data: &[u8]) {
+    let Some((len, body)) = data.split_first() else { return };
+    assert_eq!(dechunk(body, usize::from(*len).max(1)), dechunk(body, body.len().max(1)));
+}
+
+/// Data, bytes consumed, trailers; `None` when the body is malformed or not over.
+fn dechunk(body: &[u8], piece_len: usize) -> Option<(Vec<u8>, usize, Vec<u8>)> {
+    let mut decoder = ChunkedDecoder::new();
+    let (mut data, mut total) = (Vec::new(), 0);
+    for mut piece in body.chunks(piece_len) {
+        while !piece.is_empty() {
+            let (consumed, ended) = match decoder.next(piece).ok()? {
+                Piece::Data { from, len } => {
+                    data.extend_from_slice(piece.get(from..from + len)?);
+                    (from + len, false)
+                }
+                Piece::NeedMore { consumed } => (consumed, false),
+                Piece::End { consumed } => (consumed, true),
+            };
+            total += consumed;
+            if ended {
+                return Some((data, total, decoder.trailers().to_vec()));
+            }
+            piece = piece.get(consumed..)?;
+        }
+    }
+    None
+}
