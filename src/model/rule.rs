@@ -64,14 +64,25 @@ pub(crate) enum Fetch {
     /// The target as received.
     Url,
     Query,
-    /// `url_param(name)`.
-    UrlParam(String),
+    /// `base`, `baseq`: Host and path, with the query or without.
+    Base {
+        query: bool,
+    },
+    /// `url_param(name,delimiter)`; any parameter when there is no name.
+    UrlParam {
+        name: Option<String>,
+        delimiter: u8,
+    },
     /// `1.0`, `1.1`, `2.0`.
     Version,
     RequestHeader(HeaderRef),
-    RequestHeaderCount(String),
+    /// How many values, or lines when `whole_line`.
+    RequestHeaderCount(HeaderRef),
     ResponseHeader(HeaderRef),
-    Cookie(String),
+    ResponseHeaderCount(HeaderRef),
+    /// Any cookie when there is no name.
+    Cookie(Option<String>),
+    CookieCount(Option<String>),
     /// The response's status.
     Status,
     Src,
@@ -80,18 +91,22 @@ pub(crate) enum Fetch {
     DstPort,
     SslFc,
     SslFcSni,
+    SslFcHasSni,
     SslFcAlpn,
     SslFcProtocol,
     SslFcCipher,
     FrontendName,
     BackendName,
+    ServerName,
     /// `nbsrv(backend)`: servers usable now, as an index into [`Config::backends`](super::Config).
     UsableServers(super::BackendId),
     /// A constant: `str(x)`, `int(1)`, `bool(true)`.
     Constant(Constant),
     Hostname,
-    /// Seconds since the epoch.
-    Date,
+    /// Seconds since the epoch, plus this many.
+    Date {
+        offset: i64,
+    },
     UniqueId,
     Always(bool),
 }
@@ -121,21 +136,18 @@ pub(crate) enum Converter {
     Upper,
     Length,
     /// `field(index,delimiters[,count])`.
-    Field {
-        index: i32,
-        delimiters: String,
-    },
-    /// `word(index,delimiters)`.
-    Word {
-        index: i32,
-        delimiters: String,
-    },
+    Field(Part),
+    /// `word(index,delimiters[,count])`.
+    Word(Part),
     RegSub {
         regex: Regex,
         replacement: String,
         all: bool,
     },
-    UrlDecode,
+    /// `url_dec`: `+` is a blank behind a `?` only, or everywhere in a form.
+    UrlDecode {
+        form: bool,
+    },
     Concat {
         before: String,
         after: String,
@@ -143,6 +155,20 @@ pub(crate) enum Converter {
     Not,
     HostOnly,
     PortOnly,
+    /// What `hdr_val` does to the header's text.
+    ToInteger,
+    /// What `hdr_ip` does; what is no address is gone.
+    ToAddress,
+}
+
+/// Which parts of a text are meant. Indexes count from 1, or from -1 at the end; never 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub index: i32,
+    /// Never empty; each byte delimits.
+    pub delimiters: String,
+    /// How many parts, with what stands between them; 0 takes all that remain.
+    pub count: usize,
 }
 
 /// What a value is held against (manual 7.1).
@@ -286,6 +312,7 @@ pub(crate) struct Answer {
     pub content_type: Option<String>,
     /// Absent: the error page of that status, if there is one, else an empty body.
     pub body: Option<AnswerBody>,
+    /// Field lines besides those of the body; not sent with an error page or [`AnswerBody::Raw`].
     pub headers: Vec<(String, Format)>,
 }
 
@@ -295,6 +322,8 @@ pub(crate) enum AnswerBody {
     Fixed(Arc<[u8]>),
     /// `lf-string`, `lf-file`.
     Format(Format),
+    /// `errorfile`: a whole raw response, head included.
+    Raw(Arc<[u8]>),
 }
 
 /// `redirect location|prefix|scheme` (manual 4.4).
@@ -305,7 +334,17 @@ pub(crate) struct Redirect {
     pub code: u16,
     pub drop_query: bool,
     pub append_slash: bool,
+    /// The whole value of the Set-Cookie field.
     pub set_cookie: Option<String>,
+    /// An empty location means: no redirect (`ignore-empty`).
+    pub ignore_empty: bool,
+}
+
+impl Redirect {
+    /// Others are sent with `cache-control: no-cache`, as HAProxy does.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self.code, 301 | 308)
+    }
 }
 
 #[derive(Debug, Clone)]
