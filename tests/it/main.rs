@@ -1,5 +1,23 @@
 //! Does the whole proxy do what an operator expects of it? The built program, real sockets, real peers.
 #![allow(clippy::unwrap_used)] // a test that cannot go on shall panic
 
+mod admin;
 mod architecture;
+mod cache;
+mod commands;
+mod demo;
+mod forwarded;
 mod harness;
+mod health;
+mod http2;
+mod http_basic;
+mod http_connections;
+mod http_framing;
+mod life_cycle;
+mod logs;
+mod reload;
+mod samples;
+mod seeds;
+mod stats;
+mod tcp;
+mod tls;

@@ -7,14 +7,17 @@ mod origin;
 mod peers;
 mod ports;
 mod proxy;
+
+mod site;
 mod temp;
 
 pub use client::{Client, Response, get, get_with};
 pub use origin::{Origin, Received, Reply};
 pub use peers::{Haproxy, curl, run_tool, tool_output};
 pub use ports::Ports;
-pub use proxy::{Exit, Proxy, check_config, lockgate};
-pub use temp::{Certificate, TempDir, certificate, certificate_valid};
+pub use proxy::{Proxy, check_config, lockgate};
+pub use site::Site;
+pub use temp::{TempDir, certificate, certificate_valid};
 
 use std::time::{Duration, Instant};
 

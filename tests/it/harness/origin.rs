@@ -71,7 +71,7 @@ impl Reply {
 type Script = dyn Fn(&Received) -> Reply + Send + Sync;
 
 struct Inner {
-    script: Mutex<Arc<Script>>,
+    script: Box<Script>,
     check_status: AtomicU16,
     checks: AtomicUsize,
     received: Mutex<Vec<Received>>,
@@ -98,7 +98,7 @@ impl Origin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let inner = Arc::new(Inner {
-            script: Mutex::new(Arc::new(script)),
+            script: Box::new(script),
             check_status: AtomicU16::new(200),
             checks: AtomicUsize::new(0),
             received: Mutex::default(),
@@ -113,10 +113,6 @@ impl Origin {
 
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    pub fn answer(&self, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
-        *self.inner.script.lock().unwrap() = Arc::new(script);
     }
 
     /// The status of every further health check.
@@ -217,10 +213,9 @@ impl Inner {
             let reply = Reply::text(self.check_status.load(SeqCst), "health");
             return if close { reply.then_close() } else { reply };
         }
-        let script = Arc::clone(&self.script.lock().unwrap());
         let close = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         self.received.lock().unwrap().push(request.clone());
-        let reply = script(&request);
+        let reply = (self.script)(&request);
         if close { reply.then_close() } else { reply }
     }
 }

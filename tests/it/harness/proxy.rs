@@ -73,10 +73,6 @@ impl Proxy {
         self.child.id()
     }
 
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -145,7 +141,7 @@ impl Proxy {
 
     /// Waits for the end of the process.
     #[track_caller]
-    pub fn exit(mut self) -> Exit {
+    pub fn exit(&mut self) -> Exit {
         let status = eventually(&format!("the process ends; it said:\n{}", self.said()), || {
             self.child.try_wait().ok().flatten()
         });

@@ -1,0 +1,72 @@
+//! HTTP/2 on TLS frontends, chosen by ALPN, to HTTP/1 servers.
+
+use crate::harness::{Origin, Proxy, Reply, Site, TempDir, certificate, curl, tool_output};
+
+fn start(site: Site) -> Proxy {
+    let dir = TempDir::new();
+    dir.write("site.pem", certificate(&["localhost"]).combined());
+    Proxy::start_with(&site.bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem alpn h2,http/1.1").text(), dir, &[])
+}
+
+#[test]
+fn curl_speaks_http2_and_the_server_sees_http1() {
+    let a = Origin::scripted("a", |_| Reply::with_headers(200, "X-Origin: a\r\nConnection: keep-alive\r\n", "hello"));
+    let mut proxy = start(Site::http().frontend("option forwardfor").server(&a, ""));
+    let said = curl(&["-k", "--http2", "-i", "-H", "X-Custom: 1", &proxy.url("https", "web", "/path?q=1")]);
+    assert!(said.starts_with("HTTP/2 200"), "{said}");
+    assert!(said.contains("x-origin: a") && said.ends_with("hello"), "{said}");
+    assert!(!said.to_ascii_lowercase().contains("connection:"), "{said}");
+    let request = a.only_request();
+    assert_eq!((request.target.as_str(), request.header("x-custom")), ("/path?q=1", Some("1")));
+    assert_eq!(request.header("host"), Some(proxy.address("web").to_string().as_str()));
+    assert_eq!(request.header("x-forwarded-for"), Some("127.0.0.1"));
+    proxy.wait_for("\"GET /path?q=1 HTTP/2.0\"");
+}
+
+#[test]
+fn bodies_stream_both_ways() {
+    let a = Origin::scripted("a", |request| Reply::text(200, &"y".repeat(request.body.len())));
+    let proxy = start(Site::http().server(&a, ""));
+    let file = proxy.file("upload");
+    std::fs::write(&file, vec![b'u'; 2_000_000]).unwrap();
+    let data = format!("@{}", file.display());
+    let answer = curl(&["-k", "--http2", "--data-binary", &data, &proxy.url("https", "web", "/")]);
+    assert_eq!(answer.len(), 2_000_000);
+    assert_eq!(a.only_request().body.len(), 2_000_000);
+}
+
+#[test]
+fn many_streams_share_one_connection() {
+    let a = Origin::scripted("a", |request| Reply::text(200, &request.target));
+    let proxy = start(Site::http().server(&a, ""));
+    let said = tool_output("h2load", &["-n200", "-c1", "-m20", &proxy.url("https", "web", "/x")], b"");
+    assert!(said.contains("200 succeeded"), "{said}");
+    assert_eq!(a.received().len(), 200);
+}
+
+#[test]
+fn head_and_errors_of_the_proxy_work_too() {
+    let a = Origin::scripted("a", |_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"));
+    let proxy = start(Site::http().frontend("http-request deny if { path /no }").server(&a, ""));
+    let head = curl(&["-k", "--http2", "-I", &proxy.url("https", "web", "/")]);
+    assert!(head.contains("content-length: 7"), "{head}");
+    let denied = curl(&[
+        "-k",
+        "--http2",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_version} %{http_code}",
+        &proxy.url("https", "web", "/no"),
+    ]);
+    assert_eq!(denied, "2 403");
+}
+
+#[test]
+fn clients_without_http2_get_http1() {
+    let a = Origin::named("a");
+    let proxy = start(Site::http().server(&a, ""));
+    let version = ["-k", "-o", "/dev/null", "-w", "%{http_version}"];
+    assert_eq!(curl(&[&version[..], &["--http1.1", &proxy.url("https", "web", "/")]].concat()), "1.1");
+    assert_eq!(curl(&[&version[..], &["--http2", &proxy.url("https", "web", "/")]].concat()), "2");
+}

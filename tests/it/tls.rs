@@ -1,0 +1,186 @@
+//! TLS with real peers: openssl and curl in front, TLS servers behind.
+
+use crate::harness::{Origin, Proxy, Site, TempDir, certificate, certificate_valid, check_config, curl, tool_output};
+
+/// A directory with two certificates, and a proxy that serves them.
+fn site_with_names() -> (Site, TempDir) {
+    let dir = TempDir::new();
+    dir.write("certs/a-default.pem", certificate(&["default.example"]).combined());
+    dir.write("certs/b-wild.pem", certificate(&["*.wild.example", "exact.example"]).combined());
+    (Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/certs/ alpn h2,http/1.1"), dir)
+}
+
+/// What `openssl s_client` says about a handshake.
+fn handshake(proxy: &Proxy, arguments: &[&str]) -> String {
+    let address = proxy.address("web").to_string();
+    tool_output("openssl", &[&["s_client", "-connect", &address], arguments].concat(), b"")
+}
+
+#[test]
+fn the_certificate_follows_the_name_asked_for() {
+    let a = Origin::named("a");
+    let (site, dir) = site_with_names();
+    let proxy = Proxy::start_with(&site.server(&a, "").text(), dir, &[]);
+    for (asked, subject) in [
+        ("default.example", "default.example"),
+        ("www.wild.example", "*.wild.example"),
+        ("WWW.Wild.Example", "*.wild.example"),
+        ("exact.example", "*.wild.example"),
+        ("two.levels.wild.example", "default.example"),
+        ("unknown.example", "default.example"),
+    ] {
+        let said = handshake(&proxy, &["-servername", asked]);
+        assert!(
+            said.contains(&format!("CN = {subject}")) || said.contains(&format!("CN={subject}")),
+            "{asked}: {said}"
+        );
+    }
+    let said = handshake(&proxy, &["-noservername"]);
+    assert!(said.contains("default.example"), "{said}");
+}
+
+#[test]
+fn strict_sni_refuses_unknown_names() {
+    let (site, dir) = site_with_names();
+    let site = site.bind("bind 127.0.0.1:<web> ssl crt <dir>/certs strict-sni");
+    let proxy = Proxy::start_with(&site.text(), dir, &[]);
+    assert!(handshake(&proxy, &["-servername", "exact.example"]).contains("wild.example"));
+    assert!(handshake(&proxy, &["-servername", "unknown.example"]).contains("alert"));
+}
+
+#[test]
+fn versions_are_1_2_and_1_3_and_can_be_narrowed() {
+    let (site, dir) = site_with_names();
+    let proxy = Proxy::start_with(&site.text(), dir, &[]);
+    assert!(handshake(&proxy, &["-tls1_3"]).contains("TLSv1.3"));
+    assert!(handshake(&proxy, &["-tls1_2"]).contains("TLSv1.2"));
+    let (site, dir) = site_with_names();
+    let only = site.bind("bind 127.0.0.1:<web> ssl crt <dir>/certs ssl-min-ver TLSv1.3");
+    let proxy = Proxy::start_with(&only.text(), dir, &[]);
+    assert!(handshake(&proxy, &["-tls1_2"]).contains("alert"));
+    assert!(
+        handshake(&proxy, &["-tls1_1"]).contains("alert") || handshake(&proxy, &["-tls1_1"]).contains("no protocols")
+    );
+}
+
+#[test]
+fn a_session_is_resumed_across_connections_in_both_versions() {
+    let (site, dir) = site_with_names();
+    let proxy = Proxy::start_with(&site.text(), dir, &[]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let session = proxy.file("session");
+        let session = session.to_str().unwrap();
+        let address = proxy.address("web").to_string();
+        // A 1.3 ticket comes after the handshake: stay until the server has answered.
+        let request = b"GET / HTTP/1.1\r\nHost: exact.example\r\nConnection: close\r\n\r\n";
+        let common = ["s_client", "-connect", &address, version, "-servername", "exact.example", "-ign_eof"];
+        let first = tool_output("openssl", &[&common[..], &["-sess_out", session]].concat(), request);
+        assert!(first.contains("New, TLS"), "{first}");
+        let second = tool_output("openssl", &[&common[..], &["-sess_in", session]].concat(), request);
+        assert!(second.contains("Reused, TLS"), "{version}: {second}");
+    }
+}
+
+#[test]
+fn clients_are_told_apart_in_the_log_and_to_the_server() {
+    let a = Origin::named("a");
+    let (site, dir) = site_with_names();
+    let site = site.frontend("http-request set-header X-Tls yes if { ssl_fc }").server(&a, "");
+    let mut proxy = Proxy::start_with(&site.text(), dir, &[]);
+    assert_eq!(curl(&["-k", "--http1.1", &proxy.url("https", "web", "/")]), "a");
+    assert_eq!(a.only_request().header("x-tls"), Some("yes"));
+    proxy.wait_for(" web~ app/a ");
+}
+
+#[test]
+fn plain_http_to_a_tls_port_is_closed_and_logged() {
+    let (site, dir) = site_with_names();
+    let mut proxy = Proxy::start_with(&site.text(), dir, &[]);
+    let mut client = crate::harness::Client::connect(proxy.address("web"));
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let _ = client.to_end();
+    let line = proxy.wait_for("SSL handshake failure");
+    assert!(line.contains("web"), "{line}");
+    // And it is as well as before.
+    assert!(handshake(&proxy, &[]).contains("default.example"));
+}
+
+#[test]
+fn servers_are_reached_over_tls_and_verified_when_asked() {
+    let real = certificate(&["app.example"]);
+    let other = certificate(&["other.example"]);
+    let dir = TempDir::new();
+    dir.write("server.pem", real.combined());
+    dir.write("right-ca.pem", &real.certificate);
+    dir.write("wrong-ca.pem", &other.certificate);
+    // The TLS server is another Lockgate in front of a plain origin.
+    let a = Origin::named("a");
+    let inner_site = Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem").server(&a, "");
+    let inner_dir = TempDir::new();
+    inner_dir.write("server.pem", real.combined());
+    let inner = Proxy::start_with(&inner_site.text(), inner_dir, &[]);
+    let address = inner.address("web");
+    let site = |options: &str| {
+        Site::http().backend("retries 0").backend(&format!("server tls {address} ssl {options}")).text()
+    };
+    let ask = |options: &str| {
+        let dir = TempDir::new();
+        dir.write("right-ca.pem", &real.certificate);
+        dir.write("wrong-ca.pem", &other.certificate);
+        Proxy::start_with(&site(options), dir, &[]).get("/").status
+    };
+    assert_eq!(ask("verify none"), 200);
+    assert_eq!(ask("verify required ca-file <dir>/right-ca.pem sni str(app.example)"), 200);
+    assert_eq!(ask("verify required ca-file <dir>/right-ca.pem verifyhost app.example"), 200);
+    assert_eq!(ask("verify required ca-file <dir>/wrong-ca.pem sni str(app.example)"), 503);
+    assert_eq!(ask("verify required ca-file <dir>/right-ca.pem sni str(elsewhere.example)"), 503);
+}
+
+#[test]
+fn checks_of_tls_servers_use_tls() {
+    let dir = TempDir::new();
+    dir.write("server.pem", certificate(&["app.example"]).combined());
+    let a = Origin::named("a");
+    let inner = Proxy::start_with(
+        &Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem").server(&a, "").text(),
+        dir,
+        &[],
+    );
+    let plain = Origin::named("plain");
+    let mut proxy = Site::http()
+        .backend("option httpchk GET /health")
+        .backend(&format!("server good {} check inter 200ms ssl verify none", inner.address("web")))
+        .backend(&format!("server bad {} check inter 200ms rise 1 fall 1 ssl verify none", plain.address()))
+        .start();
+    let line = proxy.wait_for("Server app/bad is DOWN");
+    assert!(line.contains("Layer6 invalid response"), "{line}");
+    assert_eq!(proxy.get("/").text(), "a");
+}
+
+#[test]
+fn check_tells_what_is_wrong_with_a_certificate() {
+    let good = certificate(&["a.example"]);
+    let other = certificate(&["b.example"]);
+    let site = Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/x.pem").text();
+    let told = |pem: String, mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = TempDir::new();
+        let path = dir.write("x.pem", pem);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = check_config(&site, &dir, &[""; 0]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (what, pem, mode, code, words) in [
+        ("key first", good.key.clone() + &good.certificate, 0o600, 0, ""),
+        ("no key", good.certificate.clone(), 0o600, 1, "key"),
+        ("no certificate", good.key.clone(), 0o600, 1, "certificate"),
+        ("another's key", good.certificate.clone() + &other.key, 0o600, 1, "fit"),
+        ("garbage", "hello".to_owned(), 0o600, 1, "x.pem"),
+        ("expired", certificate_valid(&["a.example"], 2001, 2002).combined(), 0o600, 0, "expired"),
+        ("readable by all", good.combined(), 0o644, 0, "0644"),
+    ] {
+        let (status, said) = told(pem, mode);
+        assert_eq!(status, Some(code), "{what}: {said}");
+        assert!(said.contains(words), "{what}: {said}");
+    }
+}
