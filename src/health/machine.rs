@@ -98,17 +98,20 @@ pub(crate) enum Change {
     Stopping,
     /// Takes new traffic again after [`Change::Stopping`].
     Resumed,
-    EnteredDrain,
-    /// `health` tells whether it is up behind the order.
+    EnteredDrain {
+        up: bool,
+    },
+    /// `up`: by its checks.
     LeftDrain {
         up: bool,
     },
     EnteredMaint {
         was_up: bool,
+        was_drained: bool,
     },
+    /// It starts anew, as at boot.
     LeftMaint {
-        up: bool,
-        drained: bool,
+        into_drain: bool,
     },
 }
 
@@ -120,8 +123,6 @@ pub(crate) struct Effects {
     pub rotation: bool,
     /// Start checks again at once: maintenance or a pause ended.
     pub checks: Option<ChecksTurn>,
-    /// The score moved without crossing: told with `option log-health-checks` only.
-    pub moved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,12 +185,7 @@ impl Health {
                 self.stopping = false;
             }
             Input::EnableChecks => self.checks_enabled = self.checkable,
-            Input::DisableChecks => {
-                // Unchecked means up (management guide, `disable health`).
-                self.checks_enabled = false;
-                self.stopping = false;
-                self.score.force_up();
-            }
+            Input::DisableChecks => self.checks_enabled = false, // the last result stands, as with HAProxy
         }
         self.effects_since(&before)
     }
@@ -203,18 +199,18 @@ impl Health {
                 (true, false) => Some(ChecksTurn::Paused),
                 _ => None,
             },
-            moved: self.score != before.score || self.stopping != before.stopping,
         }
     }
 
     fn change_since(&self, before: &Self) -> Option<Change> {
         match (before.admin.state, self.admin.state) {
             (AdminState::Maint, AdminState::Maint) => None,
-            (_, AdminState::Maint) => Some(Change::EnteredMaint { was_up: before.score.is_up() }),
-            (AdminState::Maint, now) => {
-                Some(Change::LeftMaint { up: self.score.is_up(), drained: now == AdminState::Drain })
-            }
-            (AdminState::Ready, AdminState::Drain) => Some(Change::EnteredDrain),
+            (_, AdminState::Maint) => Some(Change::EnteredMaint {
+                was_up: before.score.is_up(),
+                was_drained: before.admin.state == AdminState::Drain,
+            }),
+            (AdminState::Maint, now) => Some(Change::LeftMaint { into_drain: now == AdminState::Drain }),
+            (AdminState::Ready, AdminState::Drain) => Some(Change::EnteredDrain { up: self.score.is_up() }),
             (AdminState::Drain, AdminState::Ready) => Some(Change::LeftDrain { up: self.score.is_up() }),
             _ => match (before.score.is_up(), self.score.is_up()) {
                 (true, false) => Some(Change::WentDown),
@@ -321,5 +317,150 @@ impl std::fmt::Display for Status {
             Status::Drain { left, fall } => counted(f, "DRAIN", left, fall),
             Status::Maint => f.write_str("MAINT"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A story of one server, rise 2 and fall 3, fully up at first. `.` passed, `?` passed conditionally, `x` failed;
+    /// `R`eady, `D`rain, `M`aint; `u`p, `s`topping, `d`own forced; `-` checks off, `+` on.
+    fn story(mut health: Health, inputs: &str) -> (Health, Effects) {
+        let mut last = Effects::default();
+        for input in inputs.chars() {
+            last = health.apply(match input {
+                '.' => Input::Checked(Verdict::Passed),
+                '?' => Input::Checked(Verdict::PassedConditionally),
+                'x' => Input::Checked(Verdict::Failed),
+                'R' => Input::Admin(AdminState::Ready, Origin::Operator),
+                'D' => Input::Admin(AdminState::Drain, Origin::Operator),
+                'M' => Input::Admin(AdminState::Maint, Origin::Operator),
+                'u' => Input::Force(ForcedHealth::Up),
+                's' => Input::Force(ForcedHealth::Stopping),
+                'd' => Input::Force(ForcedHealth::Down),
+                '-' => Input::DisableChecks,
+                '+' => Input::EnableChecks,
+                other => panic!("no input is called {other}"),
+            });
+        }
+        (health, last)
+    }
+
+    /// The status at the end, whether it takes traffic, and the last input's change.
+    #[track_caller]
+    fn check(inputs: &str, status: &str, traffic: bool, change: Option<Change>) {
+        let (health, effects) = story(Health::new(Some((2, 3)), false), inputs);
+        assert_eq!(health.status().to_string(), status, "after {inputs}");
+        assert_eq!(health.takes_traffic(), traffic, "traffic after {inputs}");
+        assert_eq!(effects.change, change, "change of the last of {inputs}");
+    }
+
+    #[test]
+    fn checks_move_a_server_up_and_down() {
+        check("", "UP 1/3", true, None);
+        check("x", "DOWN", false, Some(Change::WentDown));
+        check(".", "UP", true, None);
+        check(".xx", "UP 1/3", true, None);
+        check(".xxx", "DOWN", false, Some(Change::WentDown));
+        check(".xxx.", "DOWN 1/2", false, None);
+        check(".xxx..", "UP", true, Some(Change::WentUp));
+    }
+
+    #[test]
+    fn drain_keeps_checking_and_takes_nothing() {
+        check(".D", "DRAIN", false, Some(Change::EnteredDrain { up: true }));
+        check(".Dx", "DRAIN 2/3", false, None);
+        check(".Dxxx", "DOWN", false, Some(Change::WentDown));
+        check(".DD", "DRAIN", false, None);
+        check(".DR", "UP", true, Some(Change::LeftDrain { up: true }));
+        check(".DxxxR", "DOWN", false, Some(Change::LeftDrain { up: false }));
+    }
+
+    #[test]
+    fn maintenance_stops_checks_and_ends_in_a_fresh_start() {
+        check(".M", "MAINT", false, Some(Change::EnteredMaint { was_up: true, was_drained: false }));
+        check(".xxxM", "MAINT", false, Some(Change::EnteredMaint { was_up: false, was_drained: false }));
+        check(".DM", "MAINT", false, Some(Change::EnteredMaint { was_up: true, was_drained: true }));
+        check(".Mxxx", "MAINT", false, None);
+        check(".MR", "UP 1/3", true, Some(Change::LeftMaint { into_drain: false }));
+        check(".xxxMR", "UP 1/3", true, Some(Change::LeftMaint { into_drain: false }));
+        check(".MD", "DRAIN 1/3", false, Some(Change::LeftMaint { into_drain: true }));
+    }
+
+    #[test]
+    fn an_operator_can_force_health() {
+        check(".d", "DOWN", false, Some(Change::WentDown));
+        check("xu", "UP", true, Some(Change::WentUp));
+        check(".s", "NOLB", false, Some(Change::Stopping));
+        check(".ss", "NOLB", false, None);
+        check(".s.", "UP", true, Some(Change::Resumed));
+        check(".sx", "NOLB 2/3", false, None);
+        check("xs", "NOLB", false, Some(Change::Stopping));
+    }
+
+    #[test]
+    fn a_conditional_pass_takes_new_traffic_away() {
+        check(".?", "NOLB", false, Some(Change::Stopping));
+        check(".?.", "UP", true, Some(Change::Resumed));
+        check(".?xxx", "DOWN", false, Some(Change::WentDown));
+        check("x?", "DOWN 1/2", false, None);
+        check("x??", "NOLB", false, Some(Change::Stopping));
+    }
+
+    #[test]
+    fn without_checks_the_last_result_stands() {
+        check(".-", "no check", true, None);
+        check(".-xxx", "no check", true, None);
+        check("x-", "DOWN", false, None);
+        check("x-+..", "UP", true, Some(Change::WentUp));
+        check(".-d", "DOWN", false, Some(Change::WentDown));
+        check(".-s", "NOLB", false, Some(Change::Stopping));
+    }
+
+    #[test]
+    fn an_unchecked_server_is_up_and_can_be_ordered_about() {
+        let unchecked = || Health::new(None, false);
+        let status = |inputs: &str| story(unchecked(), inputs).0.status().to_string();
+        assert_eq!(status(""), "no check");
+        assert_eq!(status("x"), "no check");
+        assert_eq!(status("+x"), "no check");
+        assert_eq!(status("D"), "DRAIN");
+        assert_eq!(status("M"), "MAINT");
+        assert_eq!(status("MR"), "no check");
+        assert_eq!(status("d"), "DOWN");
+        assert!(unchecked().takes_traffic());
+    }
+
+    #[test]
+    fn checks_turn_with_maintenance_and_pauses() {
+        let turn = |inputs: &str| story(Health::new(Some((2, 3)), false), inputs).1.checks;
+        assert_eq!(turn("M"), Some(ChecksTurn::Paused));
+        assert_eq!(turn("MR"), Some(ChecksTurn::Resumed));
+        assert_eq!(turn("MD"), Some(ChecksTurn::Resumed));
+        assert_eq!(turn("-"), Some(ChecksTurn::Paused));
+        assert_eq!(turn("-M"), None);
+        assert_eq!(turn("-MR"), None);
+        assert_eq!(turn("-MR+"), Some(ChecksTurn::Resumed));
+        assert_eq!(turn("D"), None);
+    }
+
+    #[test]
+    fn the_rotation_is_rebuilt_exactly_when_traffic_changes() {
+        let rebuilt = |inputs: &str| story(Health::new(Some((2, 3)), false), inputs).1.rotation;
+        assert!(rebuilt("x") && rebuilt("x..") && rebuilt(".D") && rebuilt(".M") && rebuilt(".s"));
+        assert!(!rebuilt(".x") && !rebuilt("x.") && !rebuilt("xx"));
+    }
+
+    #[test]
+    fn a_reload_keeps_health_and_orders() {
+        let down = story(Health::new(Some((2, 3)), false), "x").0;
+        assert_eq!(down.under(Some((3, 4)), false).status().to_string(), "DOWN");
+        let drained = story(Health::new(Some((2, 3)), false), ".D").0;
+        assert_eq!(drained.under(Some((2, 5)), false).status().to_string(), "DRAIN");
+        assert_eq!(drained.under(Some((2, 5)), true).status(), Status::Maint);
+        // A check that came: as at boot. One that went: up.
+        assert_eq!(Health::new(None, false).under(Some((2, 3)), false).status().to_string(), "UP 1/3");
+        assert_eq!(down.under(None, false).status(), Status::NoCheck);
     }
 }

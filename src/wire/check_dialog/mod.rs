@@ -1,8 +1,13 @@
 //! What does one health check say, and how is its answer judged? Pure: bytes in, bytes out; `control/probe` does the IO.
 
-use std::fmt;
+mod http;
 
-/// How a check ended, in HAProxy's codes (manual 8.? and management guide 9.1, `check_status`).
+use std::fmt;
+use std::time::Duration;
+
+pub(crate) use http::{HttpDialog, request};
+
+/// How a check ended, in HAProxy's codes (management guide 9.1, `check_status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     /// Not known: there is no check.
@@ -135,5 +140,31 @@ pub(crate) struct CheckResult {
     /// What was wanted and what came, when an expectation failed.
     pub expected: Option<String>,
     pub got: Option<String>,
-    pub duration: std::time::Duration,
+    pub duration: Duration,
+}
+
+/// What a dialog makes of what the server said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub outcome: Outcome,
+    pub code: Option<u16>,
+    /// See [`CheckResult::info`].
+    pub info: String,
+    pub expected: Option<String>,
+    pub got: Option<String>,
+}
+
+impl fmt::Display for CheckResult {
+    /// As HAProxy's log has it behind `reason:`.
+    /// `Layer7 wrong status, code: 503, info: "Service Unavailable", check duration: 1ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.outcome.description())?;
+        if let Some(code) = self.code {
+            write!(f, ", code: {code}")?;
+        }
+        if !self.info.is_empty() {
+            write!(f, ", info: \"{}\"", self.info)?;
+        }
+        write!(f, ", check duration: {}ms", self.duration.as_millis())
+    }
 }
