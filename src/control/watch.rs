@@ -213,7 +213,7 @@ impl BackendWatch {
 
     /// Some server may be picked. A backend without any server is up too: HAProxy says so.
     pub fn is_up(&self) -> bool {
-        self.servers.is_empty() || !self.state.rotation.load().members.is_empty()
+        self.servers.is_empty() || self.servers.iter().any(ServerWatch::is_usable)
     }
 }
 

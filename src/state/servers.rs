@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
-use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::counters::{BackendShard, FrontendShard, Gauge, Peak, Sharded};
@@ -40,8 +39,6 @@ pub(crate) struct BackendState {
     pub peaks: TimePeaks,
     /// Position in the pick table, shared by all workers so that turns stay strict.
     pub cursor: Cursor,
-    /// Written by control at each change of health, admin state or weight.
-    pub rotation: ArcSwap<Rotation>,
     /// Milliseconds of the process clock at the last exchange; 0 before the first.
     pub last_session_ms: AtomicU64,
     /// Told when a slot is freed or the rotation changes, for those who wait in the queue.
@@ -137,7 +134,6 @@ impl BackendState {
             counters: Sharded::new(workers),
             peaks: TimePeaks::default(),
             cursor: Cursor::default(),
-            rotation: ArcSwap::default(),
             last_session_ms: AtomicU64::new(0),
             freed: Notify::new(),
         })

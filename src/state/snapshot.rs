@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::servers::{BackendState, FrontendState, ListenerState, ServerState};
+use arc_swap::ArcSwap;
+
+use super::servers::{BackendState, FrontendState, ListenerState, Rotation, ServerState};
 use crate::model::log::LogSettings;
 use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
@@ -42,6 +44,9 @@ pub(crate) struct BackendInForce {
     pub logs: Arc<LogSinks>,
     /// Indexed by [`ServerId`].
     pub servers: Vec<ServerInForce>,
+    /// Who of the servers above gets traffic now: written by control at each change of health, admin state or weight.
+    /// Shared with the snapshot before when the servers are the same, for its ids are theirs.
+    pub rotation: Arc<ArcSwap<Rotation>>,
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +111,7 @@ impl Snapshot {
                 state: known.backend(&backend.name, workers),
                 logs: open(&backend.log),
                 servers: backend.servers.iter().map(|server| known.server(&backend.name, server, workers)).collect(),
+                rotation: known.rotation(backend),
             })
             .collect();
         let listeners: Vec<_> =
@@ -145,7 +151,7 @@ const DEFAULT_LOG_TAG: &str = "lockgate";
 struct Known<'a> {
     frontends: HashMap<&'a str, &'a Arc<FrontendState>>,
     listeners: HashMap<(&'a str, &'a str), &'a Arc<ListenerState>>,
-    backends: HashMap<&'a str, &'a Arc<BackendState>>,
+    backends: HashMap<&'a str, &'a BackendInForce>,
     servers: HashMap<(&'a str, &'a str), &'a Arc<ServerState>>,
 }
 
@@ -162,7 +168,7 @@ impl<'a> Known<'a> {
                     ((&*previous.frontend(listener.frontend).state.name, &*listener.state.name), &listener.state)
                 })
                 .collect(),
-            backends: previous.backends.iter().map(|backend| (&*backend.state.name, &backend.state)).collect(),
+            backends: previous.backends.iter().map(|backend| (&*backend.state.name, backend)).collect(),
             servers: servers.map(|server| ((&*server.state.backend, &*server.state.name), &server.state)).collect(),
         }
     }
@@ -176,8 +182,16 @@ impl<'a> Known<'a> {
 
     fn backend(&self, name: &Name, workers: usize) -> Arc<BackendState> {
         match self.backends.get(&**name) {
-            Some(&state) => Arc::clone(state),
+            Some(before) => Arc::clone(&before.state),
             None => BackendState::new(Arc::clone(name), workers),
+        }
+    }
+
+    fn rotation(&self, backend: &Backend) -> Arc<ArcSwap<Rotation>> {
+        let names = |backend: &Backend| backend.servers.iter().map(|server| Arc::clone(&server.name)).collect::<Vec<_>>();
+        match self.backends.get(&*backend.name) {
+            Some(before) if names(&before.config) == names(backend) => Arc::clone(&before.rotation),
+            _ => Arc::default(),
         }
     }
 

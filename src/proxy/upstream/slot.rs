@@ -62,7 +62,7 @@ impl Drop for Slot {
 
 /// The next server in turn that has room. `avoid` is passed over while there is another: it has just failed.
 fn try_once(backend: &BackendInForce, avoid: Option<ServerId>) -> Try {
-    let rotation = backend.state.rotation.load();
+    let rotation = backend.rotation.load();
     let turns = &rotation.turns;
     if turns.is_empty() {
         return Try::NoneUp;
