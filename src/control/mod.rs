@@ -5,6 +5,7 @@ pub(crate) mod controller;
 mod execute;
 pub(crate) mod history;
 pub(crate) mod sampler;
+pub(crate) mod stats;
 pub(crate) mod watch;
 
 pub(crate) use command::{Answer, Command, CommandError, NewWeight, ServerName};
