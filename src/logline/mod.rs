@@ -3,8 +3,10 @@
 pub(crate) mod date;
 pub(crate) mod frame;
 mod json;
+mod refused;
 pub(crate) mod render;
 
+pub(crate) use refused::render_refused;
 pub(crate) use render::render;
 
 use std::net::SocketAddr;

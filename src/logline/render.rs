@@ -148,7 +148,7 @@ fn escaped(text: &[u8], plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
 }
 
 /// `127.0.0.1:80`, `::1:80`, or `unix:` and the listener's number.
-fn address(address: Option<SocketAddr>, listener: u32, out: &mut Vec<u8>) {
+pub(super) fn address(address: Option<SocketAddr>, listener: u32, out: &mut Vec<u8>) {
     match address {
         Some(address) => {
             ip(address.ip(), out);
@@ -194,7 +194,7 @@ fn slashed<const N: usize>(numbers: [impl itoa::Integer; N], out: &mut Vec<u8>) 
     }
 }
 
-fn local_date(at: SystemTime, out: &mut Vec<u8>) {
+pub(super) fn local_date(at: SystemTime, out: &mut Vec<u8>) {
     thread_local! {
         static DATE: RefCell<DateCache> = const { RefCell::new(DateCache::new(DateStyle::Log)) };
     }

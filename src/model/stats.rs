@@ -30,3 +30,22 @@ pub(crate) enum StatsAdmin {
     /// `stats admin if …`
     When(Condition),
 }
+
+impl StatsPage {
+    /// What stands behind `http-request use-service prometheus-exporter`: no page, open metrics.
+    pub fn metrics_only() -> Self {
+        StatsPage {
+            uri: String::new(),
+            realm: String::new(),
+            auth: Vec::new(),
+            refresh: None,
+            hide_version: false,
+            admin: StatsAdmin::Never,
+            scope: Vec::new(),
+            show_legends: false,
+            show_node: None,
+            show_description: None,
+            metrics: None,
+        }
+    }
+}

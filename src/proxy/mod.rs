@@ -1,10 +1,25 @@
 //! The workers: IO around the engines.
 
+mod answer;
 pub(crate) mod buffers;
 pub(crate) mod clock;
-pub(crate) mod http2_server;
-pub(crate) mod http2_stream;
+mod connection;
+mod downstream;
+mod exchange;
+mod http1_downstream;
+mod http1_server;
+mod http2_server;
+mod http2_stream;
+mod listener;
+mod record;
+mod rules_context;
 pub(crate) mod stream;
+pub(crate) mod tcp_session;
 pub(crate) mod timer;
+mod transfer;
+pub(crate) mod tunnel;
 pub(crate) mod upstream;
-pub(crate) mod view;
+mod view;
+mod worker;
+
+pub(crate) use worker::spawn_workers;

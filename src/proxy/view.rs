@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::upstream::pool::Pool;
 use crate::model::{BackendId, ServerId};
 use crate::state::Snapshot;
-use crate::state::snapshot::{BackendInForce, ServerInForce};
+use crate::state::snapshot::{BackendInForce, ListenerInForce, ServerInForce};
 
 /// Cloned by each exchange, so that it sees one configuration to its end.
 #[derive(Debug)]
@@ -23,6 +23,16 @@ impl View {
     pub fn new(snapshot: Arc<Snapshot>, before: Option<&View>) -> Rc<Self> {
         let pools = snapshot.backends.iter().map(|backend| pools_of(backend, before)).collect();
         Rc::new(View { snapshot, pools })
+    }
+
+    pub fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.snapshot, snapshot)
+    }
+
+    /// The listener behind a bound socket, if this configuration still has it.
+    pub fn listener_of(&self, socket: u64) -> Option<(usize, &ListenerInForce)> {
+        let index = *self.snapshot.listener_by_socket.get(&socket)?;
+        Some((index, self.snapshot.listeners.get(index)?))
     }
 
     pub fn pool(&self, backend: BackendId, server: ServerId) -> &Pool {

@@ -68,6 +68,11 @@ impl Process {
 /// What workers tell control. Bounded: a full channel drops the event and counts it.
 pub(crate) enum Event {
     Page(PageRequest),
+    /// A connection for a client failed: worth a look at this server before its next check is due.
+    ConnectFailed {
+        backend: Name,
+        server: Name,
+    },
 }
 
 /// A request for the stats page or the metrics, to be rendered by control.

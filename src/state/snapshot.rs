@@ -188,7 +188,8 @@ impl<'a> Known<'a> {
     }
 
     fn rotation(&self, backend: &Backend) -> Arc<ArcSwap<Rotation>> {
-        let names = |backend: &Backend| backend.servers.iter().map(|server| Arc::clone(&server.name)).collect::<Vec<_>>();
+        let names =
+            |backend: &Backend| backend.servers.iter().map(|server| Arc::clone(&server.name)).collect::<Vec<_>>();
         match self.backends.get(&*backend.name) {
             Some(before) if names(&before.config) == names(backend) => Arc::clone(&before.rotation),
             _ => Arc::default(),

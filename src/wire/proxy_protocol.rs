@@ -88,6 +88,25 @@ pub(crate) fn parse(input: &[u8]) -> Result<Parsed, BadProxyHeader> {
     }
 }
 
+/// How many more bytes may be read without reading beyond the header, given the part of one that [`parse`] wants more of.
+/// At least 1. For readers that must leave what follows in the socket.
+pub(crate) fn bytes_to_read(input: &[u8]) -> usize {
+    /// `PROXY UNKNOWN\r\n`
+    const V1_SHORTEST: usize = 15;
+    /// `PROXY TCP6 :: :: 1 1\r\n`
+    const V1_SHORTEST_TCP: usize = 22;
+    let whole = if input.len() >= V2_FIXED && input.starts_with(&V2_SIGNATURE) {
+        V2_FIXED + usize::from(u16::from_be_bytes([input[14], input[15]]))
+    } else if input.len() >= V1_SHORTEST && input.starts_with(&V2_SIGNATURE) {
+        V2_FIXED
+    } else if input.starts_with(b"PROXY TCP") {
+        V1_SHORTEST_TCP
+    } else {
+        V1_SHORTEST
+    };
+    whole.saturating_sub(input.len()).max(1)
+}
+
 /// Whether the shorter of both is the start of the other; true for empty input.
 fn starts_alike(input: &[u8], start: &[u8]) -> bool {
     input.iter().zip(start).all(|(a, b)| a == b)
@@ -475,6 +494,24 @@ mod tests {
                 Ok(Parsed::Complete { consumed, .. }) => prop_assert!(consumed <= input.len()),
                 Ok(Parsed::NeedMore) => prop_assert!(input.len() < V2_LIMIT),
                 Err(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_asks_how_much_to_read_never_reads_beyond_the_header() {
+        for header in [
+            &b"PROXY UNKNOWN\r\n"[..],
+            b"PROXY UNKNOWN and more\r\n",
+            b"PROXY TCP6 :: :: 1 1\r\n",
+            b"PROXY TCP4 192.168.100.100 192.168.100.101 65535 65534\r\n",
+            b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00",
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x00\x02",
+        ] {
+            let mut have = 0;
+            while let Parsed::NeedMore = parse(&header[..have]).unwrap() {
+                have += bytes_to_read(&header[..have]);
+                assert!(have <= header.len(), "reads {have} of {header:?}");
             }
         }
     }

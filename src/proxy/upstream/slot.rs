@@ -46,6 +46,11 @@ enum Try {
 }
 
 impl Slot {
+    /// Changes when control wants this server's sessions to end.
+    pub fn kill_generation(&self) -> u64 {
+        self.state.kill_generation.load(Relaxed)
+    }
+
     pub fn state(&self) -> &Arc<ServerState> {
         &self.state
     }

@@ -50,14 +50,7 @@ pub(crate) struct HttpDialog<'a> {
 
 impl<'a> HttpDialog<'a> {
     pub fn new(check: &'a HttpCheck, limits: HttpLimits) -> Self {
-        HttpDialog {
-            check,
-            limits,
-            head: ResponseHead::new(),
-            reader: None,
-            body: Vec::new(),
-            pending: Vec::new(),
-        }
+        HttpDialog { check, limits, head: ResponseHead::new(), reader: None, body: Vec::new(), pending: Vec::new() }
     }
 
     /// Takes in what was read. `None`: more is needed.
@@ -153,8 +146,11 @@ impl<'a> HttpDialog<'a> {
                 self.wrong_status(wanted, got)
             }
             ExpectWhat::BodyContains(_) | ExpectWhat::BodyMatches(_) => {
-                let info =
-                    if expect.negated { "HTTP check matched unwanted content" } else { "HTTP content check did not match" };
+                let info = if expect.negated {
+                    "HTTP check matched unwanted content"
+                } else {
+                    "HTTP content check did not match"
+                };
                 Judgement { expected: Some(wanted), got: Some(shown(&self.body)), ..self.invalid(info.to_owned()) }
             }
         })
@@ -290,7 +286,8 @@ mod tests {
 
     #[test]
     fn header_expectations() {
-        let header = |value: Option<&str>| ExpectWhat::Header { name: "X-Up".to_owned(), value: value.map(str::to_owned) };
+        let header =
+            |value: Option<&str>| ExpectWhat::Header { name: "X-Up".to_owned(), value: value.map(str::to_owned) };
         let up = "HTTP/1.1 200 OK\r\nx-up: yes\r\nContent-Length: 0\r\n\r\n";
         check(&expecting(header(None)), up, Outcome::L7Ok, Some(200), "");
         check(&expecting(header(Some("yes"))), up, Outcome::L7Ok, Some(200), "");

@@ -1,0 +1,292 @@
+//! One client connection from accept to its protocol: PROXY header, TLS handshake, ALPN.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::io::AsyncReadExt;
+use tokio_rustls::TlsAcceptor;
+
+use super::listener::Places;
+use super::stream::{Plain, Stream};
+use super::timer::Timer;
+use super::view::View;
+use super::worker::Worker;
+use super::{clock, http1_server, tcp_session};
+use crate::http::forwarded::ClientFacts;
+use crate::model::Mode;
+use crate::model::frontend::AcceptProxy;
+use crate::model::log::Level;
+use crate::model::tls::TlsFacts;
+use crate::state::counters::FrontendShard;
+use crate::state::snapshot::{FrontendInForce, ListenerInForce};
+use crate::state::tls::{BadHandshake, facts};
+use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed};
+
+/// What a PROXY header may take to come in (the specification asks for at least 3 s).
+const PROXY_HEADER_WAIT: Duration = Duration::from_secs(5);
+
+/// The addresses of a connection's two ends. `None` on unix sockets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub peer: Option<SocketAddr>,
+    pub local: Option<SocketAddr>,
+}
+
+/// A client connection and all it needs to be served.
+pub(crate) struct Connection {
+    pub worker: Rc<Worker>,
+    /// The configuration its current exchange runs by.
+    pub view: Rc<View>,
+    /// Index of its listener in the view.
+    listener: usize,
+    /// The client's and our own address, a PROXY header's if there was one.
+    pub ends: Ends,
+    pub tls: Option<Box<TlsFacts>>,
+    pub accepted: Instant,
+    /// PROXY header and TLS handshake together.
+    pub handshake: Duration,
+    /// The one deadline of this connection.
+    pub timer: Timer,
+    /// Its listener is gone from the configuration: no further request.
+    pub orphaned: bool,
+    _places: Places,
+}
+
+/// Why a connection ended before its protocol began.
+#[derive(Debug)]
+enum BadStart {
+    Proxy(BadProxyHeader),
+    ProxyTimedOut,
+    Tls(BadHandshake),
+    TlsTimedOut,
+    Io(io::Error),
+    /// Closed by the client before it had sent a byte.
+    Nothing,
+}
+
+impl fmt::Display for BadStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadStart::Proxy(bad) => write!(f, "bad PROXY header: {bad}"),
+            BadStart::ProxyTimedOut => f.write_str("timeout while waiting for the PROXY header"),
+            BadStart::Tls(bad) => write!(f, "SSL handshake failure: {bad}"),
+            BadStart::TlsTimedOut => f.write_str("timeout during SSL handshake"),
+            BadStart::Io(error) => error.fmt(f),
+            BadStart::Nothing => f.write_str("connection closed before anything was sent"),
+        }
+    }
+}
+
+/// Serves an accepted connection in a task of its own.
+pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places: Places, stream: Plain, ends: Ends) {
+    let connection = Connection {
+        worker: Rc::clone(worker),
+        view,
+        listener,
+        ends,
+        tls: None,
+        accepted: clock::now(),
+        handshake: Duration::ZERO,
+        timer: worker.timers.timer(),
+        orphaned: false,
+        _places: places,
+    };
+    tokio::task::spawn_local(connection.serve(stream));
+}
+
+impl Connection {
+    pub fn listener(&self) -> &ListenerInForce {
+        &self.view.listeners[self.listener]
+    }
+
+    /// Its listener's number within its frontend, from 1.
+    pub fn listener_number(&self) -> u32 {
+        self.listener().index as u32 + 1
+    }
+
+    pub fn frontend(&self) -> &FrontendInForce {
+        self.view.frontend(self.listener().frontend)
+    }
+
+    /// This worker's shard of the frontend's counters.
+    pub fn count(&self) -> &FrontendShard {
+        self.frontend().state.counters.of(self.worker.index)
+    }
+
+    pub fn facts(&self) -> ClientFacts {
+        ClientFacts { client: self.ends.peer, local: self.ends.local, tls: self.tls.is_some() }
+    }
+
+    /// Wall-clock time of an instant on this worker's clock.
+    pub fn wall_time(&self, at: Instant) -> SystemTime {
+        #[allow(clippy::disallowed_methods)] // told to people only, nothing is decided by it
+        let now = SystemTime::now();
+        now - clock::now().saturating_duration_since(at)
+    }
+
+    /// Goes over to the configuration in force, between two exchanges.
+    pub fn follow_reload(&mut self) {
+        let newest = self.worker.view();
+        if Rc::ptr_eq(&newest, &self.view) {
+            return;
+        }
+        let socket = self.listener().socket.id;
+        match newest.listener_of(socket).map(|(index, _)| index) {
+            Some(index) => {
+                self.listener = index;
+                self.view = newest;
+            }
+            None => self.orphaned = true,
+        }
+    }
+
+    /// No further request will be taken.
+    pub fn is_leaving(&self) -> bool {
+        self.orphaned || self.worker.is_leaving()
+    }
+
+    async fn serve(mut self, mut plain: Plain) {
+        match self.start(&mut plain).await {
+            Ok(None) => self.run(Stream::Plain(plain), Vec::new()).await,
+            Ok(Some(config)) => match self.handshake(plain, config).await {
+                Ok(stream) => {
+                    let worker = Rc::clone(&self.worker);
+                    let _counted = TlsCounted::enter(&worker);
+                    self.run(stream, Vec::new()).await;
+                }
+                Err(bad) => self.refuse(&bad),
+            },
+            Err(bad) => self.refuse(&bad),
+        }
+    }
+
+    /// Reads the PROXY header where one is due. Returns how to speak TLS, if it is spoken.
+    async fn start(&mut self, plain: &mut Plain) -> Result<Option<std::sync::Arc<rustls::ServerConfig>>, BadStart> {
+        let listener = &self.frontend().config.listeners[self.listener().index];
+        let due = match &listener.accept_proxy {
+            AcceptProxy::No => false,
+            AcceptProxy::Always => true,
+            AcceptProxy::From(networks) => self.ends.peer.is_some_and(|peer| networks.contains(peer.ip())),
+        };
+        if due {
+            self.timer.set_after(Some(PROXY_HEADER_WAIT));
+            let header = self.timer.bound(read_proxy_header(plain)).await.ok_or(BadStart::ProxyTimedOut)??;
+            self.timer.set(None);
+            if let Header::Proxied { source, destination } = header {
+                self.ends = Ends { peer: Some(source), local: Some(destination) };
+            }
+        }
+        Ok(self.listener().tls.clone())
+    }
+
+    // Kept out of the connection's own future, which lives as long as the connection: handshakes are short and large.
+    fn handshake(
+        &mut self,
+        plain: Plain,
+        config: std::sync::Arc<rustls::ServerConfig>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Stream, BadStart>> + '_>> {
+        Box::pin(async move {
+            let timeouts = &self.frontend().config.timeouts;
+            self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
+            let accepted = self.timer.bound(TlsAcceptor::from(config).accept(plain)).await;
+            self.timer.set(None);
+            let tls = match accepted.ok_or(BadStart::TlsTimedOut)? {
+                Ok(tls) => tls,
+                Err(error) => {
+                    let bad = BadHandshake::from(error);
+                    return Err(if matches!(bad, BadHandshake::Closed) {
+                        BadStart::Nothing
+                    } else {
+                        BadStart::Tls(bad)
+                    });
+                }
+            };
+            let facts = facts(tls.get_ref().1);
+            self.count().tls_handshakes.add(1);
+            if facts.resumed {
+                self.count().tls_resumed.add(1);
+            }
+            self.tls = Some(Box::new(facts));
+            self.handshake = clock::now().saturating_duration_since(self.accepted);
+            Ok(Stream::Client(Box::new(tls)))
+        })
+    }
+
+    async fn run(self, stream: Stream, early: Vec<u8>) {
+        let speaks_h2 = self.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
+        match self.frontend().config.mode {
+            Mode::Tcp => Box::pin(tcp_session::serve(self, stream)).await,
+            Mode::Http if speaks_h2 => http2_requests(self, stream).await,
+            Mode::Http => http1_server::serve(self, stream, early).await,
+        }
+    }
+
+    /// Counts and logs a connection that came to nothing (HAProxy manual 8.2.5, error log format).
+    fn refuse(&self, bad: &BadStart) {
+        if matches!(bad, BadStart::Tls(_) | BadStart::TlsTimedOut) {
+            self.count().tls_failures.add(1);
+        }
+        let frontend = self.frontend();
+        let silent = matches!(bad, BadStart::Nothing | BadStart::Io(_)) && frontend.config.log.dont_log_null;
+        if silent || !frontend.logs.wants(Level::Info) {
+            return;
+        }
+        let listener = &frontend.config.listeners[self.listener().index].name;
+        let mut line = Vec::with_capacity(128);
+        crate::logline::render_refused(
+            self.ends.peer,
+            self.wall_time(self.accepted),
+            &frontend.config.name,
+            listener,
+            &bad.to_string(),
+            &mut line,
+        );
+        frontend.logs.send(Level::Info, &line);
+    }
+}
+
+/// Counts one TLS connection for as long as it lives.
+struct TlsCounted<'a>(&'a Worker);
+
+impl<'a> TlsCounted<'a> {
+    fn enter(worker: &'a Rc<Worker>) -> Self {
+        worker.shared.process.tls_connections.enter();
+        TlsCounted(worker)
+    }
+}
+
+impl Drop for TlsCounted<'_> {
+    fn drop(&mut self) {
+        self.0.shared.process.tls_connections.leave();
+    }
+}
+
+/// Reads a PROXY header and not a byte more: what follows belongs to TLS or the protocol behind.
+async fn read_proxy_header(plain: &mut Plain) -> Result<Header, BadStart> {
+    let mut bytes = Vec::with_capacity(proxy_protocol::V1_LIMIT);
+    loop {
+        match proxy_protocol::parse(&bytes).map_err(BadStart::Proxy)? {
+            Parsed::Complete { header, .. } => return Ok(header),
+            Parsed::NeedMore => {
+                let want = proxy_protocol::bytes_to_read(&bytes);
+                let start = bytes.len();
+                bytes.resize(start + want, 0);
+                let read = plain.read(&mut bytes[start..]).await.map_err(BadStart::Io)?;
+                bytes.truncate(start + read);
+                if read == 0 {
+                    return Err(if start == 0 {
+                        BadStart::Nothing
+                    } else {
+                        BadStart::Proxy(BadProxyHeader::NotAHeader)
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Every stream of an HTTP/2 connection.
+async fn http2_requests(_connection: Connection, _stream: Stream) {}

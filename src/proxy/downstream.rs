@@ -1,0 +1,79 @@
+//! The client's side of an exchange: a body to read, a response to write. HTTP/1 and HTTP/2 differ here and nowhere above.
+
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::http::{BadBody, RequestHead, ResponseHead};
+
+/// Why no more of a request's body can be read.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    Bad(BadBody),
+    /// The client is gone.
+    Gone(io::Error),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BodyError::Bad(bad) => bad.fmt(f),
+            BodyError::Gone(error) => error.fmt(f),
+        }
+    }
+}
+
+/// How body bytes are to be written for the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// The bytes alone.
+    Plain,
+    Chunked,
+}
+
+/// What is decided about a response's head before it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadOptions {
+    pub keep_alive: bool,
+    /// For a 101 that is taken.
+    pub keep_upgrade: bool,
+    pub no_store: bool,
+}
+
+/// One request's client. Nothing is written before `poll_data` or `poll_flush`; both may be called again after an error,
+/// which they repeat.
+pub(crate) trait Downstream {
+    /// Appends more of the request's body to `out`, ready for the server; `true` once all of it is there. Appends
+    /// nothing while it is pending.
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut RequestHead,
+        framing: BodyFraming,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<bool, BodyError>>;
+
+    /// All of the body has been read.
+    fn body_is_done(&self) -> bool;
+
+    /// Queues a 1xx head, where the client can take one.
+    fn interim(&mut self, request: &RequestHead, response: &ResponseHead);
+
+    /// Queues the response's head. Once per request.
+    fn head(&mut self, request: &RequestHead, response: &ResponseHead, options: HeadOptions);
+
+    /// Takes some of the response's body bytes, at least one unless pending. Small ones may stay queued.
+    fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Queues the end of the response; trailer lines, each with its line end, go where the client takes them.
+    fn finish(&mut self, trailers: &[u8]);
+
+    /// Writes out all that is queued.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when the client's connection has broken while nothing was expected from it.
+    fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error>;
+
+    /// Bytes of the request's body read, and bytes of the response written, heads included.
+    fn transferred(&self) -> (u64, u64);
+}

@@ -1,0 +1,326 @@
+//! One HTTP request and its response, from a complete head to the log line. The same for every client protocol: what
+//! differs is behind [`Downstream`].
+//!
+//! Readable top to bottom in [`run`]: frontend rules, backend, backend rules, server, transfer, record.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::answer::{self, LocalAnswer};
+use super::clock;
+use super::connection::Connection;
+use super::downstream::{BodyFraming, Downstream};
+use super::record::Account;
+use super::rules_context;
+use super::stream::Stream;
+use super::timer::Timer;
+use super::transfer::{Failure, Sides, Transfer, Transferred};
+use super::upstream::connect::{ConnectError, connect};
+use super::upstream::slot::{NoServer, Slot, acquire, try_acquire};
+use super::upstream::{OnBehalfOf, TURN_AROUND};
+use super::view::View;
+use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded};
+use crate::logline::{Cause, Phase, Termination};
+use crate::model::backend::HttpConnectionMode;
+use crate::model::{BackendId, ServerId};
+use crate::state::Event;
+use crate::state::snapshot::{BackendInForce, FrontendInForce};
+
+/// The heavy parts of an exchange, used again by the next one on the same worker.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub request: RequestHead,
+    pub response: ResponseHead,
+    /// What goes to the server.
+    pub out: Vec<u8>,
+    pub account: Account,
+}
+
+/// Scratches not in use.
+#[derive(Debug, Default)]
+pub(crate) struct Exchanges(RefCell<Vec<Box<Scratch>>>);
+
+/// Scratches kept for the next use.
+const KEPT: usize = 256;
+
+impl Exchanges {
+    pub fn take(&self) -> Box<Scratch> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// The request's input buffer must have been taken out.
+    pub fn give(&self, mut scratch: Box<Scratch>) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < KEPT {
+            scratch.request.clear();
+            scratch.response.clear();
+            scratch.out.clear();
+            scratch.account.clear();
+            kept.push(scratch);
+        }
+    }
+}
+
+/// What an exchange runs in.
+pub(crate) struct Setting<'a> {
+    pub connection: &'a Connection,
+    pub view: &'a Rc<View>,
+    pub frontend: &'a FrontendInForce,
+    /// Not used by anyone else while the exchange runs.
+    pub timer: &'a Timer,
+}
+
+/// What is left to be done when an exchange is over.
+pub(crate) enum Next {
+    /// The client's connection can take another request.
+    KeepAlive,
+    Close,
+    /// The server has switched protocols: what it sent behind its 101 is in the buffer. The tunnel ends the exchange.
+    Tunnel {
+        server: Stream,
+        slot: Slot,
+        early: Vec<u8>,
+    },
+}
+
+/// A connection to the server an exchange is given to.
+pub(crate) struct Upstream {
+    pub stream: Stream,
+    pub slot: Slot,
+    pub reused: bool,
+}
+
+/// Runs one exchange whose request head is complete. The caller writes the record (after the tunnel, if there is one).
+pub(crate) async fn run<D: Downstream>(setting: &Setting<'_>, scratch: &mut Scratch, down: &mut D) -> Next {
+    let frontend = setting.frontend;
+    if let Some(local) = rules_context::frontend_rules(setting, scratch) {
+        return answer::send(setting, scratch, down, local, None).await;
+    }
+    if let Some(page) = answer::page_for(&frontend.config.stats, &scratch.request) {
+        return answer::serve_page(setting, scratch, down, page, &frontend.config.name).await;
+    }
+    let Some(id) = rules_context::choose_backend(setting, &scratch.request) else {
+        scratch.account.end(Cause::Server, Phase::Connect);
+        return answer::send(setting, scratch, down, LocalAnswer::Error(503), None).await;
+    };
+    let backend = setting.view.backend(id);
+    scratch.account.enter_backend(setting.connection.worker.index, id, backend);
+    if let Some(local) = rules_context::backend_rules(setting, backend, scratch) {
+        return answer::send(setting, scratch, down, local, Some(backend)).await;
+    }
+    if let Some(page) = answer::page_for(&backend.config.stats, &scratch.request) {
+        return answer::serve_page(setting, scratch, down, page, &backend.config.name).await;
+    }
+    let facts = setting.connection.facts();
+    forwarded::apply(&mut scratch.request, &frontend.config.forwarded, &backend.config.forwarded, &facts);
+    write_request(scratch, backend);
+    serve(setting, scratch, down, id, backend).await
+}
+
+/// Writes the request's head as the server gets it. It stays in `out` until an answer comes, so it can be sent again.
+fn write_request(scratch: &mut Scratch, backend: &BackendInForce) {
+    scratch.out.clear();
+    let options = EncodeRequest {
+        keep_alive: backend.config.connection == HttpConnectionMode::KeepAlive,
+        keep_upgrade: true,
+        extra: &[],
+    };
+    encode_request(&scratch.request, options, &mut scratch.out);
+}
+
+/// Finds a server and transfers; a pooled connection that turns out dead before a byte of answer costs one more round.
+async fn serve<D: Downstream>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    down: &mut D,
+    id: BackendId,
+    backend: &BackendInForce,
+) -> Next {
+    let mut try_pool = true;
+    loop {
+        let mut upstream = match find_server(setting, scratch, down, id, backend, try_pool).await {
+            Ok(upstream) => upstream,
+            Err((status, cause, phase)) => {
+                scratch.account.end(cause, phase);
+                return answer::send(setting, scratch, down, LocalAnswer::Error(status), Some(backend)).await;
+            }
+        };
+        let framing = match scratch.request.body() {
+            BodyLength::Chunked => BodyFraming::Chunked,
+            _ => BodyFraming::Plain,
+        };
+        let sides = Sides::new(setting, backend, framing);
+        let outcome = Transfer::new(setting, backend, scratch, down, &mut upstream, sides).run().await;
+        match outcome {
+            Err(Failure::Stale) if upstream.reused => {
+                try_pool = false; // as if it had never been tried; the slot is given back and taken anew
+            }
+            outcome => return conclude(setting, scratch, down, id, backend, upstream, outcome).await,
+        }
+    }
+}
+
+/// Accounts for how the transfer ended and keeps what can be kept.
+async fn conclude<D: Downstream>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    down: &mut D,
+    id: BackendId,
+    backend: &BackendInForce,
+    upstream: Upstream,
+    outcome: Result<Transferred, Failure>,
+) -> Next {
+    match outcome {
+        Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
+        Ok(Transferred::Done { keep_client, keep_server }) => {
+            if keep_server && backend.config.connection == HttpConnectionMode::KeepAlive {
+                setting.view.pool(id, upstream.slot.server).checkin(upstream.stream, clock::now());
+            }
+            if keep_client { Next::KeepAlive } else { Next::Close }
+        }
+        Err(failure) => {
+            let (answer, cause, phase) = failure.meaning();
+            scratch.account.fail(setting.connection.worker.index, backend, &failure);
+            scratch.account.end(cause, phase);
+            drop(upstream);
+            match answer {
+                Some(status) => answer::send(setting, scratch, down, LocalAnswer::Error(status), Some(backend)).await,
+                None => Next::Close,
+            }
+        }
+    }
+}
+
+/// A slot and a connection, from the pool or new, with the retries the backend allows. On failure: the status to answer
+/// and how it is logged.
+async fn find_server<D: Downstream>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    down: &mut D,
+    id: BackendId,
+    backend: &BackendInForce,
+    try_pool: bool,
+) -> Result<Upstream, (u16, Cause, Phase)> {
+    let mut attempts = Attempts::new(backend);
+    loop {
+        let slot = match try_acquire(backend, attempts.avoid) {
+            Ok(Some(slot)) => slot,
+            Ok(None) => wait_for_slot(setting, scratch, down, backend, attempts.avoid).await?,
+            Err(_) => return Err((503, Cause::Server, Phase::Connect)),
+        };
+        scratch.account.give_to(setting.connection.worker.index, backend, &slot, &attempts);
+        let server = backend.server(slot.server);
+        let pool = setting.view.pool(id, slot.server);
+        if try_pool
+            && attempts.failed == 0
+            && let Some(stream) = pool.checkout(clock::now(), !scratch.request.is_idempotent())
+        {
+            scratch.account.connected(setting.connection.worker.index, backend, &slot, true);
+            return Ok(Upstream { stream, slot, reused: true });
+        }
+        let ends = setting.connection.ends;
+        let client = OnBehalfOf { client: ends.peer, local: ends.local };
+        let connecting =
+            connect(server, backend.config.timeouts.connect, client, scratch.request.host(), setting.timer);
+        // Boxed: rare beside the requests that find a pooled connection, and large.
+        match Box::pin(connecting).await {
+            Ok(stream) => {
+                scratch.account.connected(setting.connection.worker.index, backend, &slot, false);
+                return Ok(Upstream { stream, slot, reused: false });
+            }
+            Err(error) => {
+                let last = attempts.fail(setting, backend, slot, &error, &mut scratch.account).await;
+                if let Some(failed) = last {
+                    return Err(failed);
+                }
+            }
+        }
+    }
+}
+
+async fn wait_for_slot<D: Downstream>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    down: &mut D,
+    backend: &BackendInForce,
+    avoid: Option<ServerId>,
+) -> Result<Slot, (u16, Cause, Phase)> {
+    let request = &mut scratch.request;
+    let gone = std::future::poll_fn(|cx| down.poll_gone(cx, request).map(|_| ()));
+    match acquire(backend, avoid, setting.timer, gone).await {
+        Ok((slot, waited)) => {
+            scratch.account.waited(&waited);
+            Ok(slot)
+        }
+        Err(NoServer::NoneUp) => Err((503, Cause::Server, Phase::Connect)),
+        Err(NoServer::QueueTimedOut) => Err((503, Cause::ServerTimeout, Phase::Queue)),
+        Err(NoServer::ClientGone) => Err((400, Cause::Client, Phase::Queue)),
+    }
+}
+
+/// Connection attempts for one request (HAProxy manual 4.2, `retries`, `option redispatch`).
+///
+/// A request that is not bound to a server goes to another one at once when there is one: waiting for a dead server helps
+/// nobody. Only when there is no other is the turn-around waited.
+pub(crate) struct Attempts {
+    pub failed: u32,
+    pub avoid: Option<ServerId>,
+    left: u32,
+    turn_around: Duration,
+}
+
+impl Attempts {
+    pub fn new(backend: &BackendInForce) -> Self {
+        Attempts {
+            failed: 0,
+            avoid: None,
+            left: backend.config.retries,
+            turn_around: backend.config.timeouts.connect.unwrap_or(TURN_AROUND).min(TURN_AROUND),
+        }
+    }
+
+    /// Counts a failed attempt and waits as long as it must be waited. `Some` when there is no further one.
+    pub async fn fail(
+        &mut self,
+        setting: &Setting<'_>,
+        backend: &BackendInForce,
+        slot: Slot,
+        error: &ConnectError,
+        account: &mut Account,
+    ) -> Option<(u16, Cause, Phase)> {
+        let worker = &setting.connection.worker;
+        let failed = slot.server;
+        let state = slot.state();
+        tracing::debug!(backend = %backend.config.name, server = %state.name, %error, "cannot connect");
+        let _ = worker.shared.tell(Event::ConnectFailed { backend: state.backend.clone(), server: state.name.clone() });
+        drop(slot);
+        if self.left == 0 {
+            account.connection_error(worker.index, backend, failed);
+            let timed_out = matches!(error, ConnectError::TimedOut);
+            let cause = if timed_out { Cause::ServerTimeout } else { Cause::Server };
+            return Some((503, cause, Phase::Connect));
+        }
+        self.left -= 1;
+        self.failed += 1;
+        account.retry(worker.index, backend, failed);
+        self.avoid = Some(failed);
+        let rotation = backend.rotation.load();
+        let another = rotation.members.iter().any(|member| *member != failed);
+        let timed_out = matches!(error, ConnectError::TimedOut);
+        if !another && !timed_out {
+            setting.timer.sleep(self.turn_around).await;
+        }
+        None
+    }
+}
+
+/// Milliseconds between two instants, for timers.
+pub(crate) fn ms_between(from: Instant, to: Instant) -> i64 {
+    i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A termination of its parts.
+pub(crate) fn termination(cause: Cause, phase: Phase) -> Termination {
+    Termination { cause, phase }
+}

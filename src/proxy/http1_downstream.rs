@@ -1,0 +1,281 @@
+//! An HTTP/1 client during one exchange.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+
+use super::buffers::Buffers;
+use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
+use super::stream::Stream;
+use crate::http::{
+    BodyReader, EncodeResponse, Framing, LAST_CHUNK, RequestHead, ResponseHead, Version, chunk_header, encode_response,
+};
+
+/// Body bytes up to here are copied behind the head and leave with it; more go out of the buffer they were read into.
+const COPY_LIMIT: usize = 4096;
+
+pub(crate) struct Http1Downstream<'a> {
+    stream: &'a mut Stream,
+    buffers: &'a Buffers,
+    version: Version,
+    reader: BodyReader,
+    /// Bytes behind the request's head that the body has used up.
+    used: usize,
+    /// The client has closed its sending side.
+    pub ended: bool,
+    framing: Framing,
+    /// No body follows the response's head.
+    bodiless: bool,
+    /// Bytes still to be written of the chunk begun.
+    chunk_left: usize,
+    queued: Vec<u8>,
+    written_of_queued: usize,
+    body_read: u64,
+    written: u64,
+}
+
+impl<'a> Http1Downstream<'a> {
+    pub fn new(stream: &'a mut Stream, buffers: &'a Buffers, request: &RequestHead) -> Self {
+        Http1Downstream {
+            stream,
+            buffers,
+            version: request.version(),
+            reader: BodyReader::new(request.body()),
+            used: 0,
+            ended: false,
+            framing: Framing::Plain,
+            bodiless: true,
+            chunk_left: 0,
+            queued: buffers.head(),
+            written_of_queued: 0,
+            body_read: 0,
+            written: 0,
+        }
+    }
+
+    /// Bytes behind the request's head that belong to its body; the next request starts behind them.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    pub fn stream(&mut self) -> &mut Stream {
+        self.stream
+    }
+
+    /// Queues bytes as they are: a raw answer.
+    fn poll_write_queued(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written_of_queued < self.queued.len() {
+            let rest = &self.queued[self.written_of_queued..];
+            let n = ready!(Pin::new(&mut *self.stream).poll_write(cx, rest))?;
+            self.wrote_queued(n)?;
+        }
+        self.queued.clear();
+        self.written_of_queued = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote_queued(&mut self, n: usize) -> io::Result<()> {
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.written_of_queued += n;
+        self.written += n as u64;
+        Ok(())
+    }
+
+    /// Decodes what was read into the server's framing. Returns how much of `input` belonged to the body.
+    fn take_in(&mut self, input: &[u8], framing: BodyFraming, out: &mut Vec<u8>) -> Result<usize, BodyError> {
+        let mut at = 0;
+        while !self.reader.is_done() && at < input.len() {
+            let fed = self.reader.feed(&input[at..]).map_err(BodyError::Bad)?;
+            let data = &input[at..][fed.data];
+            if !data.is_empty() && framing == BodyFraming::Chunked {
+                chunk_header(data.len(), out);
+                out.extend_from_slice(data);
+                out.extend_from_slice(b"\r\n");
+            } else {
+                out.extend_from_slice(data);
+            }
+            at += fed.consumed;
+        }
+        if self.reader.is_done() && framing == BodyFraming::Chunked {
+            end_chunks(self.reader.trailers(), out);
+        }
+        self.body_read += at as u64;
+        Ok(at)
+    }
+}
+
+/// The last chunk, trailers and the empty line.
+fn end_chunks(trailers: &[u8], out: &mut Vec<u8>) {
+    if trailers.is_empty() {
+        out.extend_from_slice(LAST_CHUNK);
+    } else {
+        out.extend_from_slice(b"0\r\n");
+        out.extend_from_slice(trailers);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Downstream for Http1Downstream<'_> {
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &mut RequestHead,
+        framing: BodyFraming,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<bool, BodyError>> {
+        if self.reader.is_done() {
+            return Poll::Ready(Ok(true));
+        }
+        let start = out.len();
+        let behind = request.rest().get(self.used..).unwrap_or_default();
+        if !behind.is_empty() {
+            self.used += self.take_in(behind, framing, out)?;
+            if self.reader.is_done() || out.len() > start {
+                return Poll::Ready(Ok(self.reader.is_done()));
+            }
+        }
+        loop {
+            let mut input = self.buffers.body();
+            let read = self.stream.poll_read_into(cx, &mut input);
+            let taken = match read {
+                Poll::Pending => {
+                    self.buffers.give(input);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => Err(BodyError::Gone(error)),
+                Poll::Ready(Ok(0)) => {
+                    self.ended = true;
+                    Err(BodyError::Gone(io::ErrorKind::UnexpectedEof.into()))
+                }
+                Poll::Ready(Ok(_)) => self.take_in(&input, framing, out),
+            };
+            if let Ok(taken) = taken
+                && taken < input.len()
+            {
+                // The start of the next request came with the end of this body; all that was behind the head is used up.
+                request.input().extend_from_slice(&input[taken..]);
+            }
+            self.buffers.give(input);
+            taken?;
+            if self.reader.is_done() || out.len() > start {
+                return Poll::Ready(Ok(self.reader.is_done()));
+            }
+        }
+    }
+
+    fn body_is_done(&self) -> bool {
+        self.reader.is_done()
+    }
+
+    fn interim(&mut self, _request: &RequestHead, response: &ResponseHead) {
+        if self.version == Version::Http11 {
+            let options = EncodeResponse {
+                client: self.version,
+                keep_alive: true,
+                keep_upgrade: false,
+                no_store: false,
+                extra: &[],
+            };
+            encode_response(response, options, &mut self.queued);
+        }
+    }
+
+    fn head(&mut self, _request: &RequestHead, response: &ResponseHead, options: HeadOptions) {
+        self.framing = response.framing_for(self.version);
+        self.bodiless = response.body().is_empty();
+        let options = EncodeResponse {
+            client: self.version,
+            keep_alive: options.keep_alive,
+            keep_upgrade: options.keep_upgrade,
+            no_store: options.no_store,
+            extra: &[],
+        };
+        encode_response(response, options, &mut self.queued);
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let chunked = self.framing == Framing::Chunked;
+        if self.chunk_left == 0 {
+            if chunked {
+                chunk_header(bytes.len(), &mut self.queued);
+            }
+            if bytes.len() <= COPY_LIMIT && self.queued.len() + bytes.len() + 2 < self.queued.capacity() {
+                self.queued.extend_from_slice(bytes);
+                if chunked {
+                    self.queued.extend_from_slice(b"\r\n");
+                }
+                return Poll::Ready(Ok(bytes.len()));
+            }
+            self.chunk_left = bytes.len();
+        }
+        let taken = loop {
+            let queued = &self.queued[self.written_of_queued..];
+            let queued_len = queued.len();
+            let stream = Pin::new(&mut *self.stream);
+            let n = if queued_len == 0 {
+                ready!(stream.poll_write(cx, bytes))?
+            } else {
+                ready!(stream.poll_write_vectored(cx, &[IoSlice::new(queued), IoSlice::new(bytes)]))?
+            };
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += n as u64;
+            if n > queued_len {
+                break n - queued_len;
+            }
+            self.written_of_queued += n; // not even all of the head went
+        };
+        self.queued.clear();
+        self.written_of_queued = 0;
+        self.chunk_left -= taken.min(self.chunk_left);
+        if self.chunk_left == 0 && chunked {
+            self.queued.extend_from_slice(b"\r\n");
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn finish(&mut self, trailers: &[u8]) {
+        if self.framing == Framing::Chunked && !self.bodiless {
+            end_chunks(trailers, &mut self.queued);
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_queued(cx))?;
+        match &mut *self.stream {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            tls => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error> {
+        let input = request.input();
+        if self.ended || input.len() == input.capacity() {
+            return Poll::Pending;
+        }
+        match ready!(self.stream.poll_read_into(cx, input)) {
+            Err(error) => Poll::Ready(error),
+            Ok(0) => {
+                // A client may close its sending side and still wait for the answer.
+                self.ended = true;
+                Poll::Pending
+            }
+            Ok(_) => Poll::Pending, // the next request, sent early
+        }
+    }
+
+    fn transferred(&self) -> (u64, u64) {
+        (self.body_read, self.written)
+    }
+}
+
+impl Drop for Http1Downstream<'_> {
+    fn drop(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.queued));
+    }
+}

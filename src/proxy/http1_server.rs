@@ -1,0 +1,325 @@
+//! An HTTP/1 client connection: one request after the other, parked in between with nothing but a socket and a timer.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+
+use super::answer::{self, LocalAnswer};
+use super::connection::Connection;
+use super::exchange::{self, Next, Scratch, Setting};
+use super::http1_downstream::Http1Downstream;
+use super::record::Bytes;
+use super::stream::Stream;
+use super::tunnel::{IdleTimeouts, Tunnel};
+use super::upstream::slot::Slot;
+use super::worker::deadline;
+use super::{clock, worker};
+use crate::http::{BadRequest, Progress};
+use crate::logline::{Cause, Phase};
+use crate::state::events;
+
+/// How long a client that is still sending is listened to after its answer, so that the answer is not lost to a reset
+/// (RFC 9112 §9.6), and how much of it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What came while a connection was parked.
+enum Arrival {
+    /// The first bytes of a request.
+    Bytes(Vec<u8>),
+    Closed,
+    TimedOut,
+    /// The process or the listener is going away.
+    Leaving,
+    Broken,
+}
+
+/// What a request's head came to.
+enum HeadRead {
+    Complete,
+    Bad(BadRequest),
+    TimedOut,
+    Gone,
+}
+
+/// Serves requests until one side has had enough. `early` was read already.
+pub(crate) async fn serve(mut connection: Connection, mut stream: Stream, early: Vec<u8>) {
+    connection.count().h1_sessions.add(1);
+    let mut rest = early;
+    let mut first = true;
+    let mut idle_since = connection.accepted;
+    loop {
+        let input = if rest.is_empty() {
+            match park(&connection, &mut stream, first).await {
+                Arrival::Bytes(input) => input,
+                Arrival::TimedOut if first => return refuse_silence(&connection, &mut stream).await,
+                Arrival::Closed | Arrival::Broken if first => return log_null(&connection),
+                _ => break,
+            }
+        } else {
+            std::mem::take(&mut rest)
+        };
+        connection.follow_reload();
+        // Boxed: the future of an exchange is large, and most connections are parked most of the time.
+        match Box::pin(one(&connection, &mut stream, input, idle_since)).await {
+            Some(behind) => rest = behind,
+            None => return,
+        }
+        first = false;
+        idle_since = clock::now();
+        if connection.is_leaving() && rest.is_empty() {
+            break;
+        }
+    }
+    close(&connection, stream).await;
+}
+
+/// Waits for the first byte of a request, holding no buffer.
+async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arrival {
+    let timeouts = &connection.frontend().config.timeouts;
+    let wait = if first {
+        timeouts.http_request.or(timeouts.client)
+    } else {
+        timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client)
+    };
+    connection.timer.set_after(wait);
+    let buffers = &connection.worker.buffers;
+    let arrival = poll_fn(|cx| {
+        clock::count_poll();
+        let mut input = buffers.head();
+        let arrival = match stream.poll_read_into(cx, &mut input) {
+            Poll::Ready(Ok(0)) => Arrival::Closed,
+            Poll::Ready(Ok(_)) => return Poll::Ready(Arrival::Bytes(input)),
+            Poll::Ready(Err(_)) => Arrival::Broken,
+            Poll::Pending if !first && connection.is_leaving() => Arrival::Leaving,
+            Poll::Pending if connection.worker.phase() == events::Phase::Stopping => Arrival::Leaving,
+            Poll::Pending if connection.timer.poll_expired(cx) => Arrival::TimedOut,
+            Poll::Pending => {
+                buffers.give(input);
+                return Poll::Pending;
+            }
+        };
+        buffers.give(input);
+        Poll::Ready(arrival)
+    })
+    .await;
+    connection.timer.set(None);
+    arrival
+}
+
+/// One request and its response. Returns what was read of the next request if the connection is kept.
+async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_since: Instant) -> Option<Vec<u8>> {
+    let worker = &connection.worker;
+    let started = clock::now();
+    let view = Rc::clone(&connection.view);
+    let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
+    let mut scratch = worker.exchanges.take();
+    scratch.request.put_input(input);
+    let head = read_head(&setting, stream, &mut scratch, started).await;
+    let kept = match head {
+        HeadRead::Complete => {
+            let idle = started.saturating_duration_since(idle_since);
+            scratch.account.begin(started, idle, connection.handshake);
+            whole(&setting, stream, &mut scratch).await
+        }
+        HeadRead::Bad(bad) => {
+            tracing::debug!(client = ?connection.ends.peer, %bad, "bad request");
+            broken(&setting, stream, &mut scratch, started, bad.status(), (Cause::Proxy, Phase::Request)).await;
+            false
+        }
+        HeadRead::TimedOut => {
+            broken(&setting, stream, &mut scratch, started, 408, (Cause::ClientTimeout, Phase::Request)).await;
+            false
+        }
+        HeadRead::Gone => {
+            broken(&setting, stream, &mut scratch, started, 400, (Cause::Client, Phase::Request)).await;
+            false
+        }
+    };
+    let mut input = scratch.request.take_input();
+    worker.exchanges.give(scratch);
+    if !kept || input.is_empty() {
+        worker.buffers.give(std::mem::take(&mut input));
+    }
+    kept.then_some(input)
+}
+
+async fn read_head(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch, started: Instant) -> HeadRead {
+    let limits = setting.view.config.global.limits;
+    let timeouts = &setting.frontend.config.timeouts;
+    let mut armed = false;
+    loop {
+        match scratch.request.parse(&limits) {
+            Ok(Progress::Complete) => {
+                if armed {
+                    setting.timer.set(None);
+                }
+                return HeadRead::Complete;
+            }
+            Ok(Progress::Partial) => {}
+            Err(bad) => return HeadRead::Bad(bad),
+        }
+        if !armed {
+            setting.timer.set(deadline(started, timeouts.http_request.or(timeouts.client)));
+            armed = true;
+        }
+        let input = scratch.request.input();
+        if input.len() == input.capacity() {
+            input.reserve(limits.head); // the parser says when it is enough
+        }
+        let read = setting.timer.bound(poll_fn(|cx| stream.poll_read_into(cx, input))).await;
+        match read {
+            Some(Ok(n)) if n > 0 => {}
+            Some(_) => return HeadRead::Gone,
+            None => return HeadRead::TimedOut,
+        }
+    }
+}
+
+/// A complete request: the exchange, the tunnel it may become, the record. `true` when the connection can go on.
+async fn whole(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch) -> bool {
+    let connection = setting.connection;
+    let head_len = scratch.request.head_len() as u64;
+    connection.count().h1_requests.add(1);
+    scratch.account.capture_request(&scratch.request, &setting.frontend.config.log.request_captures);
+    let mut down = Http1Downstream::new(stream, &connection.worker.buffers, &scratch.request);
+    let next = exchange::run(setting, scratch, &mut down).await;
+    let (body, sent) = super::downstream::Downstream::transferred(&down);
+    let mut bytes = Bytes { received: head_len + body, sent };
+    let used = down.used();
+    let unread = !super::downstream::Downstream::body_is_done(&down);
+    let ended = down.ended;
+    drop(down);
+    let keep = match next {
+        Next::KeepAlive => !ended || scratch.request.rest().len() > used,
+        Next::Close => false,
+        Next::Tunnel { server, slot, early } => {
+            let behind = scratch.request.rest().get(used..).unwrap_or_default().to_vec();
+            tunnel(setting, stream, server, slot, (behind, early), scratch, &mut bytes).await;
+            false
+        }
+    };
+    scratch.account.write(setting, &scratch.request, bytes);
+    if keep {
+        scratch.request.next(used);
+    } else {
+        finish(connection, stream, unread).await;
+    }
+    keep
+}
+
+/// After a 101: bytes both ways until one side ends.
+async fn tunnel(
+    setting: &Setting<'_>,
+    client: &mut Stream,
+    mut server: Stream,
+    slot: Slot,
+    (from_client, from_server): (Vec<u8>, Vec<u8>),
+    scratch: &mut Scratch,
+    bytes: &mut Bytes,
+) {
+    let Some(backend) = scratch.account.backend() else { return };
+    let timeouts = setting.view.backend(backend).config.timeouts;
+    let worker = &setting.connection.worker;
+    let generation = slot.kill_generation();
+    let stop = || worker::must_stop(worker, &slot, generation);
+    let tunnel = Tunnel {
+        client,
+        server: &mut server,
+        from_client,
+        from_server,
+        idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &timeouts),
+        buffers: &worker.buffers,
+        timer: setting.timer,
+        stop: &stop,
+    };
+    let ended = tunnel.run().await;
+    bytes.received += ended.to_server;
+    bytes.sent += ended.to_client;
+    if ended.termination.cause != Cause::Normal {
+        scratch.account.end(ended.termination.cause, ended.termination.phase);
+    }
+}
+
+/// Answers a request that could not be read, and counts it.
+async fn broken(
+    setting: &Setting<'_>,
+    stream: &mut Stream,
+    scratch: &mut Scratch,
+    started: Instant,
+    status: u16,
+    (cause, phase): (Cause, Phase),
+) {
+    scratch.account.begin_broken(started);
+    scratch.account.end(cause, phase);
+    let received = scratch.request.input().len() as u64;
+    let mut down = Http1Downstream::new(stream, &setting.connection.worker.buffers, &scratch.request);
+    answer::send(setting, scratch, &mut down, LocalAnswer::Error(status), None).await;
+    let (_, sent) = super::downstream::Downstream::transferred(&down);
+    drop(down);
+    scratch.account.write(setting, &scratch.request, Bytes { received, sent });
+    finish(setting.connection, stream, true).await;
+}
+
+/// A client that connected and said nothing in time gets 408, as HAProxy gives it, unless null connections are no news.
+async fn refuse_silence(connection: &Connection, stream: &mut Stream) {
+    let view = Rc::clone(&connection.view);
+    let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
+    let mut scratch = connection.worker.exchanges.take();
+    let silent = (Cause::ClientTimeout, Phase::Request);
+    Box::pin(broken(&setting, stream, &mut scratch, connection.accepted, 408, silent)).await;
+    connection.worker.exchanges.give(scratch);
+}
+
+/// A connection that was closed before it had sent anything.
+fn log_null(connection: &Connection) {
+    if connection.frontend().config.log.dont_log_null {
+        return;
+    }
+    let view = Rc::clone(&connection.view);
+    let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
+    let mut scratch = connection.worker.exchanges.take();
+    scratch.account.begin_broken(connection.accepted);
+    scratch.account.answered_locally(400);
+    scratch.account.end(Cause::Client, Phase::Request);
+    scratch.account.write(&setting, &scratch.request, Bytes::default());
+    connection.worker.exchanges.give(scratch);
+}
+
+/// Ends the connection so that the client gets all it was sent.
+async fn finish(connection: &Connection, stream: &mut Stream, unread: bool) {
+    connection.timer.set_after(Some(LINGER));
+    let shut = connection.timer.bound(stream.shutdown()).await;
+    if unread && matches!(shut, Some(Ok(()))) {
+        let drained = connection.timer.bound(drain(connection, stream)).await;
+        tracing::trace!(drained = drained.is_some(), "lingered");
+    }
+    connection.timer.set(None);
+}
+
+/// Reads and forgets until the client closes or [`LINGER_BYTES`] have come.
+async fn drain(connection: &Connection, stream: &mut Stream) -> io::Result<()> {
+    let mut total = 0;
+    let mut buffer = connection.worker.buffers.body();
+    while total < LINGER_BYTES {
+        buffer.clear();
+        match poll_fn(|cx| stream.poll_read_into(cx, &mut buffer)).await {
+            Ok(n) if n > 0 => total += n,
+            _ => break,
+        }
+    }
+    connection.worker.buffers.give(buffer);
+    Ok(())
+}
+
+/// A parked connection ends: TLS says goodbye, TCP simply closes.
+async fn close(connection: &Connection, mut stream: Stream) {
+    if stream.is_tls() {
+        connection.timer.set_after(Some(LINGER));
+        let _ = connection.timer.bound(stream.shutdown()).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! Takes connections in while there is room for them; when there is none, they wait in the kernel's backlog.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::connection::{self, Ends};
+use super::stream::Plain;
+use super::view::View;
+use super::worker::Worker;
+use crate::state::listeners::BoundSocket;
+use crate::state::snapshot::ListenerInForce;
+use crate::state::{FrontendState, ListenerState};
+
+/// How often a full process or frontend is asked whether it has room again.
+const ROOM_RETRY: Duration = Duration::from_millis(10);
+/// What to wait when the kernel gives no connection (out of descriptors).
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// One listening socket registered with this worker's event loop.
+pub(crate) enum Acceptor {
+    Tcp { listener: TcpListener, local: Option<SocketAddr> },
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    pub fn open(socket: &BoundSocket, worker: usize) -> io::Result<Self> {
+        let fd: OwnedFd = socket.for_worker(worker)?;
+        match socket.local {
+            Some(local) => Ok(Acceptor::Tcp {
+                listener: TcpListener::from_std(fd.into())?,
+                // A wildcard says nothing about the address a client reached.
+                local: (!local.ip().is_unspecified()).then_some(local),
+            }),
+            None => Ok(Acceptor::Unix(UnixListener::from_std(fd.into())?)),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>, Option<SocketAddr>)> {
+        match self {
+            Acceptor::Tcp { listener, local } => {
+                let (stream, peer) = listener.accept().await?;
+                let local = local.or_else(|| stream.local_addr().ok());
+                Ok((Plain::Tcp(stream), Some(peer), local))
+            }
+            Acceptor::Unix(listener) => Ok((Plain::Unix(listener.accept().await?.0), None, None)),
+        }
+    }
+}
+
+/// The places one connection takes in its process, frontend and listener, given back when dropped.
+pub(crate) struct Places {
+    worker: Rc<Worker>,
+    frontend: Arc<FrontendState>,
+    listener: Arc<ListenerState>,
+}
+
+impl Places {
+    fn take(worker: &Rc<Worker>, view: &View, listener: &ListenerInForce) -> Self {
+        let process = &worker.shared.process;
+        process.connections.enter();
+        process.total_connections.fetch_add(1, Relaxed);
+        worker.connections.set(worker.connections.get() + 1);
+        let frontend = &view.frontend(listener.frontend).state;
+        frontend.sessions.enter();
+        listener.state.sessions.enter();
+        for shard in [frontend.counters.of(worker.index), listener.state.counters.of(worker.index)] {
+            shard.connections.add(1);
+            shard.sessions.add(1);
+        }
+        Places { worker: Rc::clone(worker), frontend: Arc::clone(frontend), listener: Arc::clone(&listener.state) }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.listener.sessions.leave();
+        self.frontend.sessions.leave();
+        self.worker.shared.process.connections.leave();
+        self.worker.connections.set(self.worker.connections.get() - 1);
+    }
+}
+
+/// Whether one more connection may come in through this listener. Workers look and then enter, so the limits may be
+/// passed by one connection per worker.
+fn has_room(worker: &Worker, view: &View, listener: &ListenerInForce) -> bool {
+    let frontend = view.frontend(listener.frontend);
+    let limit = match frontend.state.maxconn_override.load(Relaxed) {
+        u32::MAX => frontend.config.maxconn.unwrap_or(u32::MAX),
+        changed => changed,
+    };
+    let own_limit = frontend.config.listeners[listener.index].maxconn.unwrap_or(u32::MAX);
+    worker.shared.process.connections.now() < view.config.global.maxconn
+        && frontend.state.sessions.now() < limit
+        && listener.state.sessions.now() < own_limit
+}
+
+/// Accepts until aborted.
+pub(crate) async fn accept_loop(worker: Rc<Worker>, socket: u64, acceptor: Acceptor) {
+    loop {
+        let room = {
+            let view = worker.view();
+            view.listener_of(socket).is_some_and(|(_, listener)| has_room(&worker, &view, listener))
+        };
+        if !room {
+            tokio::time::sleep(ROOM_RETRY).await;
+            continue;
+        }
+        match acceptor.accept().await {
+            Ok((stream, peer, local)) => {
+                let view = worker.view();
+                let Some((index, listener)) = view.listener_of(socket) else { return };
+                let places = Places::take(&worker, &view, listener);
+                connection::spawn(&worker, view, index, places, stream, Ends { peer, local });
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(worker = worker.index, %error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// The client gave up while it waited in the backlog.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}

@@ -1,0 +1,344 @@
+//! What is counted and logged of one exchange. Collected while it runs, written once when it is over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::clock;
+use super::exchange::{Attempts, Setting, ms_between};
+use super::transfer::Failure;
+use super::upstream::slot::{Slot, Waited};
+use crate::http::{RequestHead, ResponseHead};
+use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
+use crate::model::log::{Capture, Level};
+use crate::model::{BackendId, ServerId};
+use crate::state::counters::{BackendShard, FrontendShard};
+use crate::state::snapshot::{BackendInForce, FrontendInForce};
+use crate::state::{BackendState, ServerState};
+
+/// The story of one exchange so far.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// When the request's first byte came.
+    started: Option<Instant>,
+    /// When its head was complete.
+    head_complete: Option<Instant>,
+    timers: Timers,
+    status: Option<u16>,
+    termination: Option<(Cause, Phase)>,
+    backend: Option<(BackendId, InBackend)>,
+    server: Option<(ServerId, Arc<ServerState>)>,
+    /// When the current server was chosen, and when its connection stood.
+    chosen: Option<Instant>,
+    connected: Option<Instant>,
+    retries: u32,
+    redispatched: bool,
+    backend_queue: u32,
+    /// Answered by the proxy itself.
+    intercepted: bool,
+    denied: bool,
+    refused: bool,
+    request_captures: Vec<Option<Vec<u8>>>,
+    response_captures: Vec<Option<Vec<u8>>>,
+    answered_by_stats: bool,
+}
+
+/// Counted among a backend's sessions for as long as this lives.
+#[derive(Debug)]
+struct InBackend(Arc<BackendState>);
+
+impl Drop for InBackend {
+    fn drop(&mut self) {
+        self.0.sessions.leave();
+    }
+}
+
+/// What the caller knows of the bytes when an exchange is over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bytes {
+    /// Request head and body.
+    pub received: u64,
+    /// Response head and body.
+    pub sent: u64,
+}
+
+impl Account {
+    pub fn clear(&mut self) {
+        self.request_captures.clear();
+        self.response_captures.clear();
+        *self = Account {
+            request_captures: std::mem::take(&mut self.request_captures),
+            response_captures: std::mem::take(&mut self.response_captures),
+            ..Account::default()
+        };
+    }
+
+    /// The request's first byte came at `started`, after `idle` of waiting; its head is complete now.
+    pub fn begin(&mut self, started: Instant, idle: Duration, handshake: Duration) {
+        let now = clock::now();
+        self.started = Some(started);
+        self.head_complete = Some(now);
+        self.timers.request = ms_between(started, now);
+        self.timers.idle = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+        self.timers.handshake = i64::try_from(handshake.as_millis()).unwrap_or(i64::MAX);
+    }
+
+    /// A request whose head never became complete.
+    pub fn begin_broken(&mut self, started: Instant) {
+        self.started = Some(started);
+        self.refused = true;
+    }
+
+    pub fn capture_request(&mut self, request: &RequestHead, captures: &[Capture]) {
+        for capture in captures {
+            let value = request.fields().get(capture.header.as_bytes());
+            self.request_captures.push(value.map(|value| cut(value, capture.max_len)));
+        }
+    }
+
+    pub fn enter_backend(&mut self, _worker: usize, id: BackendId, backend: &BackendInForce) {
+        backend.state.sessions.enter();
+        self.backend = Some((id, InBackend(Arc::clone(&backend.state))));
+    }
+
+    pub fn waited(&mut self, waited: &Waited) {
+        self.timers.queue = self.timers.queue.max(0) + i64::try_from(waited.time.as_millis()).unwrap_or(i64::MAX);
+        self.backend_queue = waited.ahead;
+    }
+
+    /// A server was chosen for the next attempt.
+    pub fn give_to(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot, attempts: &Attempts) {
+        let now = clock::now();
+        if self.timers.queue < 0 {
+            self.timers.queue = self.head_complete.map_or(0, |at| ms_between(at, now));
+        }
+        self.chosen = Some(now);
+        let state = slot.state();
+        if attempts.failed > 0 && self.server.as_ref().is_some_and(|(id, _)| *id != slot.server) {
+            self.redispatched = true;
+            backend.state.counters.of(worker).redispatches.add(1);
+            state.counters.of(worker).redispatches.add(1);
+        }
+        self.server = Some((slot.server, Arc::clone(state)));
+        state.counters.of(worker).picked.add(1);
+        backend.state.counters.of(worker).picked.add(1);
+    }
+
+    pub fn connected(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot, reused: bool) {
+        let now = clock::now();
+        self.timers.connect = self.chosen.map_or(0, |at| ms_between(at, now));
+        self.connected = Some(now);
+        for shard in [backend.state.counters.of(worker), slot.state().counters.of(worker)] {
+            if reused { &shard.reuses } else { &shard.connections }.add(1);
+        }
+    }
+
+    pub fn retry(&mut self, worker: usize, backend: &BackendInForce, server: ServerId) {
+        self.retries += 1;
+        backend.state.counters.of(worker).retries.add(1);
+        backend.server(server).state.counters.of(worker).retries.add(1);
+    }
+
+    /// The last attempt failed.
+    pub fn connection_error(&mut self, worker: usize, backend: &BackendInForce, server: ServerId) {
+        backend.state.counters.of(worker).connection_errors.add(1);
+        backend.server(server).state.counters.of(worker).connection_errors.add(1);
+    }
+
+    /// The server's final head is here.
+    pub fn answered(&mut self, response: &ResponseHead, frontend: &FrontendInForce) {
+        self.timers.response = self.connected.map_or(0, |at| ms_between(at, clock::now()));
+        self.status = Some(response.status());
+        for capture in frontend.config.log.response_captures.iter() {
+            let value = response.fields().get(capture.header.as_bytes());
+            self.response_captures.push(value.map(|value| cut(value, capture.max_len)));
+        }
+    }
+
+    /// The proxy answers by itself.
+    pub fn answered_locally(&mut self, status: u16) {
+        self.status = Some(status);
+        self.intercepted = self.server.is_none();
+    }
+
+    pub fn answered_by_stats(&mut self) {
+        self.answered_by_stats = true;
+    }
+
+    pub fn backend(&self) -> Option<BackendId> {
+        self.backend.as_ref().map(|(id, _)| *id)
+    }
+
+    pub fn is_denied(&self) -> bool {
+        self.denied
+    }
+
+    pub fn deny(&mut self) {
+        self.denied = true;
+    }
+
+    /// How it ended. The first cause stays: what follows from it is not news.
+    pub fn end(&mut self, cause: Cause, phase: Phase) {
+        self.termination.get_or_insert((cause, phase));
+    }
+
+    pub fn fail(&mut self, worker: usize, backend: &BackendInForce, failure: &Failure) {
+        let Some((_, server)) = &self.server else { return };
+        for shard in [backend.state.counters.of(worker), server.counters.of(worker)] {
+            match failure {
+                Failure::Stale | Failure::NoAnswer | Failure::BadAnswer(_) | Failure::ServerTimedOut => {
+                    shard.response_errors.add(1);
+                }
+                Failure::Cut | Failure::CutByTimeout => shard.server_aborts.add(1),
+                Failure::ClientGone { .. } | Failure::ClientTimedOut { .. } | Failure::BadBody => {
+                    shard.client_aborts.add(1);
+                }
+                Failure::Refused(_) => shard.denied_responses.add(1),
+                Failure::Killed { .. } => {}
+            }
+        }
+    }
+
+    /// Counts and logs the exchange.
+    pub fn write(&mut self, setting: &Setting<'_>, request: &RequestHead, bytes: Bytes) {
+        let now = clock::now();
+        self.timers.total = self.started.map_or(0, |at| ms_between(at, now));
+        self.count(setting, bytes, now);
+        let config = &setting.frontend.config.log;
+        let normal = self.termination.is_none() && self.retries == 0 && self.status.is_none_or(|status| status < 500);
+        if !setting.frontend.logs.wants(Level::Info) || (config.dont_log_normal && normal) {
+            return;
+        }
+        let record = self.record(setting, request, bytes);
+        let mut line = setting.connection.worker.buffers.head();
+        logline::render(config.format, &record, &mut line);
+        setting.frontend.logs.send(Level::Info, &line);
+        setting.connection.worker.buffers.give(line);
+    }
+
+    fn count(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
+        let worker = setting.connection.worker.index;
+        let process = &setting.connection.worker.shared.process;
+        process.total_requests.fetch_add(1, Relaxed);
+        let frontend = setting.frontend.state.counters.of(worker);
+        frontend.requests.add(1);
+        frontend.bytes_in.add(bytes.received);
+        frontend.bytes_out.add(bytes.sent);
+        count_frontend_status(frontend, self.status);
+        if self.refused || matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request))) {
+            frontend.request_errors.add(1);
+        }
+        if self.denied {
+            frontend.denied_requests.add(1);
+        }
+        if self.intercepted {
+            frontend.intercepted.add(1);
+        }
+        let Some((_, InBackend(backend))) = &self.backend else { return };
+        let uptime_ms = setting.connection.worker.shared.uptime(now).as_millis() as u64;
+        let shard = backend.counters.of(worker);
+        shard.requests.add(1);
+        shard.sessions.add(1);
+        self.count_upstream(shard, bytes);
+        backend.last_session_ms.store(uptime_ms, Relaxed);
+        if self.denied {
+            shard.denied_requests.add(1);
+        }
+        observe(&backend.peaks, &self.timers);
+        let Some((_, server)) = &self.server else { return };
+        let shard = server.counters.of(worker);
+        shard.requests.add(1);
+        shard.sessions.add(1);
+        self.count_upstream(shard, bytes);
+        server.last_session_ms.store(uptime_ms, Relaxed);
+        observe(&server.peaks, &self.timers);
+    }
+
+    fn count_upstream(&self, shard: &BackendShard, bytes: Bytes) {
+        shard.bytes_in.add(bytes.received);
+        shard.bytes_out.add(bytes.sent);
+        match self.status.map(|status| status / 100) {
+            Some(1) => &shard.http_1xx,
+            Some(2) => &shard.http_2xx,
+            Some(3) => &shard.http_3xx,
+            Some(4) => &shard.http_4xx,
+            Some(5) => &shard.http_5xx,
+            _ => &shard.http_other,
+        }
+        .add(1);
+        shard.queue_ms.add(self.timers.queue.max(0) as u64);
+        shard.connect_ms.add(self.timers.connect.max(0) as u64);
+        shard.response_ms.add(self.timers.response.max(0) as u64);
+        shard.total_ms.add(self.timers.total.max(0) as u64);
+        shard.timed.add(1);
+    }
+
+    fn record<'a>(&'a self, setting: &'a Setting<'_>, request: &'a RequestHead, bytes: Bytes) -> Record<'a> {
+        let connection = setting.connection;
+        let frontend = setting.frontend;
+        let backend = self.backend.as_ref().map(|(_, InBackend(state))| state);
+        let server = self.server.as_ref().map(|(_, state)| state);
+        let started = self.started.unwrap_or(connection.accepted);
+        let (cause, phase) = self.termination.unwrap_or((Cause::Normal, Phase::Normal));
+        Record {
+            client: connection.ends.peer,
+            local: connection.ends.local,
+            listener: connection.listener_number(),
+            mode: frontend.config.mode,
+            accepted_at: connection.wall_time(started),
+            frontend: &frontend.config.name,
+            tls: connection.tls.is_some(),
+            backend: backend.map_or(&frontend.config.name, |state| &state.name),
+            server: match server {
+                Some(state) => ServerLabel::Server(&state.name),
+                None if self.answered_by_stats => ServerLabel::Stats,
+                None => ServerLabel::None,
+            },
+            timers: self.timers,
+            status: self.status,
+            bytes_read: bytes.sent,
+            bytes_uploaded: bytes.received,
+            termination: Termination { cause, phase },
+            connections: ConnectionCounts {
+                process: connection.worker.shared.process.connections.now(),
+                frontend: frontend.state.sessions.now(),
+                backend: backend.map_or(0, |state| state.sessions.now()),
+                server: server.map_or(0, |state| state.sessions.now()),
+            },
+            retries: self.retries,
+            redispatched: self.redispatched,
+            server_queue: 0,
+            backend_queue: self.backend_queue,
+            request_captures: &self.request_captures,
+            response_captures: &self.response_captures,
+            request: (!self.refused).then(|| RequestLine {
+                method: request.method(),
+                uri: request.target(),
+                version: request.version().as_str(),
+            }),
+        }
+    }
+}
+
+fn cut(value: &[u8], len: usize) -> Vec<u8> {
+    value[..value.len().min(len)].to_vec()
+}
+
+fn observe(peaks: &crate::state::servers::TimePeaks, timers: &Timers) {
+    peaks.queue.observe(timers.queue.max(0) as u64);
+    peaks.connect.observe(timers.connect.max(0) as u64);
+    peaks.response.observe(timers.response.max(0) as u64);
+    peaks.total.observe(timers.total.max(0) as u64);
+}
+
+fn count_frontend_status(shard: &FrontendShard, status: Option<u16>) {
+    match status.map(|status| status / 100) {
+        Some(1) => &shard.http_1xx,
+        Some(2) => &shard.http_2xx,
+        Some(3) => &shard.http_3xx,
+        Some(4) => &shard.http_4xx,
+        Some(5) => &shard.http_5xx,
+        _ => &shard.http_other,
+    }
+    .add(1);
+}

@@ -1,0 +1,515 @@
+//! Request bytes up, response bytes down, at the same time: the moving part of an exchange.
+//!
+//! One machine polled as a whole. The server-bound half sends what is in `out` and refills it from the client. The
+//! client-bound half reads the response's head, lets the rules see it, then moves its body through one lent buffer. A
+//! response may come before the request is all sent; then the request's rest is given up, not waited for.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWrite;
+
+use super::clock;
+use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
+use super::exchange::{Scratch, Setting, Upstream};
+use super::rules_context;
+use crate::http::{BadResponse, BodyReader, Progress, ResponseTo};
+use crate::logline::{Cause, Phase};
+use crate::model::backend::HttpConnectionMode;
+use crate::state::snapshot::BackendInForce;
+
+/// How a transfer ended well.
+pub(crate) enum Transferred {
+    Done {
+        keep_client: bool,
+        keep_server: bool,
+    },
+    /// 101 has been sent to the client; `early` is what the server sent behind it.
+    Switched {
+        early: Vec<u8>,
+    },
+}
+
+/// How it did not. Before the response's head reached the client an error page can be sent instead.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The connection ended before a byte of answer, and the whole request is still there to be sent again.
+    Stale,
+    /// The server closed or broke the connection before its head was complete.
+    NoAnswer,
+    ServerTimedOut,
+    BadAnswer(BadResponse),
+    /// A response rule refused it.
+    Refused(u16),
+    /// The client sent a malformed body.
+    BadBody,
+    ClientGone {
+        phase: Phase,
+    },
+    ClientTimedOut {
+        phase: Phase,
+    },
+    /// The response was cut after its head had gone out.
+    Cut,
+    CutByTimeout,
+    /// Ended by control: the server was taken away or the process stops.
+    Killed {
+        cause: Cause,
+        started: bool,
+    },
+}
+
+impl Failure {
+    /// Status to answer if one can still be, and how it is logged (HAProxy manual 8.5).
+    pub fn meaning(&self) -> (Option<u16>, Cause, Phase) {
+        match *self {
+            Failure::Stale | Failure::NoAnswer => (Some(502), Cause::Server, Phase::Headers),
+            Failure::ServerTimedOut => (Some(504), Cause::ServerTimeout, Phase::Headers),
+            Failure::BadAnswer(_) => (Some(502), Cause::Proxy, Phase::Headers),
+            Failure::Refused(status) => (Some(status), Cause::Proxy, Phase::Headers),
+            Failure::BadBody => (Some(400), Cause::Client, Phase::Headers),
+            Failure::ClientGone { phase } => (None, Cause::Client, phase),
+            Failure::ClientTimedOut { phase: Phase::Headers } => (Some(408), Cause::ClientTimeout, Phase::Headers),
+            Failure::ClientTimedOut { phase } => (None, Cause::ClientTimeout, phase),
+            Failure::Cut => (None, Cause::Server, Phase::Data),
+            Failure::CutByTimeout => (None, Cause::ServerTimeout, Phase::Data),
+            Failure::Killed { cause, started: false } => (Some(503), cause, Phase::Headers),
+            Failure::Killed { cause, started: true } => (None, cause, Phase::Data),
+        }
+    }
+}
+
+/// What both sides of a transfer are bound by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sides {
+    client: Option<Duration>,
+    server: Option<Duration>,
+    framing: BodyFraming,
+}
+
+impl Sides {
+    pub fn new(setting: &Setting<'_>, backend: &BackendInForce, framing: BodyFraming) -> Self {
+        Sides { client: setting.frontend.config.timeouts.client, server: backend.config.timeouts.server, framing }
+    }
+}
+
+enum Down {
+    /// Waiting for the response's head, or in the middle of it.
+    Head,
+    Body {
+        reader: BodyReader,
+        unread: Range<usize>,
+        data: Range<usize>,
+    },
+    /// All is queued.
+    Flush {
+        switched: bool,
+    },
+}
+
+pub(crate) struct Transfer<'a, 's, D> {
+    setting: &'a Setting<'s>,
+    backend: &'a BackendInForce,
+    scratch: &'a mut Scratch,
+    down: &'a mut D,
+    upstream: &'a mut Upstream,
+    sides: Sides,
+    /// Bytes of `out` that the server has taken.
+    sent: usize,
+    /// The first of `out` is still there: the request can be sent again.
+    replayable: bool,
+    /// The server takes no more of the request.
+    deaf: bool,
+    state: Down,
+    /// Response bytes being moved.
+    body: Vec<u8>,
+    keep_client: bool,
+    keep_server: bool,
+    started: bool,
+    kill_generation: u64,
+    client_deadline: Option<Instant>,
+    server_deadline: Option<Instant>,
+}
+
+impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
+    pub fn new(
+        setting: &'a Setting<'s>,
+        backend: &'a BackendInForce,
+        scratch: &'a mut Scratch,
+        down: &'a mut D,
+        upstream: &'a mut Upstream,
+        sides: Sides,
+    ) -> Self {
+        let kill_generation = upstream.slot.kill_generation();
+        scratch.response.clear();
+        Transfer {
+            setting,
+            backend,
+            scratch,
+            down,
+            upstream,
+            sides,
+            sent: 0,
+            replayable: true,
+            deaf: false,
+            state: Down::Head,
+            body: Vec::new(),
+            keep_client: false,
+            keep_server: false,
+            started: false,
+            kill_generation,
+            client_deadline: None,
+            server_deadline: None,
+        }
+    }
+
+    pub async fn run(mut self) -> Result<Transferred, Failure> {
+        let result = poll_fn(|cx| self.poll(cx)).await;
+        self.setting.timer.set(None);
+        let buffers = &self.setting.connection.worker.buffers;
+        buffers.give(self.scratch.response.take_input());
+        match result {
+            Ok(Transferred::Switched { .. }) => Ok(Transferred::Switched { early: std::mem::take(&mut self.body) }),
+            other => {
+                buffers.give(std::mem::take(&mut self.body));
+                other
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transferred, Failure>> {
+        clock::count_poll();
+        if let Some(cause) = self.killed() {
+            return Poll::Ready(Err(Failure::Killed { cause, started: self.started }));
+        }
+        let upward = self.poll_up(cx);
+        let downward = self.poll_down(cx);
+        match (downward, upward) {
+            (Poll::Ready(result), _) => return Poll::Ready(result),
+            (Poll::Pending, Err(failure)) => return Poll::Ready(Err(failure)),
+            (Poll::Pending, Ok(())) => {}
+        }
+        if matches!(self.state, Down::Head)
+            && self.down.body_is_done()
+            && self.down.poll_gone(cx, &mut self.scratch.request).is_ready()
+        {
+            return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Headers }));
+        }
+        self.poll_deadlines(cx)
+    }
+
+    fn killed(&self) -> Option<Cause> {
+        if self.upstream.slot.kill_generation() != self.kill_generation {
+            return Some(Cause::Killed);
+        }
+        matches!(self.setting.connection.worker.phase(), crate::state::events::Phase::Stopping).then_some(Cause::Down)
+    }
+
+    /// Sends the request as far as it goes.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.deaf {
+            return Ok(());
+        }
+        loop {
+            if self.sent < self.scratch.out.len() {
+                let rest = &self.scratch.out[self.sent..];
+                match Pin::new(&mut self.upstream.stream).poll_write(cx, rest) {
+                    Poll::Ready(Ok(n)) if n > 0 => {
+                        self.sent += n;
+                        self.server_active();
+                        continue;
+                    }
+                    Poll::Ready(_) => {
+                        // It may have answered before it closed: what it says decides.
+                        self.deaf = true;
+                        return Ok(());
+                    }
+                    Poll::Pending => return Ok(()),
+                }
+            }
+            if self.down.body_is_done() {
+                return self.flush_up(cx);
+            }
+            if self.replayable && self.sent > 0 {
+                // Only a request that is whole in `out` can be sent again.
+                self.replayable = false;
+            }
+            self.scratch.out.clear();
+            self.sent = 0;
+            match self.down.poll_body(cx, &mut self.scratch.request, self.sides.framing, &mut self.scratch.out) {
+                Poll::Ready(Ok(_)) => self.client_active(),
+                Poll::Ready(Err(BodyError::Bad(_))) => return Err(Failure::BadBody),
+                Poll::Ready(Err(BodyError::Gone(_))) => {
+                    let phase = if self.started { Phase::Data } else { Phase::Headers };
+                    return Err(Failure::ClientGone { phase });
+                }
+                Poll::Pending => {
+                    if self.client_deadline.is_none() {
+                        self.client_active();
+                    }
+                    return self.flush_up(cx);
+                }
+            }
+        }
+    }
+
+    /// TLS may hold records back; a clear connection has nothing to flush.
+    fn flush_up(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.upstream.stream.is_tls() && Pin::new(&mut self.upstream.stream).poll_flush(cx).is_ready() {
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transferred, Failure>> {
+        loop {
+            match &mut self.state {
+                Down::Head => match self.poll_head(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Down::Body { .. } => match self.poll_body(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Down::Flush { switched } => {
+                    let switched = *switched;
+                    return match self.down.poll_flush(cx) {
+                        Poll::Ready(Ok(())) if switched => Poll::Ready(Ok(Transferred::Switched { early: Vec::new() })),
+                        Poll::Ready(Ok(())) => Poll::Ready(Ok(self.done())),
+                        Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+                        Poll::Pending => {
+                            if self.client_deadline.is_none() {
+                                self.client_active();
+                            }
+                            Poll::Pending
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// A request that was not read to its end leaves its rest on the client's connection.
+    fn done(&self) -> Transferred {
+        let whole = self.down.body_is_done();
+        let all_sent = whole && self.sent == self.scratch.out.len() && !self.deaf;
+        Transferred::Done { keep_client: self.keep_client && whole, keep_server: self.keep_server && all_sent }
+    }
+
+    /// Reads until a head is complete, passes interim ones on, and begins the final one.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let worker = &self.setting.connection.worker;
+        loop {
+            let response = &mut self.scratch.response;
+            if !response.input().is_empty() {
+                let to = if self.scratch.request.is_head() { ResponseTo::Head } else { ResponseTo::Other };
+                match response.parse(&self.setting.view.config.global.limits, to) {
+                    Ok(Progress::Complete) if response.is_interim() => {
+                        self.down.interim(&self.scratch.request, response);
+                        response.next(0);
+                        if let Poll::Ready(Err(_)) = self.down.poll_flush(cx) {
+                            return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Headers }));
+                        }
+                        continue;
+                    }
+                    Ok(Progress::Complete) => return Poll::Ready(self.begin_response()),
+                    Ok(Progress::Partial) => {}
+                    Err(bad) => return Poll::Ready(Err(Failure::BadAnswer(bad))),
+                }
+            }
+            let mut input = response.take_input();
+            if input.capacity() == 0 {
+                input = worker.buffers.body();
+            }
+            let read = self.upstream.stream.poll_read_into(cx, &mut input);
+            if read.is_pending() && input.is_empty() {
+                worker.buffers.give(input);
+            } else {
+                response.put_input(input);
+            }
+            match read {
+                Poll::Ready(Ok(n)) if n > 0 => self.server_active(),
+                Poll::Ready(_) => {
+                    let nothing = self.scratch.response.input().is_empty();
+                    let stale = nothing && self.replayable && self.upstream.reused;
+                    return Poll::Ready(Err(if stale { Failure::Stale } else { Failure::NoAnswer }));
+                }
+                Poll::Pending => {
+                    // While the request is being sent the client is the one who is waited for.
+                    if self.server_deadline.is_none() && self.down.body_is_done() {
+                        self.server_active();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// The final head is here: rules, headers, and the decision what becomes of both connections.
+    fn begin_response(&mut self) -> Result<(), Failure> {
+        let connection = self.setting.connection;
+        if let Some(status) = rules_context::response_rules(self.setting, self.backend, self.scratch) {
+            return Err(Failure::Refused(status));
+        }
+        let Scratch { request, response, account, .. } = &mut *self.scratch;
+        account.answered(response, self.setting.frontend);
+        let switched = response.upgrade().is_some() && request.upgrade().is_some();
+        if response.status() == 101 && !switched {
+            return Err(Failure::NoAnswer); // nobody asked for another protocol
+        }
+        let mode = self.setting.frontend.config.connection;
+        self.keep_server = response.keep_alive();
+        self.keep_client = request.keep_alive()
+            && response.can_keep_client(request.version())
+            && self.down.body_is_done()
+            && mode != HttpConnectionMode::Close
+            && self.backend.config.connection != HttpConnectionMode::Close
+            && !connection.is_leaving();
+        let options = HeadOptions {
+            keep_alive: self.keep_client,
+            keep_upgrade: switched,
+            no_store: self.setting.frontend.config.no_store || self.backend.config.no_store,
+        };
+        self.down.head(request, response, options);
+        self.started = true;
+        let reader = BodyReader::new(response.body());
+        let done = reader.is_done();
+        let head_len = response.head_len();
+        self.body = response.take_input();
+        if switched {
+            self.body.drain(..head_len);
+            self.state = Down::Flush { switched: true };
+        } else if done {
+            // What stands behind a finished response was not asked for: such a connection is not used again.
+            self.keep_server &= self.body.len() == head_len;
+            self.down.finish(b"");
+            self.state = Down::Flush { switched: false };
+        } else {
+            self.state = Down::Body { reader, unread: head_len..self.body.len(), data: 0..0 };
+        }
+        Ok(())
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Down::Body { reader, unread, data } = &mut self.state else { return Poll::Ready(Ok(())) };
+        loop {
+            if !data.is_empty() {
+                match self.down.poll_data(cx, &self.body[data.clone()]) {
+                    Poll::Ready(Ok(n)) => {
+                        data.start += n;
+                        self.client_deadline = None;
+                        continue;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+                    Poll::Pending => {
+                        if self.client_deadline.is_none() {
+                            self.client_deadline = self.sides.client.and_then(|after| clock::now().checked_add(after));
+                        }
+                        self.server_deadline = None; // it is not the server that is waited for
+                        return Poll::Pending;
+                    }
+                }
+            }
+            if !unread.is_empty() {
+                match reader.feed(&self.body[unread.clone()]) {
+                    Ok(fed) => {
+                        *data = unread.start + fed.data.start..unread.start + fed.data.end;
+                        unread.start += fed.consumed;
+                        if fed.done {
+                            if data.is_empty() {
+                                self.keep_server &= unread.is_empty();
+                                self.down.finish(reader.trailers());
+                                self.state = Down::Flush { switched: false };
+                                return Poll::Ready(Ok(()));
+                            }
+                        }
+                        continue;
+                    }
+                    Err(_) => return Poll::Ready(Err(Failure::Cut)),
+                }
+            }
+            if reader.is_done() {
+                self.down.finish(reader.trailers());
+                self.state = Down::Flush { switched: false };
+                return Poll::Ready(Ok(()));
+            }
+            let worker = &self.setting.connection.worker;
+            self.body.clear();
+            if self.body.capacity() == 0 {
+                self.body = worker.buffers.body();
+            }
+            match self.upstream.stream.poll_read_into(cx, &mut self.body) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    *unread = 0..n;
+                    self.server_deadline = self.sides.server.and_then(|after| clock::now().checked_add(after));
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.keep_server = false;
+                    if reader.at_eof().is_err() {
+                        return Poll::Ready(Err(Failure::Cut));
+                    }
+                    self.down.finish(b"");
+                    self.state = Down::Flush { switched: false };
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::Cut)),
+                Poll::Pending => {
+                    worker.buffers.give(std::mem::take(&mut self.body));
+                    return match self.down.poll_flush(cx) {
+                        Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+                        Poll::Ready(Ok(())) => {
+                            self.client_deadline = None;
+                            if self.server_deadline.is_none() {
+                                self.server_deadline =
+                                    self.sides.server.and_then(|after| clock::now().checked_add(after));
+                            }
+                            Poll::Pending
+                        }
+                        Poll::Pending => {
+                            if self.client_deadline.is_none() {
+                                self.client_deadline =
+                                    self.sides.client.and_then(|after| clock::now().checked_add(after));
+                            }
+                            Poll::Pending
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    fn server_active(&mut self) {
+        self.server_deadline = self.sides.server.and_then(|after| clock::now().checked_add(after));
+    }
+
+    fn client_active(&mut self) {
+        self.client_deadline = self.sides.client.and_then(|after| clock::now().checked_add(after));
+    }
+
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transferred, Failure>> {
+        if self.down.body_is_done() && matches!(self.state, Down::Head) {
+            self.client_deadline = None; // the client has said all it had to say
+        }
+        let timer = self.setting.timer;
+        timer.set(self.client_deadline.into_iter().chain(self.server_deadline).min());
+        if !timer.poll_expired(cx) {
+            return Poll::Pending;
+        }
+        let server_first = match (self.client_deadline, self.server_deadline) {
+            (Some(client), Some(server)) => server <= client,
+            (client, _) => client.is_none(),
+        };
+        Poll::Ready(Err(match (server_first, self.started) {
+            (true, false) => Failure::ServerTimedOut,
+            (true, true) => Failure::CutByTimeout,
+            (false, false) => Failure::ClientTimedOut { phase: Phase::Headers },
+            (false, true) => Failure::ClientTimedOut { phase: Phase::Data },
+        }))
+    }
+}

@@ -1,0 +1,220 @@
+//! One worker: a thread with its own event loop, listening sockets, timers, buffers and idle connections. Nothing in here
+//! is shared with other workers but what `state` publishes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, LocalSet};
+
+use super::buffers::Buffers;
+use super::clock;
+use super::exchange::Exchanges;
+use super::listener;
+use super::timer::Timers;
+use super::upstream::slot::Slot;
+use super::view::View;
+use crate::logline::Cause;
+use crate::state::events::Phase;
+use crate::state::{Shared, Snapshot};
+
+/// How often idle server connections are looked through.
+const PURGE_EVERY: Duration = Duration::from_secs(5);
+/// What connections get to end and be logged once everything stops.
+const LAST_MOMENT: Duration = Duration::from_millis(250);
+
+pub(crate) struct Worker {
+    /// Its shard of every counter.
+    pub index: usize,
+    pub shared: Arc<Shared>,
+    pub timers: Rc<Timers>,
+    pub buffers: Buffers,
+    pub exchanges: Exchanges,
+    view: RefCell<Rc<View>>,
+    phase: Cell<Phase>,
+    /// Connections served now.
+    pub connections: Cell<usize>,
+}
+
+impl Worker {
+    /// The configuration to begin an exchange with.
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// No further request is to be taken from a connection that has just finished one.
+    pub fn is_leaving(&self) -> bool {
+        !matches!(self.phase.get(), Phase::Running { .. })
+    }
+}
+
+/// Starts the workers and waits until each listens on every address of the snapshot in force.
+///
+/// # Errors
+/// A thread or an event loop could not be made, or a socket not be registered with it.
+pub(crate) fn spawn_workers(shared: &Arc<Shared>, count: usize) -> io::Result<Vec<thread::JoinHandle<()>>> {
+    let (ready, started) = mpsc::channel();
+    let workers = (0..count)
+        .map(|index| {
+            let shared = Arc::clone(shared);
+            let ready = ready.clone();
+            thread::Builder::new().name(format!("worker-{index}")).spawn(move || run(index, shared, &ready))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    drop(ready);
+    for _ in 0..count {
+        started.recv().map_err(|_| io::Error::other("a worker ended before it was ready"))??;
+    }
+    Ok(workers)
+}
+
+fn run(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(|| {
+            clock::refresh();
+        })
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let local = LocalSet::new();
+    local.block_on(&runtime, serve(index, shared, ready));
+}
+
+async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {
+    let mut phases = shared.phase.subscribe();
+    let view = View::new(shared.snapshot.load_full(), None);
+    let worker = Rc::new(Worker {
+        index,
+        timers: Timers::new(clock::refresh()),
+        buffers: Buffers::default(),
+        exchanges: Exchanges::default(),
+        view: RefCell::new(view),
+        phase: Cell::new(*phases.borrow_and_update()),
+        connections: Cell::new(0),
+        shared,
+    });
+    tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
+    tokio::task::spawn_local(purge(Rc::clone(&worker)));
+    let mut listening = Listening::default();
+    let opened = listening.adopt(&worker);
+    let failed = opened.is_err();
+    let _ = ready.send(opened);
+    if failed {
+        return;
+    }
+    follow(&worker, &mut phases, &mut listening).await;
+    listening.close_all();
+    worker.phase.set(Phase::Stopping);
+    worker.timers.wake_all();
+    let last = clock::refresh() + LAST_MOMENT;
+    while worker.connections.get() > 0 && clock::refresh() < last {
+        tokio::time::sleep(super::timer::TICK).await;
+    }
+}
+
+/// Does what control says until it says stop, or the drain's deadline has passed.
+async fn follow(worker: &Rc<Worker>, phases: &mut watch::Receiver<Phase>, listening: &mut Listening) {
+    loop {
+        let phase = *phases.borrow_and_update();
+        worker.phase.set(phase);
+        match phase {
+            Phase::Running { .. } => {
+                let snapshot = worker.shared.snapshot.load_full();
+                if !worker.view().is_of(&snapshot) {
+                    adopt(worker, snapshot);
+                }
+                if let Err(error) = listening.adopt(worker) {
+                    tracing::error!(worker = worker.index, %error, "cannot listen on a new address");
+                }
+            }
+            Phase::Draining { .. } => listening.close_all(),
+            Phase::Stopping => return,
+        }
+        worker.timers.wake_all();
+        let changed = phases.changed();
+        match phase {
+            Phase::Draining { until: Some(until) } => match tokio::time::timeout_at(until.into(), changed).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            },
+            _ => {
+                if changed.await.is_err() {
+                    return; // control is gone
+                }
+            }
+        }
+    }
+}
+
+fn adopt(worker: &Worker, snapshot: Arc<Snapshot>) {
+    let before = worker.view();
+    *worker.view.borrow_mut() = View::new(snapshot, Some(&before));
+}
+
+async fn purge(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(PURGE_EVERY).await;
+        worker.view().purge_idle(clock::now());
+    }
+}
+
+/// The accept loops of this worker, by the id of the socket they serve.
+#[derive(Default)]
+struct Listening {
+    loops: HashMap<u64, AbortHandle>,
+}
+
+impl Listening {
+    /// Opens what the view has and this worker has not, closes what the view has no more.
+    fn adopt(&mut self, worker: &Rc<Worker>) -> io::Result<()> {
+        let view = worker.view();
+        self.loops.retain(|id, accepting| {
+            let keep = view.listener_by_socket.contains_key(id);
+            if !keep {
+                accepting.abort();
+            }
+            keep
+        });
+        for listener in &view.listeners {
+            let id = listener.socket.id;
+            if !self.loops.contains_key(&id) {
+                let acceptor = listener::Acceptor::open(&listener.socket, worker.index)?;
+                let task = tokio::task::spawn_local(listener::accept_loop(Rc::clone(worker), id, acceptor));
+                self.loops.insert(id, task.abort_handle());
+            }
+        }
+        Ok(())
+    }
+
+    fn close_all(&mut self) {
+        self.loops.drain().for_each(|(_, accepting)| accepting.abort());
+    }
+}
+
+/// When a wait that began at `since` ends.
+pub(crate) fn deadline(since: Instant, after: Option<Duration>) -> Option<Instant> {
+    after.and_then(|after| since.checked_add(after))
+}
+
+/// Why a tunnel must end now, if it must: its server's sessions are killed, or everything stops.
+pub(crate) fn must_stop(worker: &Worker, slot: &Slot, generation: u64) -> Option<Cause> {
+    if slot.kill_generation() != generation {
+        return Some(Cause::Killed);
+    }
+    (worker.phase() == Phase::Stopping).then_some(Cause::Down)
+}
