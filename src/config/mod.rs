@@ -5,4 +5,5 @@ mod certificates;
 pub(crate) mod locate;
 mod pem;
 pub(crate) mod raw;
+pub(crate) mod resolve;
 pub(crate) mod words;

@@ -21,6 +21,10 @@ pub(crate) struct Global {
     pub log_hostname: Option<String>,
     pub log_tag: Option<String>,
     pub stats_sockets: Vec<StatsSocket>,
+    /// `stats timeout`: how long an idle runtime connection is kept.
+    pub stats_timeout: Duration,
+    /// `stats maxconn`: runtime connections at once.
+    pub stats_maxconn: u32,
     pub daemon: bool,
     /// Numeric ids, looked up when the file was read; the switch happens after binding.
     pub user: Option<u32>,

@@ -21,6 +21,8 @@ pub(crate) fn global() -> Global {
         log_hostname: None,
         log_tag: None,
         stats_sockets: Vec::new(),
+        stats_timeout: Duration::from_secs(10),
+        stats_maxconn: 10,
         daemon: false,
         user: None,
         group: None,

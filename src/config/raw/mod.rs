@@ -19,8 +19,8 @@ mod text;
 pub(crate) use check::{Check, CheckHeader, CheckType, Expect, ExpectHeader};
 pub(crate) use global::{AccessLevel, Global, LogTarget, SslDefaults, StatsSocket, Tune};
 pub(crate) use proxy::{
-    Balance, Bind, Capture, ForwardFor, Forwarded, ForwardedPreset, HttpConnection, LogFormat, Mode, Proxy, Stats,
-    Timeouts,
+    Balance, Bind, Capture, ForwardFor, Forwarded, ForwardedPreset, HttpConnection, LogFormat, Mode, Proxy, ProxyKind,
+    Stats, Timeouts,
 };
 pub(crate) use rules::{HttpRule, RedirectRule, UseBackend, When};
 pub(crate) use server::{Server, Verify};

@@ -1,0 +1,257 @@
+//! What does this configuration really do, where that is probably not what was meant?
+//!
+//! Everything here is valid and runs. Each warning has a short, stable code and says what happens, not only what is
+//! unusual. Most come from configurations people run: a standby that gets half of the traffic, a page nobody can open.
+
+use std::sync::Arc;
+
+use super::context::{Context, Section};
+use crate::config::raw::ProxyKind;
+use crate::diag::{Diagnostic, FieldPath};
+use crate::model::backend::Role;
+use crate::model::check::CheckKind;
+use crate::model::rule::HttpRequestAction;
+use crate::model::tls::ServerVerify;
+use crate::model::{Backend, Config, Frontend, Mode, Server};
+use crate::units::show_duration;
+
+/// Names people give to servers that should serve only when another cannot.
+const STANDBY_NAMES: [&str; 10] =
+    ["slave", "standby", "secondary", "backup", "passive", "replica", "spare", "failover", "dr", "fallback"];
+/// Names of the other one.
+const PRIMARY_NAMES: [&str; 5] = ["master", "primary", "main", "active", "leader"];
+
+pub(super) fn run<'a>(context: &Context<'a>, sections: &[Section<'a>], config: &Config) {
+    for section in sections {
+        let lint = Lint { context, section };
+        if let Some(frontend) = config.frontends.iter().find(|frontend| *frontend.name == *section.name)
+            && section.kind != ProxyKind::Backend
+        {
+            lint.frontend(frontend);
+        }
+        if let Some(backend) = config.backends.iter().find(|backend| *backend.name == *section.name)
+            && section.kind != ProxyKind::Frontend
+        {
+            lint.backend(backend, leads_here(config, backend));
+        }
+    }
+    if config.frontends.is_empty() && config.global.stats_sockets.is_empty() {
+        let told = Diagnostic::warning("there is no frontend: nothing will be served").code("no-frontend");
+        context.tell(&FieldPath::root(), told);
+    }
+}
+
+/// Whether any frontend sends traffic to this backend.
+fn leads_here(config: &Config, backend: &Backend) -> bool {
+    config.frontends.iter().any(|frontend| {
+        let mut rules = frontend.use_backend.iter().map(|(_, target)| *target);
+        rules.any(|target| target == backend.id) || frontend.default_backend == Some(backend.id)
+    })
+}
+
+struct Lint<'l, 'a> {
+    context: &'l Context<'a>,
+    section: &'l Section<'a>,
+}
+
+impl Lint<'_, '_> {
+    fn warn(&self, field: &str, code: &'static str, message: String, hint: &str) {
+        let path = if field.is_empty() { self.section.path.clone() } else { self.section.path.key(field) };
+        self.context.tell(&path, Diagnostic::warning(message).code(code).hint(hint));
+    }
+
+    fn frontend(&self, frontend: &Frontend) {
+        let title = self.section.title();
+        if frontend.listeners.is_empty() && self.section.own().bind.is_empty() {
+            self.warn(
+                "",
+                "no-bind",
+                format!("{title} has no `bind`: nobody can reach it"),
+                "add `bind`, or make it a backend",
+            );
+        }
+        if frontend.mode == Mode::Tcp
+            && let Some(stats) = &frontend.stats
+        {
+            let told = format!(
+                "{title} is in mode tcp: HAProxy ignores its stats page; here `{}` is answered by looking at each \
+                 connection's first bytes",
+                stats.uri
+            );
+            self.warn("stats", "stats-in-tcp", told, "write `mode http` where web traffic is served");
+        }
+        if let Some(stats) = &frontend.stats
+            && stats.auth.is_empty()
+            && matches!(stats.admin, crate::model::stats::StatsAdmin::When(_))
+        {
+            let told = format!("everybody who reaches {title} may stop servers from the stats page");
+            self.warn("stats", "stats-admin-without-auth", told, "add `auth`, or restrict `admin` by a condition");
+        }
+        self.destination(frontend);
+        self.frontend_timeouts(frontend);
+    }
+
+    fn destination(&self, frontend: &Frontend) {
+        let answers = frontend.http_request.iter().any(|rule| {
+            matches!(
+                rule.action,
+                HttpRequestAction::Return(_) | HttpRequestAction::Redirect(_) | HttpRequestAction::Deny(_)
+            )
+        });
+        let leads = frontend.default_backend.is_some() || !frontend.use_backend.is_empty();
+        if !leads && !answers && frontend.stats.is_none() {
+            let told = format!("{} leads to no backend: every request is answered 503", self.section.title());
+            self.warn("", "no-backend", told, "add `default_backend`");
+        }
+    }
+
+    fn frontend_timeouts(&self, frontend: &Frontend) {
+        if frontend.listeners.is_empty() {
+            return;
+        }
+        let title = self.section.title();
+        if frontend.timeouts.client.is_none() {
+            let told = format!("{title} has no `timeout client`: a client that falls silent is kept for ever");
+            self.warn("", "no-timeout", told, "add `timeout client`, for example 50s");
+        } else if frontend.mode == Mode::Http && frontend.timeouts.http_request.is_none() {
+            let told = format!("{title} has no `timeout http-request`: a client may send its head a byte at a time");
+            self.warn("", "no-http-request-timeout", told, "add `timeout http-request`, for example 10s");
+        }
+    }
+
+    fn backend(&self, backend: &Backend, is_used: bool) {
+        if backend.servers.is_empty() {
+            let page_only = self.section.kind == ProxyKind::Listen;
+            if is_used && !page_only && backend.stats.is_none() && self.section.own().servers.is_empty() {
+                let told = format!("{} has no servers: every request is answered 503", self.section.title());
+                self.warn("", "no-servers", told, "add a server");
+            }
+            return;
+        }
+        self.idle_standby(backend);
+        self.checks(backend);
+        self.backend_timeouts(backend);
+        for server in &backend.servers {
+            self.verification(server);
+        }
+        if self.section.kind == ProxyKind::Backend && !is_used {
+            let told = format!("{} is used by no frontend", self.section.title());
+            self.warn("", "unused-backend", told, "name it in `default_backend` or `use_backend`");
+        }
+    }
+
+    /// A pair called master and slave, sharing the load although one of them is idle by design.
+    fn idle_standby(&self, backend: &Backend) {
+        let active = || backend.servers.iter().filter(|server| server.role == Role::Active && server.weight > 0);
+        let standby = active().find(|server| named_like(&server.name, &STANDBY_NAMES));
+        let primary = active().find(|server| named_like(&server.name, &PRIMARY_NAMES));
+        let (Some(standby), true) = (standby, active().count() > 1) else { return };
+        let share = 100 * u64::from(standby.weight) / active().map(|server| u64::from(server.weight)).sum::<u64>();
+        let mut told = format!("{share} % of the traffic goes to `{}`, always, not only when ", standby.name);
+        told.push_str(&primary.map_or_else(|| "others fail".to_owned(), |primary| format!("`{}` fails", primary.name)));
+        if checks_bare_connect(standby) {
+            told.push_str("; as its check only connects, an idle standby counts as up");
+        }
+        let path = self.server_path(standby);
+        let diagnostic = Diagnostic::warning(told).code("round-robin-to-standby");
+        let hint = format!(
+            "mark `{}` as `backup` and check what it serves (`option httpchk`, `check: {{ type: http }}`)",
+            standby.name
+        );
+        self.context.tell(&path, diagnostic.hint(hint));
+    }
+
+    fn checks(&self, backend: &Backend) {
+        let servers = &backend.servers;
+        let (checked, unchecked): (Vec<_>, Vec<_>) = servers.iter().partition(|server| server.check.is_some());
+        let written = self.section.own().servers.len() == servers.len();
+        if checked.is_empty() && servers.len() > 1 && written {
+            let told = format!("no server of {} is checked: a dead one keeps getting traffic", self.section.title());
+            self.warn("", "no-checks", told, "add `check` to its servers");
+        } else if !checked.is_empty() && written {
+            for server in unchecked {
+                let told = format!("`{}` is not checked, others are: it counts as up whatever happens", server.name);
+                let path = self.server_path(server);
+                self.context.tell(&path, Diagnostic::warning(told).code("unchecked-server").hint("add `check`"));
+            }
+        }
+        if backend.mode == Mode::Http && checked.iter().any(|server| checks_bare_connect(server)) {
+            let told = format!(
+                "the check of {} only connects: an application that answers every request with an error counts as up",
+                self.section.title()
+            );
+            self.warn(
+                "",
+                "connect-check-of-http",
+                told,
+                "add `option httpchk GET /health`, or `check: { type: http }`",
+            );
+        }
+    }
+
+    fn backend_timeouts(&self, backend: &Backend) {
+        let missing: Vec<&str> = [
+            ("timeout connect", backend.timeouts.connect.is_none()),
+            ("timeout server", backend.timeouts.server.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(name, missing)| missing.then_some(name))
+        .collect();
+        if !missing.is_empty() {
+            let told = format!(
+                "{} has no `{}`: a silent server is waited for for ever",
+                self.section.title(),
+                missing.join("` and no `")
+            );
+            self.warn("", "no-timeout", told, "add them, for example `timeout connect` 5s and `timeout server` 50s");
+        }
+        let slow = backend.servers.iter().filter_map(|server| server.check.as_deref()).map(super::detection_time).max();
+        if let Some(slow) = slow
+            && slow > LONGEST_DETECTION
+        {
+            let told = format!("a dead server of {} may get traffic for {}", self.section.title(), show_duration(slow));
+            self.warn("", "slow-detection", told, "shorten `inter`, lower `fall`, or set `fastinter`");
+        }
+    }
+
+    fn verification(&self, server: &Arc<Server>) {
+        let unverified = |tls: &crate::model::tls::ServerTls| matches!(tls.verify, ServerVerify::None);
+        if server.tls.as_deref().is_some_and(unverified) {
+            let told = format!("`{}` may be anyone: its certificate is not verified", server.name);
+            let diagnostic = Diagnostic::warning(told).code("server-not-verified");
+            self.context.tell(&self.server_path(server), diagnostic.hint("write `verify required` with `ca-file`"));
+        }
+    }
+
+    fn server_path(&self, server: &Server) -> FieldPath {
+        self.section.path.key("servers").key(&*server.name)
+    }
+}
+
+/// Founding documents ask for a dead primary to be noticed within a minute.
+const LONGEST_DETECTION: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn checks_bare_connect(server: &Server) -> bool {
+    server.check.as_ref().is_some_and(|check| matches!(check.kind, CheckKind::Connect) && check.tls.is_none())
+}
+
+/// `slave`, `app-slave`, `slave2`, but not `slavery`: one of the words with anything but letters around it.
+fn named_like(name: &str, words: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.split(|letter: char| !letter.is_ascii_alphabetic()).any(|part| words.contains(&part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_a_standby_by_its_name() {
+        for name in ["slave", "app-slave", "SLAVE2", "db_standby.1", "node-backup"] {
+            assert!(named_like(name, &STANDBY_NAMES), "{name}");
+        }
+        for name in ["slavery", "web1", "drone", "master"] {
+            assert!(!named_like(name, &STANDBY_NAMES), "{name}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One server of a backend: where it is and how it is reached (HAProxy manual 5.2).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::bind::{look_up, tell_address};
+use super::context::{Context, Section};
+use super::{check, tls};
+use crate::config::address::{Host, ServerEndpoint, ServerPort, parse_server};
+use crate::config::raw;
+use crate::diag::{Diagnostic, FieldPath};
+use crate::model::backend::{BackendTimeouts, ProxyVersion, Role, ServerAddress};
+use crate::model::{Server, ServerId};
+
+/// HAProxy's limit on a server's weight.
+const HEAVIEST: u32 = 256;
+
+/// A server's own words, then the `default-server` lines of its section and of what that inherits.
+pub(super) struct ServerLayers<'a> {
+    own: &'a raw::Server,
+    path: FieldPath,
+    inherited: Vec<(&'a raw::Server, FieldPath)>,
+}
+
+impl<'a> ServerLayers<'a> {
+    fn new(section: &Section<'a>, name: &str, own: &'a raw::Server) -> Self {
+        let layers = section.layers.iter();
+        let inherited =
+            layers.filter_map(|layer| Some((layer.proxy.default_server.as_ref()?, layer.path.key("default_server"))));
+        ServerLayers { own, path: section.path.key("servers").key(name), inherited: inherited.collect() }
+    }
+
+    pub fn path(&self) -> &FieldPath {
+        &self.path
+    }
+
+    pub fn own(&self) -> &'a raw::Server {
+        self.own
+    }
+
+    /// The nearest value of a field and where it was written.
+    pub fn said<T>(&self, field: &str, pick: impl Fn(&'a raw::Server) -> Option<&'a T>) -> Option<(&'a T, FieldPath)> {
+        if let Some(value) = pick(self.own) {
+            return Some((value, self.path.key(field)));
+        }
+        self.inherited.iter().find_map(|(server, path)| Some((pick(server)?, path.key(field))))
+    }
+
+    pub fn value<T: Copy + 'a>(&self, pick: impl Fn(&'a raw::Server) -> Option<&'a T>) -> Option<T> {
+        self.said("", pick).map(|(value, _)| *value)
+    }
+
+    pub fn is_on(&self, pick: impl Fn(&'a raw::Server) -> Option<&'a bool>) -> bool {
+        self.value(pick).unwrap_or(false)
+    }
+}
+
+/// All servers of a section, those with errors left out after they were told.
+pub(super) fn resolve_all(
+    context: &Context<'_>,
+    section: &Section<'_>,
+    timeouts: &BackendTimeouts,
+) -> Vec<Arc<Server>> {
+    let mut servers = Vec::new();
+    for (name, raw) in &section.own().servers {
+        let layers = ServerLayers::new(section, name, raw);
+        context.check_name(&layers.path, name);
+        let id = ServerId(u32::try_from(servers.len()).unwrap_or(u32::MAX));
+        servers.extend(resolve(context, section, &layers, id, name, timeouts).map(Arc::new));
+    }
+    servers
+}
+
+fn resolve(
+    context: &Context<'_>,
+    section: &Section<'_>,
+    layers: &ServerLayers<'_>,
+    id: ServerId,
+    name: &str,
+    timeouts: &BackendTimeouts,
+) -> Option<Server> {
+    let place = address(context, layers);
+    let weight = layers.said("weight", |server| server.weight.as_ref());
+    if let Some((weight, path)) = &weight
+        && **weight > HEAVIEST
+    {
+        context.error(path, format!("a weight is 0 to {HEAVIEST}, not {weight}"));
+    }
+    let tls = tls::server(context, layers);
+    let send_proxy = send_proxy(context, layers);
+    let (address, hostname) = place?;
+    let check = check::resolve(context, section, layers, &address, hostname.as_deref(), timeouts);
+    Some(Server {
+        id,
+        name: name.into(),
+        address,
+        hostname,
+        weight: weight.and_then(|(weight, _)| u16::try_from(*weight).ok()).unwrap_or(1),
+        role: if layers.is_on(|server| server.backup.as_ref()) { Role::Backup } else { Role::Active },
+        maxconn: layers.value(|server| server.maxconn.as_ref()).filter(|most| *most > 0),
+        tls,
+        send_proxy,
+        check: check.map(Arc::new),
+        disabled: layers.is_on(|server| server.disabled.as_ref()),
+    })
+}
+
+/// The address, and the host name it came from.
+fn address(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<(ServerAddress, Option<String>)> {
+    let Some(text) = layers.own.address.as_deref() else {
+        context.error(&layers.path, "the server's `address` is missing");
+        return None;
+    };
+    let path = layers.path.key("address");
+    let endpoint = match parse_server(text) {
+        Ok(endpoint) => endpoint,
+        Err(error) => {
+            tell_address(context, &path, &error);
+            return None;
+        }
+    };
+    let (host, port) = match endpoint {
+        ServerEndpoint::Unix { is_abstract: true, .. } => {
+            context.error(&path, "servers behind abstract sockets (`abns@`) are known but not built yet");
+            return None;
+        }
+        ServerEndpoint::Unix { path, .. } => return Some((ServerAddress::Unix(path), None)),
+        ServerEndpoint::Tcp { host, port } => (host, port),
+    };
+    let ServerPort::Fixed(port @ 1..) = port else {
+        let told = match port {
+            ServerPort::Fixed(_) => Diagnostic::error("port 0 cannot be connected to"),
+            _ => Diagnostic::error(format!("`{text}` names no fixed port; the client's own is not built yet"))
+                .hint("write the port: `10.0.0.1:80`"),
+        };
+        context.tell(&path, told);
+        return None;
+    };
+    let ip = look_up(context, &path, &host)?;
+    if ip.is_unspecified() {
+        context.error(&path, format!("`{ip}` would mean the address the client asked for, which is not built yet"));
+        return None;
+    }
+    let hostname = match host {
+        Host::Name { name, .. } => Some(name),
+        Host::Ip(_) => None,
+    };
+    Some((ServerAddress::Tcp(SocketAddr::new(ip, port)), hostname))
+}
+
+fn send_proxy(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<ProxyVersion> {
+    let v1 = layers.is_on(|server| server.send_proxy.as_ref());
+    let v2 = layers.is_on(|server| server.send_proxy_v2.as_ref());
+    if layers.own.send_proxy == Some(true) && layers.own.send_proxy_v2 == Some(true) {
+        context.error(&layers.path.key("send_proxy_v2"), "`send_proxy` and `send_proxy_v2` exclude each other");
+    }
+    match (v1, v2) {
+        (_, true) => Some(ProxyVersion::V2),
+        (true, false) => Some(ProxyVersion::V1),
+        (false, false) => None,
+    }
+}
