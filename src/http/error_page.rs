@@ -60,8 +60,8 @@ pub(crate) fn render(status: u16, custom: Option<&[u8]>, page: PageFor, out: &mu
     }
 }
 
-/// The same page as a head and a body, for clients that speak no HTTP/1. Whether the body is sent, [`ResponseHead::body`]
-/// tells: to HEAD it is not.
+/// The same page as a head and a body, for clients that speak no HTTP/1. Whether the body is sent,
+/// [`ResponseHead::body`] tells: to HEAD it is not.
 pub(crate) fn prepare(status: u16, custom: Option<&[u8]>, to: ResponseTo, head: &mut ResponseHead) -> Vec<u8> {
     if let Some(body) = custom.and_then(|raw| prepare_custom(raw, to, head)) {
         return body;

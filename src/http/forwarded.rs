@@ -29,8 +29,8 @@ pub(crate) fn apply(head: &mut RequestHead, frontend: &Forwarded, backend: &Forw
     }
 }
 
-/// HAProxy manual 4.2, `option forwardfor`: one line more. The backend's name wins; the addition is made if either wants it
-/// always; a client inside either's `except` is not told.
+/// HAProxy manual 4.2, `option forwardfor`: one line more. The backend's name wins; the addition is made if either
+/// wants it always; a client inside either's `except` is not told.
 fn apply_forwardfor(
     head: &mut RequestHead,
     frontend: Option<&ForwardFor>,
@@ -49,9 +49,9 @@ fn apply_forwardfor(
     head.fields.add_with(header.as_bytes(), |out| put(out, address.ip()));
 }
 
-/// Replaces what an untrusted client said about itself, adds to what a trusted proxy said. List-like fields get one member
-/// more, on one line; Host, Proto, Port and Proxied-Https describe the first hop and are kept once a trusted proxy has set
-/// them, because applications compare them as a whole.
+/// Replaces what an untrusted client said about itself, adds to what a trusted proxy said. List-like fields get one
+/// member more, on one line; Host, Proto, Port and Proxied-Https describe the first hop and are kept once a trusted
+/// proxy has set them, because applications compare them as a whole.
 fn apply_fields(head: &mut RequestHead, wanted: &ForwardedFields, client: &ClientFacts) {
     let trusted = client.client.is_some_and(|address| wanted.trusted.contains(address.ip()));
     let host = head.host_text();

@@ -1,5 +1,5 @@
-//! How does an HTTP/2 request become the same head an HTTP/1 request is? Its text is written out as HTTP/1 would have it
-//! and indexed on the way, so that rules, forwarding and sending on know one kind of head only.
+//! How does an HTTP/2 request become the same head an HTTP/1 request is? Its text is written out as HTTP/1 would have
+//! it and indexed on the way, so that rules, forwarding and sending on know one kind of head only.
 
 use super::fields::{Field, Known};
 use super::framing::BodyLength;
@@ -15,6 +15,7 @@ impl RequestHead {
     ///
     /// # Errors
     /// As [`parse`](Self::parse): the same rules hold. Answer the status; the connection can live on.
+    #[allow(clippy::wrong_self_convention)] // fills a head that is used again and again
     pub fn from_parts<'f>(
         &mut self,
         (method, authority, path_and_query): (&[u8], Option<&[u8]>, &[u8]),

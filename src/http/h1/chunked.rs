@@ -267,8 +267,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Decodes input given in pieces of this size; returns data, bytes consumed and trailers, or `None` while unfinished.
-    fn decode(input: &[u8], piece_len: usize) -> Result<Option<(Vec<u8>, usize, Vec<u8>)>, BadChunk> {
+    type Decoded = (Vec<u8>, usize, Vec<u8>);
+
+    /// Decodes input given in pieces of this size; returns data, bytes consumed and trailers, or `None` while
+    /// unfinished.
+    fn decode(input: &[u8], piece_len: usize) -> Result<Option<Decoded>, BadChunk> {
         let mut decoder = ChunkedDecoder::new();
         let (mut data, mut total) = (Vec::new(), 0);
         for piece in input.chunks(piece_len.max(1)) {
@@ -389,6 +392,10 @@ mod tests {
         }
     }
 
+    fn wire_byte() -> impl Strategy<Value = u8> {
+        prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'0'), Just(b';'), any::<u8>()]
+    }
+
     proptest! {
         #[test]
         fn what_is_encoded_decodes_in_any_pieces(
@@ -409,7 +416,7 @@ mod tests {
 
         #[test]
         fn any_bytes_mean_the_same_in_any_pieces(
-            input in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'0'), Just(b';'), any::<u8>()], 0..60),
+            input in proptest::collection::vec(wire_byte(), 0..60),
             piece_len in 1..20usize,
         ) {
             prop_assert_eq!(decode(&input, piece_len), decode(&input, input.len()));

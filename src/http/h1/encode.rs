@@ -1,7 +1,7 @@
 //! What goes on the wire? One pass over a head into one buffer.
 //!
-//! Runs of received lines that stay as they are go out in one copy each, with their order, case and spacing. What is for
-//! one connection only is left out and written anew for the next one.
+//! Runs of received lines that stay as they are go out in one copy each, with their order, case and spacing. What is
+//! for one connection only is left out and written anew for the next one.
 
 use super::super::fields::{Field, FieldsView, Known, slice};
 use super::super::framing::BodyLength;
@@ -64,12 +64,12 @@ impl ResponseHead {
     /// The fields that travel on, for clients that get no HTTP/1 (RFC 9113 §8.2.2). Content-Length is among them.
     pub fn end_to_end(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let view = self.fields();
-        let chunked = self.announced == BodyLength::Chunked || self.status < 200 || self.status == 204;
+        let no_length = self.announced == BodyLength::Chunked || self.status < 200 || self.status == 204;
         view.entries()
-            .filter(move |(field, base)| {
-                !is_hop_by_hop(field.known)
-                    && !(field.known == Known::ContentLength && chunked)
-                    && !(self.options.others && field.known == Known::Other && is_named(view, field.name(base)))
+            .filter(move |(field, base)| match field.known {
+                Known::Other => !self.options.others || !is_named(view, field.name(base)),
+                Known::ContentLength => !no_length,
+                known => !is_hop_by_hop(known),
             })
             .map(|(field, base)| (field.name(base), field.value(base)))
     }
@@ -92,7 +92,9 @@ pub(crate) fn encode_request(head: &RequestHead, options: EncodeRequest<'_>, out
             out.extend_from_slice(b"\r\n");
         }
         _ if view.known(Known::Host).is_some() => out.extend_from_slice(b" HTTP/1.1\r\n"),
-        _ => out.extend_from_slice(b" HTTP/1.0\r\n"),
+        _ if head.version == Version::Http10 => out.extend_from_slice(b" HTTP/1.0\r\n"),
+        // A rule has taken Host away; without any, the request would not be HTTP/1.1.
+        _ => out.extend_from_slice(b" HTTP/1.1\r\nHost: \r\n"),
     }
 
     let mut length_sent = false;
@@ -217,8 +219,8 @@ struct Lines<'a> {
     bare_lf: bool,
 }
 
-/// Copies every line `keep` wants (asked with the field, its buffer and whether it was received): received lines in runs
-/// as long as they get, added ones each.
+/// Copies every line `keep` wants (asked with the field, its buffer and whether it was received): received lines in
+/// runs as long as they get, added ones each.
 fn copy_lines(lines: Lines<'_>, mut keep: impl FnMut(&Field, &[u8], bool) -> bool, out: &mut Vec<u8>) {
     let (received, added, input, arena) = lines.view.parts();
     let mut run = received.first().map_or(lines.end, |field| field.start);

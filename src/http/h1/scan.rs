@@ -41,8 +41,8 @@ pub(in crate::http) fn is_field_value(text: &[u8]) -> bool {
     text.iter().all(|byte| matches!(*byte, b'\t' | b' '..=0x7e | 0x80..))
 }
 
-/// `uri-host [ ":" port ]` (RFC 9112 §3.2): a name, an IPv4 address or an IPv6 address in brackets. Empty is valid, for a
-/// client that has no authority to tell.
+/// `uri-host [ ":" port ]` (RFC 9112 §3.2): a name, an IPv4 address or an IPv6 address in brackets. Empty is valid,
+/// for a client that has no authority to tell.
 pub(in crate::http) fn is_host(text: &[u8]) -> bool {
     let rest = match text {
         [b'[', inside @ ..] => {
