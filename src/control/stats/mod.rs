@@ -8,6 +8,7 @@ pub(crate) mod csv;
 mod details;
 mod families;
 mod format;
+pub(crate) mod gather;
 mod html;
 pub(crate) mod info;
 pub(crate) mod json;
@@ -18,6 +19,7 @@ pub(crate) mod report;
 #[cfg(test)]
 mod sample;
 pub(crate) mod selection;
+mod server_rows;
 
 pub(crate) use report::Report;
 pub(crate) use selection::Selection;

@@ -271,6 +271,8 @@ pub(crate) struct ServerFacts {
     pub running: bool,
     /// Alive, but wants no new traffic.
     pub stopping: bool,
+    /// How sure it is that it is up; also without a check.
+    pub score: u32,
     /// `None` without a check in the configuration.
     pub check: Option<CheckFacts>,
     pub idle_connections: Level,
@@ -352,6 +354,60 @@ impl Report {
 }
 
 impl Row {
+    /// A row that says nothing yet.
+    pub fn empty(kind: RowKind, proxy: Name, iid: u32, mode: Mode) -> Row {
+        Row {
+            kind,
+            proxy,
+            name: "".into(),
+            iid,
+            sid: 0,
+            mode,
+            status: String::new(),
+            tone: Tone::Up,
+            since: None,
+            downtime: None,
+            went_down: None,
+            queue: None,
+            sessions: Level::default(),
+            session_limit: None,
+            sessions_total: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            denied_requests: None,
+            denied_responses: None,
+            denied_connections: None,
+            denied_sessions: None,
+            request_errors: None,
+            connection_errors: None,
+            response_errors: None,
+            retries: None,
+            redispatches: None,
+            balance: None,
+            rate: None,
+            request_rate: None,
+            connection_rate: None,
+            requests: None,
+            connections: None,
+            responses: None,
+            intercepted: None,
+            client_aborts: None,
+            server_aborts: None,
+            failed_rewrites: 0,
+            internal_errors: 0,
+            connects: None,
+            reuses: None,
+            last_session: None,
+            times: None,
+            tls: None,
+            protocols: None,
+            address: None,
+            algorithm: None,
+            server: None,
+            trend: Vec::new(),
+        }
+    }
+
     pub fn is_backup(&self) -> bool {
         self.server.as_ref().is_some_and(|server| server.backup)
     }

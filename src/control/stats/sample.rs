@@ -316,7 +316,7 @@ fn frontend_row() -> Row {
         request_errors: Some(0),
         intercepted: Some(0),
         protocols: Some(ProtocolFacts { h1_requests: 1_700_000, h2_requests: 182_313, ..ProtocolFacts::default() }),
-        ..empty_row()
+        ..Row::empty(RowKind::Listener, "".into(), 0, Mode::Http)
     }
 }
 
@@ -331,7 +331,7 @@ fn listener_row() -> Row {
         denied_connections: Some(0),
         denied_sessions: Some(0),
         request_errors: Some(0),
-        ..empty_row()
+        ..Row::empty(RowKind::Listener, "".into(), 0, Mode::Http)
     }
 }
 
@@ -360,7 +360,7 @@ fn backend_row() -> Row {
         last_session: Some(LastSession::Never),
         times: Some(Times::default()),
         algorithm: Some("roundrobin"),
-        ..empty_row()
+        ..Row::empty(RowKind::Listener, "".into(), 0, Mode::Http)
     }
 }
 
@@ -391,64 +391,12 @@ fn server_row(name: &str, sid: u32, tone: Tone, status: &str, ip: &str) -> Row {
             draining: false,
             running: true,
             stopping: false,
+            score: 4,
             check: None,
             idle_connections: Level { now: 2, max: 5 },
             checks: Vec::new(),
             transitions: Vec::new(),
         }),
         ..backend_row()
-    }
-}
-
-fn empty_row() -> Row {
-    Row {
-        kind: RowKind::Listener,
-        proxy: "".into(),
-        name: "".into(),
-        iid: 0,
-        sid: 0,
-        mode: Mode::Http,
-        status: String::new(),
-        tone: Tone::Up,
-        since: None,
-        downtime: None,
-        went_down: None,
-        queue: None,
-        sessions: Level::default(),
-        session_limit: None,
-        sessions_total: 0,
-        bytes_in: 0,
-        bytes_out: 0,
-        denied_requests: None,
-        denied_responses: None,
-        denied_connections: None,
-        denied_sessions: None,
-        request_errors: None,
-        connection_errors: None,
-        response_errors: None,
-        retries: None,
-        redispatches: None,
-        balance: None,
-        rate: None,
-        request_rate: None,
-        connection_rate: None,
-        requests: None,
-        connections: None,
-        responses: None,
-        intercepted: None,
-        client_aborts: None,
-        server_aborts: None,
-        failed_rewrites: 0,
-        internal_errors: 0,
-        connects: None,
-        reuses: None,
-        last_session: None,
-        times: None,
-        tls: None,
-        protocols: None,
-        address: None,
-        algorithm: None,
-        server: None,
-        trend: Vec::new(),
     }
 }
