@@ -22,4 +22,9 @@ pub(crate) mod upstream;
 mod view;
 mod worker;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub(crate) use worker::spawn_workers;

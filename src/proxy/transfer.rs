@@ -108,6 +108,8 @@ enum Down {
     Flush {
         switched: bool,
     },
+    /// The server cut its response: the client gets what there was, and no end.
+    Cut,
 }
 
 pub(crate) struct Transfer<'a, 's, D> {
@@ -277,6 +279,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => return Poll::Pending,
                 },
+                Down::Cut => {
+                    return self.down.poll_flush(cx).map(|_| Err(Failure::Cut));
+                }
                 Down::Flush { switched } => {
                     let switched = *switched;
                     return match self.down.poll_flush(cx) {
@@ -431,7 +436,10 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                         }
                         continue;
                     }
-                    Err(_) => return Poll::Ready(Err(Failure::Cut)),
+                    Err(_) => {
+                        self.state = Down::Cut;
+                        return Poll::Ready(Ok(()));
+                    }
                 }
             }
             if reader.is_done() {
@@ -451,14 +459,18 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 }
                 Poll::Ready(Ok(_)) => {
                     self.keep_server = false;
-                    if reader.at_eof().is_err() {
-                        return Poll::Ready(Err(Failure::Cut));
-                    }
-                    self.down.finish(b"");
-                    self.state = Down::Flush { switched: false };
+                    self.state = if reader.at_eof().is_ok() {
+                        self.down.finish(b"");
+                        Down::Flush { switched: false }
+                    } else {
+                        Down::Cut
+                    };
                     return Poll::Ready(Ok(()));
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::Cut)),
+                Poll::Ready(Err(_)) => {
+                    self.state = Down::Cut;
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Pending => {
                     worker.buffers.give(std::mem::take(&mut self.body));
                     return match self.down.poll_flush(cx) {

@@ -1,0 +1,164 @@
+//! A worker with real sockets and no control thread: what this floor's own tests run against.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::model::frontend::FrontendTimeouts;
+use crate::model::testing::{backend, config, frontend, server};
+use crate::model::{Backend, Config, Frontend, FrontendId, ServerId};
+use crate::state::events::{EVENT_QUEUE, Phase, Process};
+use crate::state::listeners::BoundSocket;
+use crate::state::snapshot::BoundListener;
+use crate::state::tls::TlsShared;
+use crate::state::{Event, Rotation, Shared, Snapshot};
+
+/// How long a test waits for bytes that should come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running worker. Stops when dropped.
+pub(crate) struct Rig {
+    pub address: SocketAddr,
+    pub shared: Arc<Shared>,
+    /// What the worker told control.
+    pub events: mpsc::Receiver<Event>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// A frontend on a free loopback port with short timeouts.
+pub(crate) fn front() -> Frontend {
+    let timeouts = FrontendTimeouts { client: Some(PATIENCE), ..FrontendTimeouts::default() };
+    Frontend { timeouts, ..frontend("front", &["127.0.0.1:0"]) }
+}
+
+pub(crate) fn back(servers: &[SocketAddr]) -> Backend {
+    let servers = servers.iter().enumerate().map(|(index, at)| server(&format!("s{index}"), &at.to_string()));
+    let mut backend = backend("back", servers.collect());
+    backend.timeouts.connect = Some(PATIENCE);
+    backend.timeouts.server = Some(PATIENCE);
+    backend
+}
+
+impl Rig {
+    pub fn start(frontend: Frontend, backend: Backend) -> Rig {
+        Rig::start_config(config(vec![frontend], vec![backend]))
+    }
+
+    /// All servers of all backends are in their rotations.
+    pub fn start_config(config: Config) -> Rig {
+        let workers = config.global.threads.get();
+        let mut sockets = Vec::new();
+        for frontend in &config.frontends {
+            for (index, listener) in frontend.listeners.iter().enumerate() {
+                let socket = BoundSocket::bind(sockets.len() as u64, &listener.address, None, workers, false).unwrap();
+                sockets.push(BoundListener { frontend: frontend.id, index, socket: Arc::new(socket) });
+            }
+        }
+        let snapshot = Snapshot::build(config, None, sockets, &TlsShared::new().unwrap(), workers);
+        for backend in &snapshot.backends {
+            let members: Box<[ServerId]> = backend.config.servers.iter().map(|server| server.id).collect();
+            let turns = members.clone();
+            backend.rotation.store(Arc::new(Rotation { turns, members, ..Rotation::default() }));
+        }
+        let address = snapshot.listeners[FrontendId(0).index()].socket.local.unwrap();
+        let (events_in, events) = mpsc::channel(EVENT_QUEUE);
+        let shared = Arc::new(Shared {
+            snapshot: Arc::new(snapshot).into(),
+            phase: watch::channel(Phase::Running { generation: 1 }).0,
+            events: events_in,
+            dropped_events: Default::default(),
+            process: Process::new(workers),
+        });
+        let workers = super::spawn_workers(&shared, workers).unwrap();
+        Rig { address, shared, events, workers }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::to(self.address)
+    }
+
+    /// One request on a connection of its own: everything the proxy sends until it closes.
+    pub fn ask(&self, request: &str) -> String {
+        let mut client = self.connect();
+        client.send(request);
+        client.rest()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.shared.phase.send_replace(Phase::Stopping);
+        self.workers.drain(..).for_each(|worker| worker.join().unwrap());
+    }
+}
+
+/// A client's (or a server's) end of a connection, in blocking calls.
+pub(crate) struct Client(pub TcpStream);
+
+impl Client {
+    pub fn to(address: SocketAddr) -> Client {
+        Client::over(TcpStream::connect(address).unwrap())
+    }
+
+    pub fn over(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client(stream)
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads until `end` has come.
+    #[track_caller]
+    pub fn until(&mut self, end: &str) -> String {
+        let mut got = Vec::new();
+        let mut byte = [0];
+        while !got.ends_with(end.as_bytes()) {
+            match self.0.read(&mut byte) {
+                Ok(1) => got.push(byte[0]),
+                other => panic!("{other:?} while waiting for {end:?}, got {:?}", String::from_utf8_lossy(&got)),
+            }
+        }
+        String::from_utf8(got).unwrap()
+    }
+
+    pub fn head(&mut self) -> String {
+        self.until("\r\n\r\n")
+    }
+
+    /// Reads until the other side closes.
+    pub fn rest(&mut self) -> String {
+        let mut got = Vec::new();
+        self.0.read_to_end(&mut got).unwrap();
+        String::from_utf8(got).unwrap()
+    }
+}
+
+/// A server the test plays by hand.
+pub(crate) struct Origin(TcpListener);
+
+impl Origin {
+    pub fn new() -> Origin {
+        Origin(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// The next connection the proxy makes.
+    pub fn accept(&self) -> Client {
+        Client::over(self.0.accept().unwrap().0)
+    }
+}
+
+/// An address nobody listens on.
+pub(crate) fn nobody() -> SocketAddr {
+    Origin::new().address()
+}
