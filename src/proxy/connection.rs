@@ -14,7 +14,7 @@ use super::stream::{Plain, Stream};
 use super::timer::Timer;
 use super::view::View;
 use super::worker::Worker;
-use super::{clock, http1_server, tcp_session};
+use super::{clock, http1_server, http2_server, tcp_session};
 use crate::http::forwarded::ClientFacts;
 use crate::model::Mode;
 use crate::model::frontend::AcceptProxy;
@@ -219,7 +219,7 @@ impl Connection {
         let speaks_h2 = self.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
         match self.frontend().config.mode {
             Mode::Tcp => Box::pin(tcp_session::serve(self, stream)).await,
-            Mode::Http if speaks_h2 => http2_requests(self, stream).await,
+            Mode::Http if speaks_h2 => Box::pin(http2_server::serve(self, stream)).await,
             Mode::Http => http1_server::serve(self, stream, early).await,
         }
     }
@@ -287,6 +287,3 @@ async fn read_proxy_header(plain: &mut Plain) -> Result<Header, BadStart> {
         }
     }
 }
-
-/// Every stream of an HTTP/2 connection.
-async fn http2_requests(_connection: Connection, _stream: Stream) {}

@@ -8,6 +8,7 @@ mod downstream;
 mod exchange;
 mod http1_downstream;
 mod http1_server;
+mod http2_connection;
 mod http2_server;
 mod http2_stream;
 mod listener;

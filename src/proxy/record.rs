@@ -1,7 +1,7 @@
 //! What is counted and logged of one exchange. Collected while it runs, written once when it is over.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::clock;
@@ -13,6 +13,7 @@ use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, 
 use crate::model::log::{Capture, Level};
 use crate::model::{BackendId, ServerId};
 use crate::state::counters::{BackendShard, FrontendShard};
+use crate::state::servers::TimePeaks;
 use crate::state::snapshot::{BackendInForce, FrontendInForce};
 use crate::state::{BackendState, ServerState};
 
@@ -209,11 +210,62 @@ impl Account {
         if !setting.frontend.logs.wants(Level::Info) || (config.dont_log_normal && normal) {
             return;
         }
+        self.log(setting, Some(request), bytes);
+    }
+
+    /// Counts and logs a TCP session.
+    pub fn write_session(&mut self, setting: &Setting<'_>, bytes: Bytes) {
+        let now = clock::now();
+        self.timers.total = self.started.map_or(0, |at| ms_between(at, now));
+        self.count_session(setting, bytes, now);
+        let config = &setting.frontend.config.log;
+        let null = config.dont_log_null && bytes.received == 0;
+        let normal = config.dont_log_normal && self.termination.is_none() && self.retries == 0;
+        if setting.frontend.logs.wants(Level::Info) && !null && !normal {
+            self.log(setting, None, bytes);
+        }
+    }
+
+    fn log(&self, setting: &Setting<'_>, request: Option<&RequestHead>, bytes: Bytes) {
         let record = self.record(setting, request, bytes);
         let mut line = setting.connection.worker.buffers.head();
-        logline::render(config.format, &record, &mut line);
+        logline::render(setting.frontend.config.log.format, &record, &mut line);
         setting.frontend.logs.send(Level::Info, &line);
         setting.connection.worker.buffers.give(line);
+    }
+
+    /// Bytes are counted when a session is over, as HAProxy does without `option contstats`.
+    fn count_session(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
+        let worker = setting.connection.worker.index;
+        for shard in
+            [setting.frontend.state.counters.of(worker), setting.connection.listener().state.counters.of(worker)]
+        {
+            shard.bytes_in.add(bytes.received);
+            shard.bytes_out.add(bytes.sent);
+        }
+        let uptime_ms = setting.connection.worker.shared.uptime(now).as_millis() as u64;
+        let count = |shard: &BackendShard, peaks: &TimePeaks, last_session_ms: &AtomicU64| {
+            shard.bytes_in.add(bytes.received);
+            shard.bytes_out.add(bytes.sent);
+            self.count_times(shard);
+            match self.termination {
+                Some((Cause::Client | Cause::ClientTimeout, Phase::Data)) => shard.client_aborts.add(1),
+                Some((Cause::ServerTimeout, Phase::Data)) => shard.server_aborts.add(1),
+                Some((Cause::Server, Phase::Data)) => {
+                    shard.server_aborts.add(1);
+                    shard.response_errors.add(1);
+                }
+                _ => {}
+            }
+            observe(peaks, &self.timers);
+            last_session_ms.store(uptime_ms, Relaxed);
+        };
+        if let Some((_, InBackend(backend))) = &self.backend {
+            count(backend.counters.of(worker), &backend.peaks, &backend.last_session_ms);
+        }
+        if let Some((_, server)) = &self.server {
+            count(server.counters.of(worker), &server.peaks, &server.last_session_ms);
+        }
     }
 
     fn count(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
@@ -266,6 +318,10 @@ impl Account {
             _ => &shard.http_other,
         }
         .add(1);
+        self.count_times(shard);
+    }
+
+    fn count_times(&self, shard: &BackendShard) {
         shard.queue_ms.add(self.timers.queue.max(0) as u64);
         shard.connect_ms.add(self.timers.connect.max(0) as u64);
         shard.response_ms.add(self.timers.response.max(0) as u64);
@@ -273,7 +329,7 @@ impl Account {
         shard.timed.add(1);
     }
 
-    fn record<'a>(&'a self, setting: &'a Setting<'_>, request: &'a RequestHead, bytes: Bytes) -> Record<'a> {
+    fn record<'a>(&'a self, setting: &'a Setting<'_>, request: Option<&'a RequestHead>, bytes: Bytes) -> Record<'a> {
         let connection = setting.connection;
         let frontend = setting.frontend;
         let backend = self.backend.as_ref().map(|(_, InBackend(state))| state);
@@ -302,7 +358,8 @@ impl Account {
             connections: ConnectionCounts {
                 process: connection.worker.shared.process.connections.now(),
                 frontend: frontend.state.sessions.now(),
-                backend: backend.map_or(0, |state| state.sessions.now()),
+                // This one is over; HAProxy's line does not count it here either.
+                backend: backend.map_or(0, |state| state.sessions.now().saturating_sub(1)),
                 server: server.map_or(0, |state| state.sessions.now()),
             },
             retries: self.retries,
@@ -311,7 +368,7 @@ impl Account {
             backend_queue: self.backend_queue,
             request_captures: &self.request_captures,
             response_captures: &self.response_captures,
-            request: (!self.refused).then(|| RequestLine {
+            request: request.filter(|_| !self.refused).map(|request| RequestLine {
                 method: request.method(),
                 uri: request.target(),
                 version: request.version().as_str(),
@@ -324,7 +381,7 @@ fn cut(value: &[u8], len: usize) -> Vec<u8> {
     value[..value.len().min(len)].to_vec()
 }
 
-fn observe(peaks: &crate::state::servers::TimePeaks, timers: &Timers) {
+fn observe(peaks: &TimePeaks, timers: &Timers) {
     peaks.queue.observe(timers.queue.max(0) as u64);
     peaks.connect.observe(timers.connect.max(0) as u64);
     peaks.response.observe(timers.response.max(0) as u64);

@@ -1,6 +1,304 @@
-//! One TCP session.
+//! One session of a TCP frontend: choose a backend, reach a server, copy bytes until both sides are done, write the record.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::buffers::Buffers;
 use super::connection::Connection;
+use super::exchange::{Attempts, Setting};
+use super::record::{Account, Bytes};
 use super::stream::Stream;
+use super::tunnel::{IdleTimeouts, Tunnel};
+use super::upstream::OnBehalfOf;
+use super::upstream::connect::connect;
+use super::upstream::slot::{NoServer, Slot, acquire};
+use super::worker::must_stop;
+use super::{http1_server, rules_context};
+use crate::http::RequestHead;
+use crate::logline::{Cause, Phase};
+use crate::model::backend::BackendTimeouts;
+use crate::model::stats::StatsPage;
+use crate::state::snapshot::BackendInForce;
 
-pub(crate) async fn serve(_connection: Connection, _stream: Stream) {}
+/// How long a client of a frontend with a stats page may take to show that it does not want it. Clients of protocols in
+/// which the server speaks first lose this much.
+const PAGE_WAIT: Duration = Duration::from_millis(500);
+
+/// Serves a client connection to its end.
+pub(crate) async fn serve(connection: Connection, mut stream: Stream) {
+    let mut early = Early::default();
+    if let Some(page) = &connection.frontend().config.stats {
+        let opening = opening(&connection, &mut stream, &mut early, page).await;
+        if opening == Opening::Page {
+            return http1_server::serve(connection, stream, early.bytes).await;
+        }
+    }
+    let view = Rc::clone(&connection.view);
+    let setting = Setting {
+        connection: &connection,
+        view: &view,
+        frontend: view.frontend(connection.listener().frontend),
+        timer: &connection.timer,
+    };
+    let mut account = Account::default();
+    account.begin(connection.accepted, Duration::ZERO, connection.handshake);
+    let bytes = match session(&setting, &mut account, &mut stream, early).await {
+        Ok(bytes) => bytes,
+        Err((cause, phase)) => {
+            account.end(cause, phase);
+            Bytes::default()
+        }
+    };
+    account.write_session(&setting, bytes);
+}
+
+/// Runs the session. The error is how it ended before a byte was passed on.
+async fn session(
+    setting: &Setting<'_>,
+    account: &mut Account,
+    client: &mut Stream,
+    mut early: Early,
+) -> Result<Bytes, (Cause, Phase)> {
+    let no_request = RequestHead::new();
+    let id = rules_context::choose_backend(setting, &no_request).ok_or((Cause::Server, Phase::Connect))?;
+    let backend = setting.view.backend(id);
+    let worker = &setting.connection.worker;
+    account.enter_backend(worker.index, id, backend);
+    backend.state.counters.of(worker.index).sessions.add(1);
+    // Boxed: short beside the tunnel, which a quiet connection keeps for hours, and larger.
+    let reached = Box::pin(reach(setting, account, client, &mut early, backend)).await;
+    let (slot, mut server) = match reached {
+        Ok(reached) => reached,
+        Err(failed) => {
+            worker.buffers.give(early.bytes);
+            return Err(failed);
+        }
+    };
+    let generation = slot.kill_generation();
+    let ended = Tunnel {
+        client,
+        server: &mut server,
+        from_client: early.bytes,
+        from_server: Vec::new(),
+        idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &backend.config.timeouts),
+        buffers: &worker.buffers,
+        timer: setting.timer,
+        stop: &|| must_stop(worker, &slot, generation),
+    }
+    .run()
+    .await;
+    if ended.termination.cause != Cause::Normal {
+        account.end(ended.termination.cause, ended.termination.phase);
+    }
+    Ok(Bytes { received: ended.to_server, sent: ended.to_client })
+}
+
+/// A slot on a server and a connection to it, with the retries the backend allows.
+async fn reach(
+    setting: &Setting<'_>,
+    account: &mut Account,
+    client: &mut Stream,
+    early: &mut Early,
+    backend: &BackendInForce,
+) -> Result<(Slot, Stream), (Cause, Phase)> {
+    let connection = setting.connection;
+    let (worker, buffers) = (connection.worker.index, &connection.worker.buffers);
+    let on_behalf = OnBehalfOf { client: connection.ends.peer, local: connection.ends.local };
+    let sni = connection.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes);
+    let BackendTimeouts { connect: timeout, .. } = backend.config.timeouts;
+    let mut attempts = Attempts::new(backend);
+    loop {
+        let gone = early.until_useless(client, buffers);
+        let (slot, waited) = match acquire(backend, attempts.avoid, setting.timer, gone).await {
+            Ok(acquired) => acquired,
+            Err(NoServer::NoneUp) => return Err((Cause::Server, Phase::Connect)),
+            Err(NoServer::QueueTimedOut) => return Err((Cause::ServerTimeout, Phase::Queue)),
+            Err(NoServer::ClientGone) => return Err((Cause::Client, Phase::Queue)),
+        };
+        account.waited(&waited);
+        account.give_to(worker, backend, &slot, &attempts);
+        slot.state().counters.of(worker).sessions.add(1);
+        let server = backend.server(slot.server);
+        let connecting = connect(server, timeout, on_behalf, sni, setting.timer);
+        let client_gone = (Cause::Client, Phase::Connect);
+        match early.unless_gone(client, buffers, connecting).await.ok_or(client_gone)? {
+            Ok(stream) => {
+                account.connected(worker, backend, &slot, false);
+                return Ok((slot, stream));
+            }
+            Err(error) => {
+                let failing = attempts.fail(setting, backend, slot, &error, account);
+                let last = early.unless_useless(client, buffers, failing).await.ok_or(client_gone)?;
+                if let Some((_, cause, phase)) = last {
+                    return Err((cause, phase));
+                }
+            }
+        }
+    }
+}
+
+/// What a client sent before a server was there for it.
+#[derive(Default)]
+struct Early {
+    bytes: Vec<u8>,
+    /// The client has closed its sending side; the tunnel will find that out again.
+    ended: bool,
+}
+
+impl Early {
+    /// Reads what comes, up to one buffer. Ready with `false` when the client is gone, with `true` when something came.
+    fn poll_read(&mut self, cx: &mut Context<'_>, client: &mut Stream, buffers: &Buffers) -> Poll<bool> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffers.head();
+        }
+        if self.ended || self.bytes.len() == self.bytes.capacity() {
+            return Poll::Pending; // no more is read ahead; the tunnel goes on
+        }
+        match client.poll_read_into(cx, &mut self.bytes) {
+            Poll::Ready(Ok(0)) => {
+                self.ended = true;
+                Poll::Ready(true)
+            }
+            Poll::Ready(Ok(_)) => Poll::Ready(true),
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Pending => {
+                if self.bytes.is_empty() {
+                    buffers.give(std::mem::take(&mut self.bytes));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>, client: &mut Stream, buffers: &Buffers) -> Poll<()> {
+        loop {
+            match self.poll_read(cx, client, buffers) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// The client is gone, or has closed its sending side without a word: then nobody is worth waiting for.
+    fn poll_useless(&mut self, cx: &mut Context<'_>, client: &mut Stream, buffers: &Buffers) -> Poll<()> {
+        let gone = self.poll_gone(cx, client, buffers);
+        if self.ended && self.bytes.is_empty() { Poll::Ready(()) } else { gone }
+    }
+
+    async fn until_useless(&mut self, client: &mut Stream, buffers: &Buffers) {
+        poll_fn(|cx| self.poll_useless(cx, client, buffers)).await;
+    }
+
+    /// `None` when the client became useless first.
+    async fn unless_useless<F: Future>(
+        &mut self,
+        client: &mut Stream,
+        buffers: &Buffers,
+        future: F,
+    ) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll_useless(cx, client, buffers).map(|()| None),
+        })
+        .await
+    }
+
+    /// `None` when the client went away first.
+    async fn unless_gone<F: Future>(&mut self, client: &mut Stream, buffers: &Buffers, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll_gone(cx, client, buffers).map(|()| None),
+        })
+        .await
+    }
+}
+
+/// What a client's first bytes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// A request for the stats page or the metrics.
+    Page,
+    /// A session like any other.
+    Session,
+    /// Not to be told yet.
+    Undecided,
+}
+
+/// Reads until it is clear whether the client asks for the frontend's page; what was read is in `early`.
+async fn opening(connection: &Connection, client: &mut Stream, early: &mut Early, page: &StatsPage) -> Opening {
+    let buffers = &connection.worker.buffers;
+    connection.timer.set_after(Some(PAGE_WAIT));
+    let reading = async {
+        loop {
+            let alive = poll_fn(|cx| early.poll_read(cx, client, buffers)).await;
+            match guess(&early.bytes, page) {
+                Opening::Undecided if alive && !early.ended => {}
+                decided => return decided,
+            }
+        }
+    };
+    let decided = connection.timer.bound(reading).await;
+    connection.timer.set(None);
+    decided.unwrap_or(Opening::Session)
+}
+
+/// Judges by the first bytes alone: a method a browser or a scraper would use, then the page's URI.
+fn guess(bytes: &[u8], page: &StatsPage) -> Opening {
+    let paths = std::iter::once(page.uri.as_str()).chain(page.metrics.as_deref());
+    let mut undecided = false;
+    for path in paths {
+        for method in ["GET ", "HEAD ", "POST "] {
+            let expected = [method.as_bytes(), path.as_bytes()].concat();
+            if bytes.starts_with(&expected) {
+                return Opening::Page;
+            }
+            undecided |= expected.starts_with(bytes);
+        }
+    }
+    if undecided { Opening::Undecided } else { Opening::Session }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stats::StatsAdmin;
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: Opening) {
+        let page = StatsPage {
+            uri: "/haproxy?stats".into(),
+            realm: String::new(),
+            auth: Vec::new(),
+            refresh: None,
+            hide_version: false,
+            admin: StatsAdmin::Never,
+            scope: Vec::new(),
+            show_legends: false,
+            show_node: None,
+            show_description: None,
+            metrics: Some("/metrics".into()),
+        };
+        assert_eq!(guess(bytes, &page), expected, "{}", bytes.escape_ascii());
+    }
+
+    #[test]
+    fn the_first_bytes_tell_a_page_from_a_session() {
+        check(b"", Opening::Undecided);
+        check(b"GET", Opening::Undecided);
+        check(b"GET /haproxy?stat", Opening::Undecided);
+        check(b"GET /haproxy?stats HTTP/1.1\r\n", Opening::Page);
+        check(b"GET /haproxy?stats;csv HTTP/1.0\r\n", Opening::Page);
+        check(b"POST /haproxy?stats HTTP/1.1\r\n", Opening::Page);
+        check(b"HEAD /metrics HTTP/1.1\r\n", Opening::Page);
+        check(b"GET /haproxy HTTP/1.1\r\n", Opening::Session);
+        check(b"GET / HTTP/1.1\r\n", Opening::Session);
+        check(b"\x16\x03\x01\x02\x00\x01", Opening::Session);
+        check(b"PUT /haproxy?stats HTTP/1.1\r\n", Opening::Session);
+    }
+}

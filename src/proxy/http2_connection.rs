@@ -1,0 +1,572 @@
+//! How is one HTTP/2 client connection served? hyper speaks the protocol; each stream becomes a request head as HTTP/1
+//! has it and runs the same exchange.
+//!
+//! Not carried, because hyper's server cannot: interim responses other than what it sends itself (103), and extended
+//! CONNECT. Both are left out, never garbled.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::clock;
+use super::http2_stream::{Counted, Http2Stream, Reply};
+use super::stream::Stream;
+use super::timer::Timer;
+use crate::http::{BadRequest, RequestHead};
+use crate::model::frontend::FrontendTimeouts;
+use crate::model::global::HttpLimits;
+
+/// Requests at once on one connection; HAProxy's default (`tune.h2.max-concurrent-streams`).
+const STREAMS: u32 = 100;
+/// Streams a client may open and reset before we have looked at them; more ends the connection ("rapid reset").
+const RESETS: usize = 20;
+/// Streams we reset because of a client's mistakes before the connection ends.
+const MISTAKES: usize = 256;
+/// Bytes of one request body that may be under way before we took them.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all of a connection's bodies together.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of one response that hyper may hold back for a slow client.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// One request as it came in.
+pub(crate) struct Http2Request {
+    pub head: RequestHead,
+    /// Why it cannot be passed on; the connection itself is fine.
+    pub bad: Option<BadRequest>,
+    pub stream: Http2Stream,
+}
+
+/// What one connection is served by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Http2Settings {
+    pub limits: HttpLimits,
+    /// Without any request for so long, the connection is closed.
+    pub idle: Option<Duration>,
+    /// A client that does not take its last bytes, or our goodbye, for so long is cut off.
+    pub stalled: Option<Duration>,
+}
+
+impl Http2Settings {
+    /// `timeout http-keep-alive`, else `http-request`, else `client` (HAProxy manual 4.2).
+    pub fn new(limits: HttpLimits, timeouts: &FrontendTimeouts) -> Self {
+        let idle = timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client);
+        Http2Settings { limits, idle, stalled: timeouts.client }
+    }
+}
+
+/// The client broke the protocol, or its connection broke.
+#[derive(Debug)]
+pub(crate) struct BadHttp2(hyper::Error);
+
+impl fmt::Display for BadHttp2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::error::Error::source(&self.0) {
+            Some(cause) => write!(f, "HTTP/2 connection failed: {cause}"),
+            None => write!(f, "HTTP/2 connection failed: {}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for BadHttp2 {}
+
+/// Serves until the client closes, breaks the protocol or stays idle too long, or `leaving` says that no more requests
+/// are to be taken; those that run are finished. Each request is handed to `take_up` in a task of its own.
+///
+/// # Errors
+/// [`BadHttp2`]; running exchanges notice that their client is gone.
+pub(crate) async fn run<R>(
+    stream: Stream,
+    settings: Http2Settings,
+    timer: &Timer,
+    leaving: impl Fn() -> bool,
+    take_up: impl Fn(Http2Request) -> R,
+) -> Result<(), BadHttp2>
+where
+    R: Future<Output = ()> + 'static,
+{
+    let activity = Rc::new(Activity::new());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (request, reply) = take(request, &settings.limits, &activity.replies);
+        let running = Counted::new(&activity.exchanges);
+        let (exchange, activity) = (take_up(request), Rc::clone(&activity));
+        tokio::task::spawn_local(async move {
+            exchange.await;
+            drop(running);
+            activity.exchange_ended();
+        });
+        reply.head()
+    });
+    let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });
+    let mut connection = pin!(builder(&settings).serve_connection(io, service));
+    let mut idleness = Idleness { timer, settings, goodbye_at: None };
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                // Once told to go, a client may leave as it likes.
+                let left = idleness.goodbye_at.is_some();
+                return Poll::Ready(ended.or_else(|error| if left { Ok(()) } else { Err(BadHttp2(error)) }));
+            }
+            match idleness.look(cx, &activity, leaving()) {
+                Look::Wait => return Poll::Pending,
+                Look::SayGoodbye => connection.as_mut().graceful_shutdown(),
+                Look::CutOff => return Poll::Ready(Ok(())),
+            }
+        }
+    })
+    .await
+}
+
+fn builder(settings: &Http2Settings) -> http2::Builder<LocalTasks> {
+    let mut builder = http2::Builder::new(LocalTasks);
+    builder
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(MISTAKES)
+        .max_header_list_size(settings.limits.head.try_into().unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .auto_date_header(false); // the server's own, or none
+    builder
+}
+
+/// The request as an exchange knows it, and where hyper waits for its response.
+fn take(request: Request<Incoming>, limits: &HttpLimits, replies: &Rc<Cell<u32>>) -> (Http2Request, Reply) {
+    let (parts, body) = request.into_parts();
+    let has_body = !hyper::body::Body::is_end_stream(&body);
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let fields = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let mut head = RequestHead::new();
+    let line = (parts.method.as_str().as_bytes(), authority, target.as_bytes());
+    let bad = head.from_parts(line, fields, has_body, limits).err();
+    let (stream, reply) = Http2Stream::new(body, replies);
+    (Http2Request { head, bad, stream }, reply)
+}
+
+/// When a connection has had its time.
+struct Idleness<'a> {
+    timer: &'a Timer,
+    settings: Http2Settings,
+    /// When the client was told that no more requests are taken.
+    goodbye_at: Option<Instant>,
+}
+
+enum Look {
+    Wait,
+    SayGoodbye,
+    CutOff,
+}
+
+impl Idleness<'_> {
+    fn look(&mut self, cx: &Context<'_>, activity: &Activity, leaving: bool) -> Look {
+        if leaving && self.goodbye_at.is_none() {
+            return self.say_goodbye();
+        }
+        activity.connection.set(Some(cx.waker().clone()));
+        self.timer.set(self.deadline(activity));
+        if !self.timer.poll_expired(cx) {
+            return Look::Wait;
+        }
+        if self.goodbye_at.is_none() { self.say_goodbye() } else { Look::CutOff }
+    }
+
+    fn say_goodbye(&mut self) -> Look {
+        self.goodbye_at = Some(clock::now());
+        Look::SayGoodbye
+    }
+
+    /// None while exchanges run: they have their own timeouts.
+    fn deadline(&self, activity: &Activity) -> Option<Instant> {
+        if activity.exchanges.get() > 0 {
+            return None; // they wake us when the last one ends
+        }
+        let (limit, since) = match self.goodbye_at {
+            None => (self.settings.idle?, activity.busy_at.get()),
+            Some(at) => (self.settings.stalled?, at.max(activity.busy_at.get())),
+        };
+        // A client that still takes the end of a response is not idle.
+        let since = if activity.replies.get() > 0 { since.max(activity.wrote_at.get()) } else { since };
+        since.checked_add(limit)
+    }
+}
+
+/// What happened last on one connection.
+struct Activity {
+    /// Exchanges that run.
+    exchanges: Rc<Cell<u32>>,
+    /// Responses that hyper has not wholly taken.
+    replies: Rc<Cell<u32>>,
+    /// When the last exchange ended.
+    busy_at: Cell<Instant>,
+    /// When the client last took bytes.
+    wrote_at: Cell<Instant>,
+    /// The connection's task.
+    connection: Cell<Option<Waker>>,
+}
+
+impl Activity {
+    fn new() -> Self {
+        let now = clock::now();
+        Activity {
+            exchanges: Rc::default(),
+            replies: Rc::default(),
+            busy_at: Cell::new(now),
+            wrote_at: Cell::new(now),
+            connection: Cell::new(None),
+        }
+    }
+
+    fn exchange_ended(&self) {
+        self.busy_at.set(clock::now());
+        if self.exchanges.get() == 0
+            && let Some(connection) = self.connection.take()
+        {
+            connection.wake();
+        }
+    }
+}
+
+/// Notes when the client takes bytes.
+struct Watched {
+    stream: Stream,
+    activity: Rc<Activity>,
+}
+
+impl Watched {
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(count)) if count > 0) {
+            self.activity.wrote_at.set(clock::now());
+        }
+        written
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// hyper's tasks run on the worker that owns the connection.
+#[derive(Debug, Clone, Copy)]
+struct LocalTasks;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body::{Body, Frame};
+    use http_body_util::{BodyExt, Empty, Full};
+    use hyper::client::conn::http2 as client;
+    use hyper::{Response, StatusCode};
+    use tokio::io::duplex;
+
+    use super::super::downstream::{BodyFraming, Downstream, HeadOptions};
+    use super::super::stream::Plain;
+    use super::super::timer::Timers;
+    use super::*;
+    use crate::http::{BodyLength, ResponseHead, ResponseTo};
+
+    type Bodies = http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>;
+    type Sender = client::SendRequest<Bodies>;
+
+    fn none() -> Bodies {
+        Empty::new().boxed_unsync()
+    }
+
+    fn settings(idle_ms: Option<u64>) -> Http2Settings {
+        let idle = idle_ms.map(Duration::from_millis);
+        Http2Settings { limits: HttpLimits::default(), idle, stalled: idle }
+    }
+
+    /// A client of a connection whose requests `run` answers, and the connection itself.
+    async fn connect<R: Future<Output = ()> + 'static>(
+        settings: Http2Settings,
+        leaving: Rc<Cell<bool>>,
+        run: impl Fn(Http2Request) -> R + 'static,
+    ) -> (Sender, tokio::task::JoinHandle<Result<(), BadHttp2>>, Rc<Timers>) {
+        let (near, far) = duplex(64 * 1024);
+        let timers = Timers::new(clock::refresh());
+        tokio::task::spawn_local(Rc::clone(&timers).drive());
+        let for_server = Rc::clone(&timers);
+        let served = tokio::task::spawn_local(async move {
+            let timer = for_server.timer();
+            super::run(Stream::Plain(Plain::Memory(near)), settings, &timer, || leaving.get(), run).await
+        });
+        let (sender, connection) = client::handshake(LocalTasks, TokioIo::new(far)).await.unwrap();
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        (sender, served, timers)
+    }
+
+    fn tell<F: Future<Output = ()>>(story: F) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            tokio::time::timeout(Duration::from_secs(10), story).await.expect("the story ends in time");
+        });
+    }
+
+    fn head(status: u16, body: BodyLength, to: ResponseTo) -> ResponseHead {
+        let mut head = ResponseHead::new();
+        head.start(status, body, to);
+        head
+    }
+
+    const OPTIONS: HeadOptions = HeadOptions { keep_alive: true, keep_upgrade: false, no_store: false };
+
+    impl Http2Request {
+        /// The body as an HTTP/1 server would get it.
+        async fn body(&mut self, framing: BodyFraming) -> Vec<u8> {
+            let mut all = Vec::new();
+            let (stream, head) = (&mut self.stream, &mut self.head);
+            while !poll_fn(|cx| stream.poll_body(cx, head, framing, &mut all)).await.unwrap() {}
+            all
+        }
+
+        fn respond(&mut self, answer: &ResponseHead) {
+            self.stream.head(&self.head, answer, OPTIONS);
+        }
+
+        async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+            while !bytes.is_empty() {
+                let taken = poll_fn(|cx| self.stream.poll_data(cx, bytes)).await?;
+                bytes = &bytes[taken..];
+            }
+            Ok(())
+        }
+    }
+
+    /// Answers with the method, target, host and body of the request, in pieces.
+    async fn echo(mut request: Http2Request) {
+        let mut all = Vec::new();
+        for word in [request.head.method(), request.head.target(), request.head.host().unwrap_or_default()] {
+            all.extend_from_slice(word);
+            all.push(b' ');
+        }
+        all.extend_from_slice(&request.body(BodyFraming::Plain).await);
+        let mut answer = head(200, BodyLength::Chunked, ResponseTo::Other);
+        answer.add_field(b"Connection", b"x-mine");
+        answer.add_field(b"Keep-Alive", b"timeout=5");
+        answer.add_field(b"X-Kept", b"yes");
+        request.respond(&answer);
+        for piece in all.chunks(10_000) {
+            request.send(piece).await.unwrap();
+        }
+        request.stream.finish(b"x-sum: 7\r\n");
+    }
+
+    async fn ask(sender: &mut Sender, method: &str, uri: &str, body: Bodies) -> (Response<()>, Bytes, Option<String>) {
+        let request = Request::builder().method(method).uri(uri).body(body).unwrap();
+        let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap();
+        let trailers = body.trailers().map(|trailers| format!("{trailers:?}"));
+        (Response::from_parts(parts, ()), body.to_bytes(), trailers)
+    }
+
+    #[test]
+    fn a_stream_becomes_a_request_and_its_answer_a_response() {
+        tell(async {
+            let (mut sender, _served, _) = connect(settings(None), Rc::default(), echo).await;
+            let (response, body, trailers) = ask(&mut sender, "GET", "http://a.example/x?y", none()).await;
+            assert_eq!((response.status(), &body[..]), (StatusCode::OK, &b"GET /x?y a.example "[..]));
+            assert_eq!(trailers.as_deref(), Some(r#"{"x-sum": "7"}"#));
+            assert_eq!(response.headers().len(), 1, "fields of one hop stay behind: {:?}", response.headers());
+            assert_eq!(response.headers()["x-kept"], "yes");
+        });
+    }
+
+    #[test]
+    fn large_bodies_stream_both_ways() {
+        tell(async {
+            let (mut sender, _served, _) = connect(settings(None), Rc::default(), echo).await;
+            let sent = Bytes::from(vec![b'z'; 3_000_000]); // more than every window
+            let upload = Full::new(sent.clone()).boxed_unsync();
+            let (_, body, _) = ask(&mut sender, "POST", "http://a.example/", upload).await;
+            let expected = [&b"POST / a.example "[..], &sent].concat();
+            assert!(body == expected, "{} bytes of {}", body.len(), expected.len());
+        });
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_reaches_a_server_in_chunks() {
+        tell(async {
+            let answer = |mut request: Http2Request| async move {
+                assert_eq!(request.head.body(), BodyLength::Chunked);
+                let body = request.body(BodyFraming::Chunked).await;
+                request.respond(&head(200, BodyLength::Length(body.len() as u64), ResponseTo::Other));
+                request.send(&body).await.unwrap();
+                request.stream.finish(b"");
+            };
+            let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+            let fields = [("x-end", "1"), ("content-length", "9"), ("host", "b.example")];
+            let trailers = fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let trailers = http::HeaderMap::from_iter(trailers);
+            let (pieces, body) = tokio::sync::mpsc::unbounded_channel();
+            pieces.send(Bytes::from_static(b"some body!")).unwrap();
+            drop(pieces);
+            let upload = Pieces(body).with_trailers(async move { Some(Ok(trailers)) }).boxed_unsync();
+            let (_, body, _) = ask(&mut sender, "POST", "http://a.example/", upload).await;
+            assert_eq!(body.escape_ascii().to_string(), r"a\r\nsome body!\r\n0\r\nx-end: 1\r\n\r\n");
+        });
+    }
+
+    #[test]
+    fn an_answer_to_head_tells_its_length_and_ends() {
+        tell(async {
+            let answer = |mut request: Http2Request| async move {
+                assert!(request.head.is_head() && request.stream.body_is_done());
+                let mut answer = head(200, BodyLength::Length(5), ResponseTo::Head);
+                answer.add_field(b"Content-Length", b"5");
+                request.respond(&answer);
+            };
+            let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+            let (response, body, _) = ask(&mut sender, "HEAD", "http://a.example/", none()).await;
+            assert_eq!((response.headers()["content-length"].as_bytes(), body.len()), (&b"5"[..], 0));
+        });
+    }
+
+    #[test]
+    fn a_request_that_must_be_refused_leaves_the_connection_alive() {
+        tell(async {
+            let answer = |mut request: Http2Request| async move {
+                let status = request.bad.map_or(200, |bad| bad.status());
+                request.respond(&head(status, BodyLength::None, ResponseTo::Other));
+            };
+            let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+            let request = Request::get("http://user@a.example/").body(none()).unwrap();
+            assert_eq!(sender.send_request(request).await.unwrap().status(), 400);
+            let request = Request::get("http://a.example/").body(none()).unwrap();
+            assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+        });
+    }
+
+    #[test]
+    fn a_reset_stream_is_noticed() {
+        tell(async {
+            let (seen, mut gone) = tokio::sync::mpsc::unbounded_channel();
+            let answer = move |mut request: Http2Request| {
+                let seen = seen.clone();
+                async move {
+                    request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+                    while request.send(&[0; 9999]).await.is_ok() {}
+                    seen.send(()).unwrap();
+                }
+            };
+            let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+            let request = Request::get("http://a.example/").body(none()).unwrap();
+            drop(sender.send_request(request).await.unwrap());
+            gone.recv().await.unwrap();
+        });
+    }
+
+    #[test]
+    fn an_exchange_that_gives_up_resets_its_stream() {
+        tell(async {
+            let answer = |mut request: Http2Request| async move {
+                request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+                request.send(b"half").await.unwrap();
+            };
+            let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+            let request = Request::get("http://a.example/").body(none()).unwrap();
+            // The reset may overtake the head.
+            let cut = match sender.send_request(request).await {
+                Ok(response) => response.into_body().collect().await.is_err(),
+                Err(_) => true,
+            };
+            assert!(cut);
+        });
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed() {
+        tell(async {
+            let (mut sender, served, _) = connect(settings(Some(50)), Rc::default(), echo).await;
+            ask(&mut sender, "GET", "http://a.example/", none()).await;
+            served.await.unwrap().unwrap();
+        });
+    }
+
+    /// A body sent piece by piece.
+    struct Pieces(tokio::sync::mpsc::UnboundedReceiver<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.poll_recv(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    #[test]
+    fn leaving_finishes_what_runs() {
+        tell(async {
+            let leaving: Rc<Cell<bool>> = Rc::default();
+            let (mut sender, served, timers) = connect(settings(None), Rc::clone(&leaving), echo).await;
+            let (frames, body) = tokio::sync::mpsc::unbounded_channel();
+            let body = Pieces(body).boxed_unsync();
+            let request = Request::post("http://a.example/").body(body).unwrap();
+            let pending = tokio::task::spawn_local(sender.send_request(request));
+            frames.send(Bytes::from_static(b" first")).unwrap();
+            tokio::task::yield_now().await;
+            leaving.set(true);
+            timers.wake_all();
+            frames.send(Bytes::from_static(b" last")).unwrap();
+            drop(frames);
+            let response = pending.await.unwrap().unwrap().into_body().collect().await.unwrap();
+            assert_eq!(&response.to_bytes()[..], b"POST / a.example  first last");
+            assert!(served.await.unwrap().is_ok());
+        });
+    }
+}
