@@ -1,25 +1,54 @@
 //! Who decides while the proxy runs? One loop over one `enum Event`: every cause of change in one list, handled one
 //! after the other on one thread.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
+use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::command::{Answer, Command, CommandError};
+use super::history::{Cause, PastCheck};
+use super::reload::{OnState, Reload, Sockets, Source};
+use super::signals::{self, Asked};
 use super::watch::Watch;
+use crate::health::{Input, Verdict};
+use crate::model::Config;
 use crate::model::global::AccessLevel;
 use crate::state::Shared;
-use crate::state::events::PageRequest;
+use crate::state::events::{self, PageRequest, Phase};
+use crate::state::tls::TlsShared;
+use crate::wire::check_dialog::Outcome;
+
+/// Events of the control thread's own tasks that may wait; senders wait when it is full.
+pub(super) const EVENTS: usize = 4096;
+
+/// How often totals are read for rates.
+const SAMPLING: Duration = Duration::from_secs(1);
+
+/// How often an ending process looks whether its last connection has gone.
+const ENDING_LOOK: Duration = Duration::from_millis(50);
+
+/// How long connections may go on after SIGTERM when `hard-stop-after` says nothing.
+pub(crate) const TERMINATE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Everything that can change something, or ask.
 pub(crate) enum Event {
+    Checked(FinishedCheck),
     /// A line of the runtime socket.
     Line(LineRequest),
     /// A stats page or the metrics, asked for through a worker.
     Page(PageRequest),
     /// An order from inside the process.
     Order(Command, oneshot::Sender<Result<Answer, CommandError>>),
+    /// A signal came.
+    Asked(Asked),
+    /// The configuration was read again; the error is the text of its diagnostics.
+    Loaded(Box<Result<Config, String>>),
+    /// A second went by, or a moment while ending.
+    Tick,
 }
 
 /// One line of a runtime socket, to be answered with text.
@@ -27,6 +56,27 @@ pub(crate) struct LineRequest {
     pub line: String,
     pub level: AccessLevel,
     pub reply: oneshot::Sender<String>,
+}
+
+/// What a service manager wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ServiceState {
+    Ready,
+    Reloading,
+    Stopping,
+    /// One line for people.
+    Status(String),
+}
+
+/// Why [`Controller::run`] came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Every connection ended by itself.
+    Finished,
+    /// The deadline came first; what was left is cut.
+    DeadlinePassed,
+    /// Told to stop at once.
+    Stopped,
 }
 
 /// How tasks of the control thread reach the controller.
@@ -54,6 +104,26 @@ impl Handle {
 pub(crate) struct Controller {
     pub(super) shared: Arc<Shared>,
     pub(super) watch: Watch,
+    pub(super) checks: CheckTasks,
+    pub(super) sockets: Sockets,
+    pub(super) tls: TlsShared,
+    pub(super) source: Source,
+    pub(super) on_state: OnState,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) incoming: mpsc::Receiver<Event>,
+    pub(super) from_workers: mpsc::Receiver<events::Event>,
+    pub(super) reload: Reload,
+    pub(super) ending: Option<Ending>,
+    pub(super) sampled_at: Instant,
+}
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub deadline: Option<Instant>,
+    /// The last look found no connection; a second such look ends it, for one may just be being accepted.
+    pub idle_before: bool,
+    pub exit: Option<Exit>,
 }
 
 impl Controller {
@@ -66,11 +136,145 @@ impl Controller {
         &self.shared
     }
 
-    /// Carries out one command.
+    /// For tasks that ask.
+    pub fn handle(&self) -> Handle {
+        Handle { events: self.events.clone() }
+    }
+
+    /// Runs until the process is to end. Workers are told to stop before it returns; join them then.
     ///
     /// # Errors
-    /// [`CommandError`] with HAProxy's text; nothing was changed then.
-    pub fn execute(&mut self, command: Command, now: Instant) -> Result<Answer, CommandError> {
-        super::execute::execute(self, command, now)
+    /// The kernel refused what the control thread itself needs: an event queue, signal handlers.
+    pub fn run(mut self) -> io::Result<Exit> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let tasks = tokio::task::LocalSet::new();
+        let exit = tasks.block_on(&runtime, self.serve());
+        self.shared.phase.send_replace(Phase::Stopping);
+        // A reload that hangs in a name lookup must not keep the process alive.
+        runtime.shutdown_background();
+        exit
+    }
+
+    async fn serve(&mut self) -> io::Result<Exit> {
+        signals::listen(&self.events)?;
+        self.checks.fit(&self.watch, Start::Spread);
+        self.tell_ready();
+        let mut second = tokio::time::interval(SAMPLING);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(ENDING_LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                Some(event) = self.incoming.recv() => event,
+                Some(events::Event::Page(request)) = self.from_workers.recv() => Event::Page(request),
+                _ = second.tick() => Event::Tick,
+                _ = look.tick(), if self.ending.is_some() => Event::Tick,
+            };
+            self.take(event, Instant::now());
+            if let Some(exit) = self.ending.and_then(|ending| ending.exit) {
+                self.checks.stop();
+                return Ok(exit);
+            }
+        }
+    }
+
+    /// Takes one event in.
+    pub(super) fn take(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Checked(finished) => self.take_result(finished, now),
+            Event::Line(request) => drop(request),
+            Event::Page(request) => drop(request),
+            Event::Order(command, reply) => {
+                // Who asked may have gone; the order stands.
+                let _ = reply.send(self.execute(command, now));
+            }
+            Event::Asked(Asked::Reload) => self.begin_reload(now),
+            Event::Asked(asked) => self.end(asked, now),
+            Event::Loaded(loaded) => self.end_reload(*loaded, now),
+            Event::Tick => self.tick(now),
+        }
+    }
+
+    fn take_result(&mut self, finished: FinishedCheck, now: Instant) {
+        let Some((backend, id)) = self.checks.place(finished.task) else { return };
+        let Some(check) = self.watch.snapshot.backend(backend).server(id).config.check.clone() else { return };
+        let result = finished.result;
+        let verdict = match result.outcome {
+            Outcome::L7OkConditional => Verdict::PassedConditionally,
+            outcome if outcome.passed() => Verdict::Passed,
+            _ => Verdict::Failed,
+        };
+        let server = &mut self.watch.backends[backend.index()].servers[id.index()];
+        if verdict == Verdict::Failed && server.health.is_up() {
+            server.failed_checks += 1;
+        }
+        server.checks.push(PastCheck { at: now, result: result.clone() });
+        self.watch.apply(backend, id, Input::Checked(verdict), Cause::Check(result), now);
+        let spread = self.watch.snapshot.config.global.spread_checks;
+        let next = self.checks.schedule_next(&check, spread, self.watch.server(backend, id));
+        // A task that was ended meanwhile needs no answer.
+        let _ = finished.next.send(next);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.sampled_at) >= SAMPLING / 2 {
+            let elapsed = now.saturating_duration_since(self.sampled_at);
+            self.sampled_at = now;
+            self.watch.sample(&self.shared.process, elapsed);
+        }
+        let connections = self.shared.process.connections.now();
+        let Some(ending) = &mut self.ending else { return };
+        if ending.deadline.is_some_and(|deadline| deadline <= now) {
+            ending.exit = Some(Exit::DeadlinePassed);
+        } else if connections > 0 {
+            ending.idle_before = false;
+        } else if ending.idle_before {
+            ending.exit = Some(Exit::Finished);
+        } else {
+            ending.idle_before = true;
+        }
+    }
+
+    /// A signal asked for the end.
+    fn end(&mut self, asked: Asked, now: Instant) {
+        let hard_stop = self.watch.snapshot.config.global.hard_stop_after;
+        let patience = match asked {
+            Asked::Reload => return,
+            Asked::SoftStop => hard_stop,
+            Asked::Terminate => Some(hard_stop.unwrap_or(TERMINATE_DEADLINE)),
+            Asked::Stop => Some(Duration::ZERO),
+        };
+        let deadline = patience.map(|patience| now + patience);
+        let again = asked == Asked::Terminate && self.ending.is_some_and(|ending| ending.deadline.is_some());
+        let exit = (asked == Asked::Stop || again).then_some(Exit::Stopped);
+        self.ending = Some(Ending { deadline, idle_before: false, exit });
+        (self.on_state)(ServiceState::Stopping);
+        let connections = self.shared.process.connections.now();
+        if exit.is_some() {
+            tracing::info!("stopping, {connections} connections are cut");
+            self.shared.phase.send_replace(Phase::Stopping);
+        } else {
+            match patience {
+                Some(patience) => {
+                    tracing::info!("finishing {connections} connections, for {} s at most", patience.as_secs());
+                }
+                None => tracing::info!("finishing {connections} connections"),
+            }
+            self.shared.phase.send_replace(Phase::Draining { until: deadline });
+        }
+    }
+
+    pub(super) fn tell_ready(&mut self) {
+        let status = self.status_line();
+        (self.on_state)(ServiceState::Ready);
+        (self.on_state)(ServiceState::Status(status));
+    }
+
+    /// For `systemctl status`.
+    fn status_line(&self) -> String {
+        let servers = self.watch.backends.iter().flat_map(|backend| &backend.servers);
+        let (usable, all) =
+            servers.fold((0, 0), |(usable, all), server| (usable + usize::from(server.is_usable()), all + 1));
+        format!("generation {}: {usable} of {all} servers usable", self.watch.snapshot.generation)
     }
 }

@@ -1,13 +1,20 @@
 //! The one control thread: health, orders, stats, reload. It alone decides; workers read what it publishes in `state`.
 
+mod checks;
 pub(crate) mod command;
 pub(crate) mod controller;
 mod execute;
 pub(crate) mod history;
+mod probe;
+mod reload;
 pub(crate) mod sampler;
+mod signals;
 pub(crate) mod stats;
+mod transitions;
 pub(crate) mod watch;
+mod wording;
 
 pub(crate) use command::{Answer, Command, CommandError, NewWeight, ServerName};
-pub(crate) use controller::{Controller, Event, Handle, LineRequest};
+pub(crate) use controller::{Controller, Event, Exit, Handle, LineRequest, ServiceState};
+pub(crate) use reload::{BootError, ListenError, OnState, Source, boot};
 pub(crate) use watch::{ReloadReport, Watch};

@@ -51,12 +51,10 @@ impl Probe {
         let began = Instant::now();
         let ended = match &self.check.target {
             ServerAddress::Tcp(address) => self.over_tcp(*address, began).await,
-            ServerAddress::Unix(path) => {
-                match self.connecting(UnixStream::connect(path), began).await {
-                    Ok(stream) => self.over(stream, Header::Unnamed, began).await,
-                    Err(failure) => Err(failure),
-                }
-            }
+            ServerAddress::Unix(path) => match self.connecting(UnixStream::connect(path), began).await {
+                Ok(stream) => self.over(stream, Header::Unnamed, began).await,
+                Err(failure) => Err(failure),
+            },
         };
         let duration = began.elapsed();
         match ended {
@@ -209,10 +207,7 @@ impl Probe {
     }
 }
 
-async fn sending(
-    deadline: tokio::time::Instant,
-    write: impl Future<Output = io::Result<()>>,
-) -> Result<(), Failure> {
+async fn sending(deadline: tokio::time::Instant, write: impl Future<Output = io::Result<()>>) -> Result<(), Failure> {
     match tokio::time::timeout_at(deadline, write).await {
         Err(_) => Err(timed_out(Outcome::L7Timeout, CheckPhase::Send)),
         Ok(Err(error)) => Err(failed(Outcome::SocketError, CheckPhase::Send, &error)),

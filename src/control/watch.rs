@@ -1,6 +1,9 @@
 //! What does control know of each proxy and server? Plain structs with one writer, the controller; reports on the same
 //! thread read them. Counters live in `state`; here is what is derived from them, and what workers never need.
 
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::history::{KEPT_CHECKS, KEPT_TRANSITIONS, PastCheck, PastTransition, Ring};
 use super::sampler::{Rate, TimeAverages};
 use crate::health::{Health, Status};
-use crate::model::{BackendId, FrontendId, ServerId};
-use crate::state::counters::{BackendTotals, FrontendTotals};
+use crate::model::{Backend, BackendId, FrontendId, Name, Server, ServerId};
+use crate::state::counters::{BackendTotals, FrontendTotals, Gauge};
+use crate::state::events::Process;
 use crate::state::snapshot::Snapshot;
 use crate::state::{BackendState, FrontendState, ListenerState, ServerState};
 use crate::wire::check_dialog::Outcome;
@@ -24,6 +28,8 @@ pub(crate) struct Watch {
     pub backends: Vec<BackendWatch>,
     pub process: ProcessWatch,
     pub last_reload: Option<ReloadReport>,
+    /// `maxconn` as configured: what `set maxconn global` may go up to.
+    pub configured_maxconn: u32,
 }
 
 /// What came of the last attempt to read the configuration again.
@@ -58,6 +64,14 @@ pub(crate) struct FrontendWatch {
     pub connections: Rate,
     /// Counted before the last `clear counters all`.
     pub baseline: FrontendTotals,
+}
+
+impl ProcessWatch {
+    pub(super) fn clear_maxima(&mut self) {
+        [&mut self.connections, &mut self.requests, &mut self.sessions, &mut self.tls, &mut self.bytes_out]
+            .into_iter()
+            .for_each(Rate::reset_max);
+    }
 }
 
 /// Does a frontend take connections? (`disable frontend`, `shutdown frontend`)
@@ -103,8 +117,8 @@ pub(crate) struct ServerWatch {
     /// In force now, and as configured.
     pub weight: u16,
     pub initial_weight: u16,
-    /// A check is on its way.
-    pub checking: bool,
+    /// A check is on its way; its task says so.
+    pub checking: Rc<Cell<bool>>,
     pub checks: Ring<PastCheck>,
     pub transitions: Ring<PastTransition>,
     /// Failed checks while up (`chkfail`), and times it went down (`chkdown`).
@@ -211,6 +225,12 @@ impl BackendWatch {
         self.state.counters.totals().since(&self.baseline)
     }
 
+    pub(super) fn clear_maxima(&mut self) {
+        [&self.state.sessions, &self.state.queued].into_iter().for_each(Gauge::reset_max);
+        self.state.peaks.reset();
+        [&mut self.sessions, &mut self.requests].into_iter().for_each(Rate::reset_max);
+    }
+
     /// Some server may be picked. A backend without any server is up too: HAProxy says so.
     pub fn is_up(&self) -> bool {
         self.servers.is_empty() || self.servers.iter().any(ServerWatch::is_usable)
@@ -224,7 +244,7 @@ impl ServerWatch {
             health,
             weight,
             initial_weight: weight,
-            checking: false,
+            checking: Rc::default(),
             checks: Ring::new(KEPT_CHECKS),
             transitions: Ring::new(KEPT_TRANSITIONS),
             failed_checks: 0,
@@ -238,12 +258,34 @@ impl ServerWatch {
         }
     }
 
+    /// A server that has just been configured.
+    pub fn of(config: &Server, state: Arc<ServerState>, now: Instant) -> Self {
+        let health = Health::new(thresholds(config), config.disabled);
+        ServerWatch::new(state, health, config.weight, now)
+    }
+
+    /// The same server under a configuration read anew: a weight changed by an operator stays unless the file's did.
+    fn under(mut self, before: &Server, config: &Server) -> Self {
+        self.health = self.health.under(thresholds(config), before.disabled, config.disabled);
+        if before.weight != config.weight {
+            self.weight = config.weight;
+        }
+        self.initial_weight = config.weight;
+        self
+    }
+
     pub fn status(&self) -> Status {
         self.health.status()
     }
 
     pub fn totals(&self) -> BackendTotals {
         self.state.counters.totals().since(&self.baseline)
+    }
+
+    pub(super) fn clear_maxima(&mut self) {
+        [&self.state.sessions, &self.state.queued, &self.state.idle].into_iter().for_each(Gauge::reset_max);
+        self.state.peaks.reset();
+        [&mut self.sessions, &mut self.requests].into_iter().for_each(Rate::reset_max);
     }
 
     pub fn last_check(&self) -> Option<&PastCheck> {
@@ -262,6 +304,84 @@ impl ServerWatch {
 }
 
 impl Watch {
+    /// What is known under a snapshot. Whatever `before` knew under the same name is carried over.
+    pub fn of(snapshot: Arc<Snapshot>, before: Option<Watch>, now: Instant) -> Self {
+        let configured_maxconn = snapshot.config.global.maxconn;
+        let Some(mut before) = before else {
+            let mut watch = Watch {
+                frontends: Vec::new(),
+                backends: Vec::new(),
+                process: ProcessWatch::default(),
+                last_reload: None,
+                configured_maxconn,
+                snapshot,
+            };
+            watch.fill(&mut HashMap::new(), &mut HashMap::new(), now);
+            return watch;
+        };
+        let mut frontends: HashMap<Name, FrontendWatch> =
+            before.frontends.drain(..).map(|watch| (Arc::clone(&watch.state.name), watch)).collect();
+        let mut backends: HashMap<Name, (Arc<Backend>, BackendWatch)> = before
+            .backends
+            .drain(..)
+            .zip(&before.snapshot.backends)
+            .map(|(watch, in_force)| (Arc::clone(&watch.state.name), (Arc::clone(&in_force.config), watch)))
+            .collect();
+        let mut watch = Watch { snapshot, configured_maxconn, ..before };
+        watch.fill(&mut frontends, &mut backends, now);
+        watch
+    }
+
+    fn fill(
+        &mut self,
+        frontends: &mut HashMap<Name, FrontendWatch>,
+        backends: &mut HashMap<Name, (Arc<Backend>, BackendWatch)>,
+        now: Instant,
+    ) {
+        let snapshot = Arc::clone(&self.snapshot);
+        for in_force in &snapshot.frontends {
+            let id = in_force.config.id;
+            let mut watch = frontends
+                .remove(&in_force.state.name)
+                .unwrap_or_else(|| FrontendWatch::new(Arc::clone(&in_force.state)));
+            let listeners = snapshot.listeners.iter().filter(|listener| listener.frontend == id);
+            let mut known: Vec<_> = watch.listeners.drain(..).collect();
+            watch.listeners = listeners
+                .map(|listener| match known.iter().position(|known| Arc::ptr_eq(&known.state, &listener.state)) {
+                    Some(at) => ListenerWatch { index: listener.index, ..known.swap_remove(at) },
+                    None => ListenerWatch::new(listener.index, Arc::clone(&listener.state)),
+                })
+                .collect();
+            if watch.serving == Serving::ShutDown {
+                watch.serving = Serving::Open;
+            }
+            watch.publish_limit();
+            self.frontends.push(watch);
+        }
+        for in_force in &snapshot.backends {
+            let (before, mut watch) = match backends.remove(&in_force.state.name) {
+                Some((config, watch)) => (Some(config), watch),
+                None => (None, BackendWatch::new(Arc::clone(&in_force.state), now)),
+            };
+            let mut known: HashMap<Name, ServerWatch> =
+                watch.servers.drain(..).map(|server| (Arc::clone(&server.state.name), server)).collect();
+            watch.servers = in_force
+                .servers
+                .iter()
+                .map(|server| {
+                    let configured_before = before
+                        .as_ref()
+                        .and_then(|backend| backend.servers.iter().find(|old| old.name == server.config.name));
+                    match (known.remove(&server.config.name), configured_before) {
+                        (Some(watch), Some(old)) => watch.under(old, &server.config),
+                        _ => ServerWatch::of(&server.config, Arc::clone(&server.state), now),
+                    }
+                })
+                .collect();
+            self.backends.push(watch);
+        }
+    }
+
     pub fn frontend(&self, id: FrontendId) -> &FrontendWatch {
         &self.frontends[id.index()]
     }
@@ -272,6 +392,43 @@ impl Watch {
 
     pub fn server(&self, backend: BackendId, server: ServerId) -> &ServerWatch {
         &self.backends[backend.index()].servers[server.index()]
+    }
+
+    /// Reads all totals and derives the rates from their growth; once a second.
+    pub(super) fn sample(&mut self, process: &Process, elapsed: Duration) {
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let mut all = FrontendTotals::default();
+        for frontend in &mut self.frontends {
+            let totals = frontend.state.counters.totals();
+            frontend.sessions.sample(totals.sessions, elapsed_ms);
+            frontend.requests.sample(totals.requests, elapsed_ms);
+            frontend.connections.sample(totals.connections, elapsed_ms);
+            all.sessions += totals.sessions;
+            all.tls_handshakes += totals.tls_handshakes;
+            all.bytes_out += totals.bytes_out;
+            for listener in &mut frontend.listeners {
+                let totals = listener.state.counters.totals();
+                listener.sessions.sample(totals.sessions, elapsed_ms);
+                listener.connections.sample(totals.connections, elapsed_ms);
+            }
+        }
+        for backend in &mut self.backends {
+            let totals = backend.state.counters.totals();
+            backend.sessions.sample(totals.sessions, elapsed_ms);
+            backend.requests.sample(totals.requests, elapsed_ms);
+            backend.averages.sample(&totals);
+            for server in &mut backend.servers {
+                let totals = server.state.counters.totals();
+                server.sessions.sample(totals.sessions, elapsed_ms);
+                server.requests.sample(totals.requests, elapsed_ms);
+                server.averages.sample(&totals);
+            }
+        }
+        self.process.connections.sample(process.total_connections.load(Relaxed), elapsed_ms);
+        self.process.requests.sample(process.total_requests.load(Relaxed), elapsed_ms);
+        self.process.sessions.sample(all.sessions, elapsed_ms);
+        self.process.tls.sample(all.tls_handshakes, elapsed_ms);
+        self.process.bytes_out.sample(all.bytes_out, elapsed_ms);
     }
 
     /// By name, as an operator writes it.
@@ -287,6 +444,10 @@ impl Watch {
     pub fn find_frontend(&self, name: &str) -> Option<FrontendId> {
         self.snapshot.config.frontends.iter().find(|frontend| &*frontend.name == name).map(|frontend| frontend.id)
     }
+}
+
+fn thresholds(server: &Server) -> Option<(u32, u32)> {
+    server.check.as_ref().map(|check| (check.rise, check.fall))
 }
 
 /// The wall clock's time of a moment of the process clock.

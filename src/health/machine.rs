@@ -270,10 +270,10 @@ impl Health {
         }
     }
 
-    /// The same server under a configuration read anew. Thresholds follow the file, health and an operator's orders
-    /// stay; `disabled` counts only when it is newly written there.
-    pub fn under(self, thresholds: Option<(u32, u32)>, newly_disabled: bool) -> Self {
-        let mut next = Health::new(thresholds, newly_disabled);
+    /// The same server under a configuration read anew. Thresholds follow the file; health and an operator's orders
+    /// stay. `disabled` is what the file says now, `was_disabled` what it said before: a changed word is an order too.
+    pub fn under(self, thresholds: Option<(u32, u32)>, was_disabled: bool, disabled: bool) -> Self {
+        let mut next = Health::new(thresholds, disabled);
         match (thresholds, self.checkable) {
             (Some((rise, fall)), true) => {
                 next.score = self.score.with_thresholds(rise, fall);
@@ -288,7 +288,8 @@ impl Health {
             // A check that came or went: start as HAProxy starts one.
             _ => {}
         }
-        if !newly_disabled {
+        let enabled_by_file = was_disabled && !disabled && self.admin.origin == Origin::Config;
+        if was_disabled == disabled || (!disabled && !enabled_by_file) {
             next.admin = self.admin;
         }
         next
@@ -455,12 +456,16 @@ mod tests {
     #[test]
     fn a_reload_keeps_health_and_orders() {
         let down = story(Health::new(Some((2, 3)), false), "x").0;
-        assert_eq!(down.under(Some((3, 4)), false).status().to_string(), "DOWN");
+        assert_eq!(down.under(Some((3, 4)), false, false).status().to_string(), "DOWN");
         let drained = story(Health::new(Some((2, 3)), false), ".D").0;
-        assert_eq!(drained.under(Some((2, 5)), false).status().to_string(), "DRAIN");
-        assert_eq!(drained.under(Some((2, 5)), true).status(), Status::Maint);
+        assert_eq!(drained.under(Some((2, 5)), false, false).status().to_string(), "DRAIN");
+        assert_eq!(drained.under(Some((2, 5)), false, true).status(), Status::Maint);
+        assert_eq!(drained.under(Some((2, 5)), true, false).status().to_string(), "DRAIN");
+        let disabled = Health::new(Some((2, 3)), true);
+        assert_eq!(disabled.under(Some((2, 3)), true, true).status(), Status::Maint);
+        assert_eq!(disabled.under(Some((2, 3)), true, false).status().to_string(), "UP 1/3");
         // A check that came: as at boot. One that went: up.
-        assert_eq!(Health::new(None, false).under(Some((2, 3)), false).status().to_string(), "UP 1/3");
-        assert_eq!(down.under(None, false).status(), Status::NoCheck);
+        assert_eq!(Health::new(None, false).under(Some((2, 3)), false, false).status().to_string(), "UP 1/3");
+        assert_eq!(down.under(None, false, false).status(), Status::NoCheck);
     }
 }

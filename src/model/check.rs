@@ -9,7 +9,7 @@ use regex::bytes::Regex;
 use super::backend::{ProxyVersion, ServerAddress};
 use super::tls::ServerTls;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Check {
     pub kind: CheckKind,
     /// Where the check connects to: the server's own address unless `addr` or `port` say else.
@@ -33,14 +33,14 @@ pub(crate) struct Check {
     pub send_proxy: Option<ProxyVersion>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum CheckKind {
     /// The connection itself (and the TLS handshake, if any).
     Connect,
     Http(HttpCheck),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct HttpCheck {
     pub method: String,
     pub uri: String,
@@ -59,13 +59,13 @@ pub(crate) enum CheckHttpVersion {
 }
 
 /// `http-check expect [!] …`
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Expect {
     pub negated: bool,
     pub what: ExpectWhat,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum ExpectWhat {
     /// Inclusive ranges: `200,201,300-399`.
     Status(Vec<(u16, u16)>),

@@ -73,6 +73,12 @@ pub(crate) struct TimePeaks {
     pub total: Peak,
 }
 
+impl TimePeaks {
+    pub fn reset(&self) {
+        [&self.queue, &self.connect, &self.response, &self.total].into_iter().for_each(Peak::reset);
+    }
+}
+
 /// A counter on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]

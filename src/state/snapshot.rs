@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::servers::{BackendState, FrontendState, ListenerState, Rotation, ServerState};
 use crate::model::log::LogSettings;
-use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Name, Server, ServerId};
+use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Global, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
 use crate::state::logs::{LogIdentity, LogSinks};
 use crate::state::tls::{TlsShared, client_config, server_config};
@@ -22,6 +22,8 @@ pub(crate) struct Snapshot {
     pub frontends: Vec<FrontendInForce>,
     /// Indexed by [`BackendId`].
     pub backends: Vec<BackendInForce>,
+    /// The targets of `global`: what concerns the process as a whole is told there.
+    pub logs: Arc<LogSinks>,
     /// Every address listened on, over all frontends.
     pub listeners: Vec<ListenerInForce>,
     /// From [`BoundSocket::id`] to the index in `listeners`, for sockets that outlive a reload.
@@ -87,12 +89,9 @@ impl Snapshot {
         tls: &TlsShared,
         workers: usize,
     ) -> Snapshot {
-        let identity = LogIdentity {
-            hostname: config.global.log_hostname.clone(),
-            tag: config.global.log_tag.clone().unwrap_or_else(|| DEFAULT_LOG_TAG.to_owned()),
-            pid: std::process::id(),
-        };
+        let identity = log_identity(&config.global);
         let open = |log: &LogSettings| LogSinks::open(&log.targets, &identity);
+        let logs = LogSinks::open(&config.global.logs, &identity);
         let known = Known::of(previous);
         let frontends: Vec<_> = config
             .frontends
@@ -123,6 +122,7 @@ impl Snapshot {
             config: Arc::new(config),
             frontends,
             backends,
+            logs,
             listeners,
             listener_by_socket,
         }
@@ -140,6 +140,15 @@ impl Snapshot {
 impl BackendInForce {
     pub fn server(&self, id: ServerId) -> &ServerInForce {
         &self.servers[id.index()]
+    }
+}
+
+/// Who log lines come from.
+fn log_identity(global: &Global) -> LogIdentity {
+    LogIdentity {
+        hostname: global.log_hostname.clone(),
+        tag: global.log_tag.clone().unwrap_or_else(|| DEFAULT_LOG_TAG.to_owned()),
+        pid: std::process::id(),
     }
 }
 

@@ -197,7 +197,7 @@ fn facts(gathering: Gathering<'_>, server: &ServerInForce, watch: &ServerWatch) 
         stopping: health.is_stopping(),
         check: server.config.check.as_ref().map(|check| CheckFacts {
             enabled: health.checks_enabled(),
-            running: watch.checking,
+            running: watch.checking.get(),
             failures: watch.failed_checks,
             last: checks.last().cloned(),
             rise: check.rise,

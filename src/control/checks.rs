@@ -1,0 +1,192 @@
+//! Who is asked when? One small task per checked server: it waits, probes, tells the controller and learns when to ask
+//! again. A reload stops and starts only the tasks whose settings changed.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use super::controller::Event;
+use super::probe::Probe;
+use super::watch::{ServerWatch, Watch};
+use crate::health::schedule::Schedule;
+use crate::model::check::Check;
+use crate::model::{BackendId, Name, Server, ServerId};
+use crate::wire::check_dialog::CheckResult;
+
+/// A check that ended, on its way to the controller.
+pub(crate) struct FinishedCheck {
+    pub task: u64,
+    pub result: CheckResult,
+    /// How long after the check began the next one is due. Dropped: the task ends.
+    pub next: oneshot::Sender<Duration>,
+}
+
+/// All running check tasks.
+#[derive(Debug)]
+pub(crate) struct CheckTasks {
+    events: mpsc::Sender<Event>,
+    tasks: HashMap<(Name, Name), Task>,
+    /// Where each task's server is in the snapshot in force.
+    places: HashMap<u64, (BackendId, ServerId)>,
+    last_id: u64,
+    chance: Chance,
+}
+
+#[derive(Debug)]
+struct Task {
+    id: u64,
+    /// The settings it runs by, as they print: `Check` holds compiled expressions, which cannot be compared otherwise.
+    settings: String,
+    running: Running,
+}
+
+/// Ends the task with itself.
+#[derive(Debug)]
+struct Running {
+    abort: AbortHandle,
+    checking: Rc<Cell<bool>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.abort.abort();
+        self.checking.set(false);
+    }
+}
+
+/// When the first checks of tasks started together go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Spread over the shortest interval, so that not everybody is asked at once.
+    Spread,
+    Now,
+}
+
+impl CheckTasks {
+    pub fn new(events: mpsc::Sender<Event>, seed: u64) -> Self {
+        CheckTasks { events, tasks: HashMap::new(), places: HashMap::new(), last_id: 0, chance: Chance { state: seed } }
+    }
+
+    /// Makes the tasks fit what is watched: ends those of servers that went, that changed or that are not checked now;
+    /// starts what is missing. Must be called within the control thread's local task set.
+    pub fn fit(&mut self, watch: &Watch, start: Start) {
+        let mut before = std::mem::take(&mut self.tasks);
+        self.places.clear();
+        let mut fresh = Vec::new();
+        for (in_force, backend) in watch.snapshot.backends.iter().zip(&watch.backends) {
+            let servers = in_force.servers.iter().zip(&backend.servers);
+            for (server, server_watch) in servers.filter(|_| !in_force.config.disabled) {
+                let Some(check) = server.config.check.as_ref().filter(|_| server_watch.health.checks_run()) else {
+                    continue;
+                };
+                let key = (Arc::clone(&in_force.config.name), Arc::clone(&server.config.name));
+                let settings = settings_of(&server.config, check);
+                let place = (in_force.config.id, server.config.id);
+                match before.remove(&key).filter(|task| task.settings == settings) {
+                    Some(task) => {
+                        self.places.insert(task.id, place);
+                        self.tasks.insert(key, task);
+                    }
+                    None => fresh.push((key, settings, place, Arc::clone(check), server_watch)),
+                }
+            }
+        }
+        drop(before);
+        let count = fresh.len();
+        let shortest = fresh.iter().map(|(_, _, _, check, _)| check.interval).min().unwrap_or_default();
+        for (index, (key, settings, place, check, server_watch)) in fresh.into_iter().enumerate() {
+            let delay = match start {
+                Start::Spread => Schedule { interval: shortest, ..schedule(&check, 0) }.first(index, count),
+                Start::Now => Duration::ZERO,
+            };
+            let id = self.start(watch, check, server_watch, delay, key, settings);
+            self.places.insert(id, place);
+        }
+    }
+
+    /// Which server a task checks; `None` for a task that was ended meanwhile.
+    pub fn place(&self, task: u64) -> Option<(BackendId, ServerId)> {
+        self.places.get(&task).copied()
+    }
+
+    /// Answers a task after its result was taken in.
+    pub fn schedule_next(&mut self, check: &Check, spread: u8, watch: &ServerWatch) -> Duration {
+        schedule(check, spread).next(&watch.health.score(), self.chance.next())
+    }
+
+    /// Ends all tasks.
+    pub fn stop(&mut self) {
+        self.tasks.clear();
+        self.places.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    fn start(
+        &mut self,
+        watch: &Watch,
+        check: Arc<Check>,
+        server: &ServerWatch,
+        delay: Duration,
+        key: (Name, Name),
+        settings: String,
+    ) -> u64 {
+        self.last_id += 1;
+        let id = self.last_id;
+        let probe = Probe::new(check, watch.snapshot.config.global.limits);
+        let checking = Rc::clone(&server.checking);
+        let task = run(id, probe, delay, Rc::clone(&checking), self.events.clone());
+        let abort = tokio::task::spawn_local(task).abort_handle();
+        self.tasks.insert(key, Task { id, settings, running: Running { abort, checking } });
+        id
+    }
+}
+
+async fn run(id: u64, probe: Probe, delay: Duration, checking: Rc<Cell<bool>>, events: mpsc::Sender<Event>) {
+    let mut due = tokio::time::Instant::now() + delay;
+    loop {
+        tokio::time::sleep_until(due).await;
+        let began = tokio::time::Instant::now();
+        checking.set(true);
+        let result = probe.run().await;
+        checking.set(false);
+        let (next, answer) = oneshot::channel();
+        if events.send(Event::Checked(FinishedCheck { task: id, result, next })).await.is_err() {
+            return;
+        }
+        let Ok(interval) = answer.await else { return };
+        due = began + interval;
+    }
+}
+
+fn schedule(check: &Check, spread: u8) -> Schedule {
+    Schedule { interval: check.interval, fast: check.fast_interval, down: check.down_interval, spread }
+}
+
+fn settings_of(server: &Server, check: &Check) -> String {
+    format!("{:?} {check:?}", server.address)
+}
+
+/// Small random numbers for spreading checks (SplitMix64); nothing secret hangs on them.
+#[derive(Debug)]
+struct Chance {
+    state: u64,
+}
+
+impl Chance {
+    /// 0.0 to 1.0
+    fn next(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}

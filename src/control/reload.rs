@@ -1,0 +1,273 @@
+//! How does a configuration come into force, at the start and later? All that can fail comes before anything changes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+
+use super::checks::{CheckTasks, Start};
+use super::controller::{Controller, EVENTS, Event, ServiceState};
+use super::transitions::announce;
+use super::watch::{ReloadReport, Watch};
+use crate::model::frontend::ListenAddress;
+use crate::model::log::Level;
+use crate::model::{Config, Name};
+use crate::state::events::{EVENT_QUEUE, Phase, Process};
+use crate::state::listeners::{BindError, BoundSocket};
+use crate::state::snapshot::{BoundListener, ListenerInForce};
+use crate::state::tls::TlsShared;
+use crate::state::{Shared, Snapshot};
+
+/// Reads the configuration again. The error is the text of all diagnostics. Runs on a thread of its own.
+pub(crate) type Source = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// Told about the life of the service, for a service manager.
+pub(crate) type OnState = Box<dyn FnMut(ServiceState)>;
+
+/// Why the proxy did not start.
+#[derive(Debug)]
+pub(crate) enum BootError {
+    /// Addresses that cannot be listened on, all of them.
+    Listen(Vec<ListenError>),
+    Tls(rustls::Error),
+}
+
+/// A `bind` that cannot be listened on.
+#[derive(Debug)]
+pub(crate) struct ListenError {
+    pub frontend: Name,
+    pub listener: Name,
+    pub error: BindError,
+}
+
+/// Binds, compiles and publishes the first configuration. Workers may be started with what it returns; then the
+/// controller's `run` has the last word.
+///
+/// # Errors
+/// [`BootError`]: nothing stays bound.
+pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<(Arc<Shared>, Controller), BootError> {
+    let workers = config.global.threads.get();
+    let tls = TlsShared::new().map_err(BootError::Tls)?;
+    let mut sockets = Sockets { last_id: 0, workers };
+    let bound = sockets.bind_all(&config, &[]).map_err(BootError::Listen)?;
+    let now = Instant::now();
+    let snapshot = Arc::new(Snapshot::build(config, None, bound, &tls, workers));
+    let mut watch = Watch::of(Arc::clone(&snapshot), None, now);
+    watch.publish_all_rotations(now);
+    let (worker_events, from_workers) = mpsc::channel(EVENT_QUEUE);
+    let (events, incoming) = mpsc::channel(EVENTS);
+    let shared = Arc::new(Shared {
+        phase: watch::Sender::new(Phase::Running { generation: snapshot.generation }),
+        snapshot: ArcSwap::new(snapshot),
+        events: worker_events,
+        dropped_events: AtomicU64::new(0),
+        process: Process::new(workers),
+    });
+    let controller = Controller {
+        shared: Arc::clone(&shared),
+        watch,
+        checks: CheckTasks::new(events.clone(), seed()),
+        sockets,
+        tls,
+        source,
+        on_state,
+        events,
+        incoming,
+        from_workers,
+        reload: Reload::Idle,
+        ending: None,
+        sampled_at: now,
+    };
+    Ok((shared, controller))
+}
+
+/// Is the configuration being read again?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reload {
+    Idle,
+    Running,
+    /// Asked for again while it ran: once more, since the file may have changed after it was read.
+    RunningAndAgain,
+}
+
+impl Controller {
+    /// Starts to read the configuration again, aside; [`Event::Loaded`] brings what came of it.
+    pub(super) fn begin_reload(&mut self, _now: Instant) {
+        if self.ending.is_some() {
+            return;
+        }
+        if self.reload != Reload::Idle {
+            self.reload = Reload::RunningAndAgain;
+            return;
+        }
+        self.reload = Reload::Running;
+        (self.on_state)(ServiceState::Reloading);
+        tracing::info!("reading the configuration again");
+        let source = Arc::clone(&self.source);
+        let events = self.events.clone();
+        tokio::task::spawn_local(async move {
+            let loaded = tokio::task::spawn_blocking(move || source()).await;
+            let loaded = loaded.unwrap_or_else(|_| Err("reading the configuration panicked".to_owned()));
+            // Nobody left to tell means the process is ending.
+            let _ = events.send(Event::Loaded(Box::new(loaded))).await;
+        });
+    }
+
+    /// Puts what was read in force, or says why not.
+    pub(super) fn end_reload(&mut self, loaded: Result<Config, String>, now: Instant) {
+        let again = self.reload == Reload::RunningAndAgain;
+        self.reload = Reload::Idle;
+        if self.ending.is_some() {
+            return; // too late: the process is going away
+        }
+        let report = match loaded.and_then(|config| self.adopt(config, now)) {
+            Ok(message) => ReloadReport { at: now, succeeded: true, message },
+            Err(message) => ReloadReport { at: now, succeeded: false, message },
+        };
+        if report.succeeded {
+            self.log_of_process(Level::Notice, &report.message);
+        } else {
+            let text = format!("reload failed, the running configuration stays: {}", report.message);
+            self.log_of_process(Level::Err, &text);
+        }
+        self.watch.last_reload = Some(report);
+        self.tell_ready();
+        if again {
+            self.begin_reload(now);
+        }
+    }
+
+    /// The swap. `Err` leaves everything as it was.
+    pub(super) fn adopt(&mut self, config: Config, now: Instant) -> Result<String, String> {
+        let old = Arc::clone(&self.watch.snapshot);
+        let bound = self
+            .sockets
+            .bind_all(&config, &old.listeners)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let threads = config.global.threads.get();
+        let workers = self.sockets.workers;
+        let snapshot = Arc::new(Snapshot::build(config, Some(&old), bound, &self.tls, workers));
+        let before = self.take_watch();
+        self.watch = Watch::of(Arc::clone(&snapshot), Some(before), now);
+        self.watch.publish_all_rotations(now);
+        self.publish_snapshot();
+        self.checks.fit(&self.watch, Start::Spread);
+        let mut message = format!("configuration reloaded, generation {}", snapshot.generation);
+        if threads != workers {
+            message.push_str(&format!("; nbthread {threads} takes effect at the next start, {workers} stay"));
+        }
+        Ok(message)
+    }
+
+    /// Hands the snapshot to the workers: those that look see it at once, the wake-up opens and closes listeners.
+    pub(super) fn publish_snapshot(&mut self) {
+        let snapshot = Arc::clone(&self.watch.snapshot);
+        let generation = snapshot.generation;
+        self.shared.snapshot.store(snapshot);
+        if self.ending.is_none() {
+            self.shared.phase.send_replace(Phase::Running { generation });
+        }
+    }
+
+    /// Takes the watch out to build the next one from it.
+    fn take_watch(&mut self) -> Watch {
+        let empty = Watch {
+            snapshot: Arc::clone(&self.watch.snapshot),
+            frontends: Vec::new(),
+            backends: Vec::new(),
+            process: super::watch::ProcessWatch::default(),
+            last_reload: None,
+            configured_maxconn: 0,
+        };
+        std::mem::replace(&mut self.watch, empty)
+    }
+
+    /// Tells the global log targets, and whoever watches the process.
+    pub(super) fn log_of_process(&self, level: Level, text: &str) {
+        for line in text.lines() {
+            self.watch.snapshot.logs.send(level, line.as_bytes());
+        }
+        announce(level, text);
+    }
+}
+
+/// Makes listening sockets, each once.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    last_id: u64,
+    workers: usize,
+}
+
+impl Sockets {
+    /// A socket for each `bind`: one that listens already where there is one, else a new one. All errors at once;
+    /// with any, the new ones are closed again.
+    fn bind_all(
+        &mut self,
+        config: &Config,
+        before: &[ListenerInForce],
+    ) -> Result<Vec<BoundListener>, Vec<ListenError>> {
+        let mut open: HashMap<&ListenAddress, Vec<Arc<BoundSocket>>> = HashMap::new();
+        for listener in before.iter().rev() {
+            open.entry(&listener.socket.address).or_default().push(Arc::clone(&listener.socket));
+        }
+        let is_ours = |address: &ListenAddress| match address {
+            ListenAddress::Unix(wanted) => before.iter().any(
+                |listener| matches!(&listener.socket.address, ListenAddress::Unix(old) if old.path == wanted.path),
+            ),
+            ListenAddress::Tcp { .. } => false,
+        };
+        let (mut bound, mut errors) = (Vec::new(), Vec::new());
+        for frontend in config.frontends.iter().filter(|frontend| !frontend.disabled) {
+            for (index, listener) in frontend.listeners.iter().enumerate() {
+                let socket = match open.get_mut(&listener.address).and_then(Vec::pop) {
+                    Some(socket) => Ok(socket),
+                    None => {
+                        self.last_id += 1;
+                        let ours = is_ours(&listener.address);
+                        BoundSocket::bind(self.last_id, &listener.address, frontend.backlog, self.workers, ours)
+                            .map(Arc::new)
+                    }
+                };
+                match socket {
+                    Ok(socket) => bound.push(BoundListener { frontend: frontend.id, index, socket }),
+                    Err(error) => errors.push(ListenError {
+                        frontend: Arc::clone(&frontend.name),
+                        listener: Arc::clone(&listener.name),
+                        error,
+                    }),
+                }
+            }
+        }
+        if errors.is_empty() { Ok(bound) } else { Err(errors) }
+    }
+}
+
+/// Spreads checks differently in each process.
+fn seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_nanos() as u64 ^ u64::from(std::process::id())
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "frontend `{}`, bind `{}`: {}", self.frontend, self.listener, self.error)
+    }
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootError::Listen(errors) => {
+                let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            BootError::Tls(error) => write!(f, "cannot make TLS session keys: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
