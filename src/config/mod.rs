@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 mod certificates;
+pub(crate) mod cfg;
 pub(crate) mod locate;
 mod pem;
 pub(crate) mod raw;

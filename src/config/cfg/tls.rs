@@ -1,0 +1,60 @@
+//! TLS words that `bind`, `server` and the global defaults share.
+
+use super::args::Args;
+use crate::diag::Diagnostic;
+
+pub(super) const OWN_SUITES: &str =
+    "the TLS library's own suites are used: AES-GCM and ChaCha20-Poly1305 with forward secrecy, TLS 1.2 and 1.3";
+pub(super) const NEVER_OLD: &str = "versions before TLS 1.2 are never spoken";
+pub(super) const TICKETS: &str = "session tickets stay on; their keys are made in memory and change by themselves";
+pub(super) const OWN_CURVES: &str = "the TLS library's own groups are used: X25519, P-256 and P-384";
+
+/// The two fields a version option may set.
+pub(super) struct Versions<'a> {
+    pub min: &'a mut Option<String>,
+    pub max: &'a mut Option<String>,
+}
+
+const TLS12: &str = "TLSv1.2";
+const TLS13: &str = "TLSv1.3";
+
+const ALL: [(&str, &str); 5] =
+    [("SSLv3", "SSLv3"), ("TLSv1.0", "TLSv1.0"), ("TLSv1.1", "TLSv1.1"), (TLS12, TLS12), (TLS13, TLS13)];
+
+/// `ssl-min-ver <version>`. Versions older than any we speak become the oldest we do, with a warning.
+pub(super) fn min_version(args: &mut Args) -> Option<String> {
+    let version = args.choice("a TLS version", &ALL)?;
+    if matches!(version, TLS12 | TLS13) {
+        return Some(version.to_owned());
+    }
+    let message = format!("`ssl-min-ver {version}`: {NEVER_OLD}; clients that know no newer one are refused");
+    args.tell_last(Diagnostic::warning(message).code("tls-too-old"));
+    Some(TLS12.to_owned())
+}
+
+/// `ssl-max-ver <version>`.
+pub(super) fn max_version(args: &mut Args) -> Option<String> {
+    let version = args.choice("a TLS version", &ALL)?;
+    if matches!(version, TLS12 | TLS13) {
+        return Some(version.to_owned());
+    }
+    let message = format!("`ssl-max-ver {version}` leaves nothing: {NEVER_OLD}");
+    args.tell_last(Diagnostic::error(message));
+    None
+}
+
+/// `no-tlsv12` and its kin, which say a least or a greatest version.
+pub(super) fn version_flag(args: &mut Args, versions: &mut Versions) {
+    match args.keyword() {
+        "no-tlsv12" | "force-tlsv13" => *versions.min = Some(TLS13.to_owned()),
+        "no-tlsv13" => *versions.max = Some(TLS12.to_owned()),
+        "force-tlsv12" => {
+            *versions.min = Some(TLS12.to_owned());
+            *versions.max = Some(TLS12.to_owned());
+        }
+        other => {
+            let message = format!("`{other}` leaves nothing: {NEVER_OLD}");
+            args.tell_last(Diagnostic::error(message));
+        }
+    }
+}
