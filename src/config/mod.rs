@@ -1,10 +1,18 @@
-//! From files to a model: `load` reads both languages and reports every error at once.
+//! From files to a model: both languages are read into [`raw`], [`resolve`] makes the model, every error is told at once.
 
 pub(crate) mod address;
 mod certificates;
 pub(crate) mod cfg;
+mod load;
 pub(crate) mod locate;
+mod merge;
 mod pem;
 pub(crate) mod raw;
 pub(crate) mod resolve;
 pub(crate) mod words;
+
+#[cfg(test)]
+mod golden;
+
+pub(crate) use load::{Loaded, Written, load, load_text, read_files, read_text};
+pub(crate) use resolve::detection_time;

@@ -30,4 +30,5 @@ mod traffic;
 
 pub(crate) use places::CfgPlaces;
 pub(crate) use reader::{Environment, read};
+pub(crate) use sections::is_section;
 pub(crate) use table::{Keyword, Status, keywords};

@@ -50,6 +50,11 @@ pub(super) fn find(name: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|section| section.name == name)
 }
 
+/// Whether a word begins a section of haproxy.cfg.
+pub(crate) fn is_section(word: &str) -> bool {
+    find(word).is_some()
+}
+
 /// The first character that cannot stand in a name (manual 4).
 pub(super) fn bad_character(name: &str) -> Option<char> {
     name.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | ':'))

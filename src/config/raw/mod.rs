@@ -54,6 +54,16 @@ pub(crate) struct Config {
     pub listens: IndexMap<String, Proxy>,
 }
 
+impl Config {
+    /// Writes the configuration as YAML, only what was said.
+    ///
+    /// # Errors
+    /// None that a value of this type can cause.
+    pub fn to_yaml(&self) -> Result<String, serde_yaml::Error> {
+        serde_yaml::to_string(self)
+    }
+}
+
 /// Lets unwritten parts stay unwritten when a configuration is written back.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
