@@ -13,6 +13,8 @@ mod output;
 mod pid_file;
 mod privileges;
 mod run;
+mod source;
+mod summary;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

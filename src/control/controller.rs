@@ -66,6 +66,8 @@ pub(crate) enum ServiceState {
     Stopping,
     /// One line for people.
     Status(String),
+    /// The control loop turns; said about once a second.
+    Alive,
 }
 
 /// Why [`Controller::run`] came back.
@@ -221,6 +223,7 @@ impl Controller {
             let elapsed = now.saturating_duration_since(self.sampled_at);
             self.sampled_at = now;
             self.watch.sample(&self.shared.process, elapsed);
+            (self.on_state)(ServiceState::Alive);
         }
         let connections = self.shared.process.connections.now();
         let Some(ending) = &mut self.ending else { return };

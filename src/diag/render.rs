@@ -40,6 +40,11 @@ impl Sources {
         self.texts.get(file)
     }
 
+    /// The names of all texts, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.texts.keys().map(|name| &**name)
+    }
+
     fn line(&self, position: &Position) -> Option<&str> {
         let index = usize::try_from(position.line).ok()?.checked_sub(1)?;
         self.texts.get(&position.file)?.split('\n').nth(index).map(|line| line.trim_end_matches('\r'))

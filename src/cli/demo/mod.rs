@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use app::App;
 
 use super::args::{DemoArgs, RunArgs};
-use super::run::{self, Source};
-use super::{FAILED, output};
+use super::source::Source;
+use super::{FAILED, output, run};
 
 /// Where everything is, as far as the ports are free.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) fn demo(args: &DemoArgs) -> ExitCode {
     match prepared(args) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some((places, _directory))) => {
-            let source = Source::Text { name: "demo.yaml".into(), text: configuration(&places) };
+            let source = Source::Text { name: "demo.yaml".into(), text: configuration(&places).into() };
             run::serve(source, &RunArgs::default(), || output::talk(&what_to_try(&places)))
         }
         Err(error) => {

@@ -1,0 +1,64 @@
+//! Where does the configuration come from, and how is it told what is wrong with it?
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::args::ConfigArgs;
+use super::output;
+use crate::config::{self, Loaded};
+use crate::diag::Colour;
+use crate::model::Config;
+
+/// Can be read again at every reload.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Files(Vec<PathBuf>),
+    /// A text the program brings along.
+    Text {
+        name: Arc<str>,
+        text: Arc<str>,
+    },
+}
+
+impl Source {
+    pub fn load(&self) -> Loaded {
+        match self {
+            Source::Files(files) => config::load(files),
+            Source::Text { name, text } => config::load_text(name, text),
+        }
+    }
+
+    /// For a reload: the configuration, or everything that is wrong with it as text.
+    pub fn load_or_explain(&self) -> Result<Config, String> {
+        let loaded = self.load();
+        match loaded.config {
+            Some(config) if !loaded.diagnostics.has_errors() => Ok(config),
+            _ => Err(loaded.diagnostics.render(&loaded.sources, Colour::Never)),
+        }
+    }
+}
+
+/// Goes where `-C` says, before any file is read.
+///
+/// # Errors
+/// The line to tell.
+pub(crate) fn enter_directory(args: &ConfigArgs) -> Result<(), String> {
+    let Some(directory) = &args.directory else { return Ok(()) };
+    std::env::set_current_dir(directory)
+        .map_err(|error| format!("lockgate: cannot change to `{}`: {error}", directory.display()))
+}
+
+/// Whether it may be run; with `strict`, warnings count as errors.
+pub(crate) fn is_acceptable(loaded: &Loaded, strict: bool) -> bool {
+    let diagnostics = &loaded.diagnostics;
+    loaded.config.is_some() && !diagnostics.has_errors() && !(strict && diagnostics.warnings() > 0)
+}
+
+/// Everything that was found, on stderr.
+pub(crate) fn tell(loaded: &Loaded) {
+    let colour = if output::colours_on_stderr() { Colour::Always } else { Colour::Never };
+    let text = loaded.diagnostics.render(&loaded.sources, colour);
+    if !text.is_empty() {
+        output::talk(text.trim_end_matches('\n'));
+    }
+}
