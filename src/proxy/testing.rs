@@ -9,10 +9,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::model::frontend::FrontendTimeouts;
+use crate::model::log::Level;
 use crate::model::testing::{backend, config, frontend, server};
 use crate::model::{Backend, Config, Frontend, FrontendId, ServerId};
 use crate::state::events::{EVENT_QUEUE, Phase, Process};
 use crate::state::listeners::BoundSocket;
+use crate::state::logs::LogSinks;
 use crate::state::snapshot::BoundListener;
 use crate::state::tls::TlsShared;
 use crate::state::{Event, Rotation, Shared, Snapshot};
@@ -26,6 +28,8 @@ pub(crate) struct Rig {
     pub shared: Arc<Shared>,
     /// What the worker told control.
     pub events: mpsc::Receiver<Event>,
+    /// Log lines of all frontends.
+    pub lines: std::sync::mpsc::Receiver<(Level, String)>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -58,7 +62,9 @@ impl Rig {
                 sockets.push(BoundListener { frontend: frontend.id, index, socket: Arc::new(socket) });
             }
         }
-        let snapshot = Snapshot::build(config, None, sockets, &TlsShared::new().unwrap(), workers);
+        let mut snapshot = Snapshot::build(config, None, sockets, &TlsShared::new().unwrap(), workers);
+        let (logs, lines) = LogSinks::capture();
+        snapshot.frontends.iter_mut().for_each(|frontend| frontend.logs = Arc::clone(&logs));
         for backend in &snapshot.backends {
             let members: Box<[ServerId]> = backend.config.servers.iter().map(|server| server.id).collect();
             let turns = members.clone();
@@ -74,11 +80,17 @@ impl Rig {
             process: Process::new(workers),
         });
         let workers = super::spawn_workers(&shared, workers).unwrap();
-        Rig { address, shared, events, workers }
+        Rig { address, shared, events, lines, workers }
     }
 
     pub fn connect(&self) -> Client {
         Client::to(self.address)
+    }
+
+    /// The next log line, from behind its date.
+    pub fn line(&self) -> String {
+        let (_, line) = self.lines.recv_timeout(PATIENCE).unwrap();
+        line.split_once("] ").map_or(line.clone(), |(_, rest)| rest.to_owned())
     }
 
     /// One request on a connection of its own: everything the proxy sends until it closes.
