@@ -104,7 +104,7 @@ impl Account {
 
     pub fn waited(&mut self, waited: &Waited) {
         self.timers.queue = self.timers.queue.max(0) + i64::try_from(waited.time.as_millis()).unwrap_or(i64::MAX);
-        self.backend_queue = waited.ahead;
+        self.backend_queue = waited.place;
     }
 
     /// A server was chosen for the next attempt.

@@ -14,9 +14,9 @@ use super::stream::Stream;
 use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::OnBehalfOf;
 use super::upstream::connect::connect;
-use super::upstream::slot::{NoServer, Slot, acquire};
+use super::upstream::slot::{NoServer, Slot, Waited, acquire};
 use super::worker::must_stop;
-use super::{http1_server, rules_context};
+use super::{clock, http1_server, rules_context};
 use crate::http::RequestHead;
 use crate::logline::{Cause, Phase};
 use crate::model::backend::BackendTimeouts;
@@ -111,12 +111,21 @@ async fn reach(
     let BackendTimeouts { connect: timeout, .. } = backend.config.timeouts;
     let mut attempts = Attempts::new(backend);
     loop {
+        let (asked, place) = (clock::now(), backend.state.queued.now() + 1);
         let gone = early.until_useless(client, buffers);
-        let (slot, waited) = match acquire(backend, attempts.avoid, setting.timer, gone).await {
+        let acquired = acquire(backend, attempts.avoid, setting.timer, gone).await;
+        let in_vain = Waited { time: clock::now().saturating_duration_since(asked), place };
+        let (slot, waited) = match acquired {
             Ok(acquired) => acquired,
             Err(NoServer::NoneUp) => return Err((Cause::Server, Phase::Connect)),
-            Err(NoServer::QueueTimedOut) => return Err((Cause::ServerTimeout, Phase::Queue)),
-            Err(NoServer::ClientGone) => return Err((Cause::Client, Phase::Queue)),
+            Err(NoServer::QueueTimedOut) => {
+                account.waited(&in_vain);
+                return Err((Cause::ServerTimeout, Phase::Queue));
+            }
+            Err(NoServer::ClientGone) => {
+                account.waited(&in_vain);
+                return Err((Cause::Client, Phase::Queue));
+            }
         };
         account.waited(&waited);
         account.give_to(worker, backend, &slot, &attempts);

@@ -158,7 +158,9 @@ fn a_full_server_makes_sessions_wait() {
     let (_client, _server) = begun(&rig, &origin);
     let mut waiting = rig.connect();
     ended(&mut waiting);
-    check_line(&rig, "front back/<NOSRV> -1/-1/+ 0 sQ 2/2/1/0/0 0/0");
+    check_line(&rig, "front back/<NOSRV> +/-1/+ 0 sQ 2/2/1/0/0 0/1");
+    drop(rig.connect());
+    check_line(&rig, "front back/<NOSRV> +/-1/+ 0 CQ 2/2/1/0/0 0/1");
 }
 
 #[test]

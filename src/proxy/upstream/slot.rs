@@ -35,8 +35,8 @@ pub(crate) enum NoServer {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Waited {
     pub time: Duration,
-    /// Requests in front in the backend's queue.
-    pub ahead: u32,
+    /// Its place in the backend's queue, from 1 as HAProxy's log tells it; 0 without a wait.
+    pub place: u32,
 }
 
 enum Try {
@@ -128,7 +128,7 @@ pub(crate) async fn acquire(
     }
     let state = &backend.state;
     let started: Instant = clock::now();
-    let ahead = state.queued.enter() - 1;
+    let place = state.queued.enter();
     let _place = Place(state);
     let deadline = backend.config.timeouts.queue.or(backend.config.timeouts.connect);
     timer.set_after(deadline);
@@ -153,7 +153,7 @@ pub(crate) async fn acquire(
     let found = timer.bound(wait).await;
     timer.set(None);
     let slot = found.unwrap_or(Err(NoServer::QueueTimedOut))?;
-    Ok((slot, Waited { time: clock::now().saturating_duration_since(started), ahead }))
+    Ok((slot, Waited { time: clock::now().saturating_duration_since(started), place }))
 }
 
 struct Place<'a>(&'a BackendState);
