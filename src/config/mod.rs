@@ -1,6 +1,7 @@
 //! From files to a model: both languages are read into [`raw`], [`resolve`] makes the model, every error is told at once.
 
 pub(crate) mod address;
+pub(crate) mod expr;
 mod certificates;
 pub(crate) mod cfg;
 mod load;

@@ -1,0 +1,471 @@
+//! Which value is meant? Sample fetches and converters by name (HAProxy manual 7.3).
+
+use super::arguments::{Call, split_calls};
+use super::known;
+use super::{ExprError, Scope, Side, is_field_name, parse_regex};
+use crate::model::rule::{Constant, Converter, Expr, Fetch, HeaderRef, Part};
+use crate::model::{BackendId, Mode};
+
+/// What type of value comes out; decides the default match (manual 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Boolean,
+    Integer,
+    Address,
+    Text,
+}
+
+/// Every fetch that is built, for suggestions. `build` has an arm for each.
+#[rustfmt::skip] // a table of words
+pub(super) const FETCHES: &[&str] = &[
+    "always_false", "always_true", "base", "baseq", "be_name", "bool", "capture.req.method", "capture.req.uri", "cook",
+    "cook_cnt", "cook_val", "date", "dst", "dst_port", "fe_name", "hdr", "hdr_cnt", "hdr_ip", "hdr_val", "hostname",
+    "int", "meth", "method", "nbsrv", "path", "pathq", "query", "req.cook", "req.cook_cnt", "req.cook_val", "req.fhdr",
+    "req.fhdr_cnt", "req.hdr", "req.hdr_cnt", "req.hdr_ip", "req.hdr_val", "req.proto_http", "req.ver",
+    "req_proto_http", "req_ver", "res.fhdr", "res.fhdr_cnt", "res.hdr", "res.hdr_cnt", "res.hdr_ip", "res.hdr_val",
+    "shdr", "shdr_cnt", "shdr_ip", "shdr_val", "src", "src_port", "srv_name", "ssl_fc", "ssl_fc_alpn", "ssl_fc_cipher",
+    "ssl_fc_has_sni", "ssl_fc_protocol", "ssl_fc_sni", "status", "str", "unique-id", "url", "url_param", "urlp",
+    "urlp_val", "wait_end",
+];
+
+/// Every converter that is built.
+const CONVERTERS: &[&str] =
+    &["concat", "field", "host_only", "length", "lower", "not", "port_only", "regsub", "upper", "url_dec", "word"];
+
+/// Reads `hdr(host),lower`.
+///
+/// # Errors
+/// Unknown names, wrong arguments, quotes or parentheses left open.
+pub(crate) fn parse_expr(text: &str, scope: &Scope<'_>) -> Result<Expr, ExprError> {
+    parse_typed(text, scope).map(|(expr, _)| expr)
+}
+
+pub(super) fn parse_typed(text: &str, scope: &Scope<'_>) -> Result<(Expr, Kind), ExprError> {
+    let calls = split_calls(text)?;
+    let Some((first, rest)) = calls.split_first() else {
+        return Err(ExprError::new(0, "an expression is missing"));
+    };
+    build(first, rest, scope)
+}
+
+/// Joins a fetch and its converters, as [`split_calls`] cut them.
+pub(super) fn build(first: &Call, rest: &[Call], scope: &Scope<'_>) -> Result<(Expr, Kind), ExprError> {
+    let mut converters = Vec::new();
+    let (fetch, mut kind) = build_fetch(first, scope, &mut converters)?;
+    for call in rest {
+        let (converter, after) = build_converter(call, kind)?;
+        converters.push(converter);
+        kind = after.unwrap_or(kind);
+    }
+    Ok((Expr { fetch, converters }, kind))
+}
+
+/// Some fetches are another one with a converter behind it.
+fn build_fetch(call: &Call, scope: &Scope<'_>, converters: &mut Vec<Converter>) -> Result<(Fetch, Kind), ExprError> {
+    let arguments = Arguments { call };
+    let name = call.name.as_str();
+    let plain = |fetch, kind| arguments.none().map(|()| (fetch, kind));
+    if needs_http(name) && scope.mode == Mode::Tcp {
+        return Err(ExprError::new(0, format!("`{name}` needs HTTP, but this proxy is in mode tcp"))
+            .hint("set `mode http`, or decide by `src`, `dst_port` or the `ssl_fc…` values"));
+    }
+    let response = name.starts_with("res.")
+        || name.starts_with("shdr")
+        || (name.starts_with("hdr") && scope.side == Side::Response);
+    if (response || name == "status") && scope.side == Side::Request {
+        return Err(ExprError::new(0, format!("`{name}` is of the response, which there is none of yet here"))
+            .hint("use it in `http-response` rules"));
+    }
+    let header = |reference| if response { Fetch::ResponseHeader(reference) } else { Fetch::RequestHeader(reference) };
+    let count = |reference| {
+        if response { Fetch::ResponseHeaderCount(reference) } else { Fetch::RequestHeaderCount(reference) }
+    };
+    match name {
+        "always_true" | "req.proto_http" | "req_proto_http" | "wait_end" => plain(Fetch::Always(true), Kind::Boolean),
+        "always_false" => plain(Fetch::Always(false), Kind::Boolean),
+        "method" | "meth" | "capture.req.method" => plain(Fetch::Method, Kind::Text),
+        "path" => plain(Fetch::Path, Kind::Text),
+        "pathq" | "capture.req.uri" => plain(Fetch::PathQuery, Kind::Text),
+        "url" => plain(Fetch::Url, Kind::Text),
+        "query" => plain(Fetch::Query, Kind::Text),
+        "base" => plain(Fetch::Base { query: false }, Kind::Text),
+        "baseq" => plain(Fetch::Base { query: true }, Kind::Text),
+        "req.ver" | "req_ver" => plain(Fetch::Version, Kind::Text),
+        "url_param" | "urlp" | "urlp_val" => {
+            arguments.at_most(2)?;
+            let delimiter = match arguments.get(1) {
+                None => b'?',
+                Some(text) => match text.as_bytes() {
+                    [byte] => *byte,
+                    _ => return Err(arguments.wrong(format!("`{text}` is not one character that starts parameters"))),
+                },
+            };
+            let kind = convert_if(name == "urlp_val", Converter::ToInteger, Kind::Integer, converters);
+            Ok((Fetch::UrlParam { name: arguments.get(0).map(str::to_string), delimiter }, kind))
+        }
+        "hdr" | "req.hdr" | "res.hdr" | "shdr" => Ok((header(arguments.header(false)?), Kind::Text)),
+        "req.fhdr" | "res.fhdr" => Ok((header(arguments.header(true)?), Kind::Text)),
+        "hdr_val" | "req.hdr_val" | "res.hdr_val" | "shdr_val" => {
+            let kind = convert_if(true, Converter::ToInteger, Kind::Integer, converters);
+            Ok((header(arguments.header(false)?), kind))
+        }
+        "hdr_ip" | "req.hdr_ip" | "res.hdr_ip" | "shdr_ip" => {
+            let kind = convert_if(true, Converter::ToAddress, Kind::Address, converters);
+            Ok((header(arguments.header(false)?), kind))
+        }
+        "hdr_cnt" | "req.hdr_cnt" | "res.hdr_cnt" | "shdr_cnt" => Ok((count(arguments.header(false)?), Kind::Integer)),
+        "req.fhdr_cnt" | "res.fhdr_cnt" => Ok((count(arguments.header(true)?), Kind::Integer)),
+        "cook" | "req.cook" | "cook_val" | "req.cook_val" => {
+            arguments.at_most(1)?;
+            let kind = convert_if(name.ends_with("_val"), Converter::ToInteger, Kind::Integer, converters);
+            Ok((Fetch::Cookie(arguments.get(0).map(str::to_string)), kind))
+        }
+        "cook_cnt" | "req.cook_cnt" => {
+            arguments.at_most(1)?;
+            Ok((Fetch::CookieCount(arguments.get(0).map(str::to_string)), Kind::Integer))
+        }
+        "status" => plain(Fetch::Status, Kind::Integer),
+        "src" => plain(Fetch::Src, Kind::Address),
+        "src_port" => plain(Fetch::SrcPort, Kind::Integer),
+        "dst" => plain(Fetch::Dst, Kind::Address),
+        "dst_port" => plain(Fetch::DstPort, Kind::Integer),
+        "ssl_fc" => plain(Fetch::SslFc, Kind::Boolean),
+        "ssl_fc_sni" => plain(Fetch::SslFcSni, Kind::Text),
+        "ssl_fc_has_sni" => plain(Fetch::SslFcHasSni, Kind::Boolean),
+        "ssl_fc_alpn" => plain(Fetch::SslFcAlpn, Kind::Text),
+        "ssl_fc_protocol" => plain(Fetch::SslFcProtocol, Kind::Text),
+        "ssl_fc_cipher" => plain(Fetch::SslFcCipher, Kind::Text),
+        "fe_name" => plain(Fetch::FrontendName, Kind::Text),
+        "be_name" => plain(Fetch::BackendName, Kind::Text),
+        "srv_name" => plain(Fetch::ServerName, Kind::Text),
+        "hostname" => plain(Fetch::Hostname, Kind::Text),
+        "unique-id" => plain(Fetch::UniqueId, Kind::Text),
+        "nbsrv" => Ok((Fetch::UsableServers(arguments.backend(scope)?), Kind::Integer)),
+        "date" => {
+            arguments.at_most(2)?;
+            let offset = arguments.get(0).map_or(Ok(0), |text| arguments.integer(text))?;
+            if let Some(unit) = arguments.get(1).filter(|unit| *unit != "s") {
+                return Err(arguments.wrong(format!("`date` in `{unit}` is known but not built yet; seconds are")));
+            }
+            Ok((Fetch::Date { offset }, Kind::Integer))
+        }
+        "str" => Ok((Fetch::Constant(Constant::Text(arguments.raw_one()?.to_string())), Kind::Text)),
+        "int" => {
+            let value = arguments.integer(arguments.one()?)?;
+            Ok((Fetch::Constant(Constant::Integer(value)), Kind::Integer))
+        }
+        "bool" => {
+            let text = arguments.one()?;
+            let value = match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => true,
+                "false" | "no" | "off" | "0" => false,
+                _ => return Err(arguments.wrong(format!("`{text}` is neither true nor false"))),
+            };
+            Ok((Fetch::Constant(Constant::Boolean(value)), Kind::Boolean))
+        }
+        _ if known::is_known_fetch(name) => {
+            Err(ExprError::new(0, format!("the fetch `{name}` is known but not built yet")))
+        }
+        _ => Err(unknown_fetch(name)),
+    }
+}
+
+fn convert_if(wanted: bool, converter: Converter, kind: Kind, converters: &mut Vec<Converter>) -> Kind {
+    if !wanted {
+        return Kind::Text;
+    }
+    converters.push(converter);
+    kind
+}
+
+fn unknown_fetch(name: &str) -> ExprError {
+    if CONVERTERS.contains(&name) || known::is_known_converter(name) {
+        return ExprError::new(0, format!("`{name}` is a converter: it stands behind a fetch, as in `path,{name}`"));
+    }
+    let candidates = FETCHES.iter().chain(known::FETCHES).copied();
+    ExprError::new(0, format!("there is no fetch `{name}`")).suggest(name, candidates)
+}
+
+/// Values of the request or response, which a TCP session has none of.
+fn needs_http(name: &str) -> bool {
+    const HTTP: [&str; 17] = [
+        "method",
+        "meth",
+        "path",
+        "pathq",
+        "url",
+        "query",
+        "base",
+        "baseq",
+        "req.ver",
+        "req_ver",
+        "url_param",
+        "urlp",
+        "urlp_val",
+        "status",
+        "req.proto_http",
+        "req_proto_http",
+        "unique-id",
+    ];
+    const FAMILIES: [&str; 8] = ["hdr", "req.hdr", "req.fhdr", "res.", "shdr", "cook", "req.cook", "capture."];
+    HTTP.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// The converter, and the type it gives when it changes it.
+fn build_converter(call: &Call, input: Kind) -> Result<(Converter, Option<Kind>), ExprError> {
+    let arguments = Arguments { call };
+    let name = call.name.as_str();
+    let plain = |converter, kind| arguments.none().map(|()| (converter, Some(kind)));
+    match name {
+        "lower" => plain(Converter::Lower, Kind::Text),
+        "upper" => plain(Converter::Upper, Kind::Text),
+        "length" => plain(Converter::Length, Kind::Integer),
+        "host_only" => plain(Converter::HostOnly, Kind::Text),
+        "port_only" => plain(Converter::PortOnly, Kind::Integer),
+        "not" if input == Kind::Address => Err(arguments.wrong("`not` takes no address".to_string())),
+        "not" => plain(Converter::Not, Kind::Boolean),
+        "field" => Ok((Converter::Field(arguments.part()?), Some(Kind::Text))),
+        "word" => Ok((Converter::Word(arguments.part()?), Some(Kind::Text))),
+        "url_dec" => {
+            arguments.at_most(1)?;
+            let form = arguments.get(0).map_or(Ok(0), |text| arguments.integer(text))? != 0;
+            Ok((Converter::UrlDecode { form }, Some(Kind::Text)))
+        }
+        "concat" => {
+            let given = call.given();
+            if given.len() > 3 {
+                return Err(arguments.wrong("`concat` takes at most 3 arguments".to_string()));
+            }
+            if given.get(1).is_some_and(|variable| !variable.is_empty()) {
+                return Err(arguments.wrong("variables in `concat` are known but not built yet".to_string()));
+            }
+            let text = |at: usize| given.get(at).cloned().unwrap_or_default();
+            Ok((Converter::Concat { before: text(0), after: text(2) }, Some(Kind::Text)))
+        }
+        "regsub" => {
+            let given = call.given();
+            let (Some(pattern), Some(replacement)) = (given.first(), given.get(1)) else {
+                return Err(arguments.wrong("`regsub` needs a pattern and a replacement".to_string()));
+            };
+            let flags = given.get(2).map_or("", String::as_str);
+            if given.len() > 3 || pattern.is_empty() || flags.chars().any(|flag| flag != 'g' && flag != 'i') {
+                return Err(
+                    arguments.wrong("`regsub` takes a pattern, a replacement and the flags `g` and `i`".to_string())
+                );
+            }
+            let regex = parse_regex(pattern, flags.contains('i'))?;
+            let all = flags.contains('g');
+            Ok((Converter::RegSub { regex, replacement: replacement.clone(), all }, Some(Kind::Text)))
+        }
+        _ if known::is_known_converter(name) => {
+            Err(ExprError::new(0, format!("the converter `{name}` is known but not built yet")))
+        }
+        _ => {
+            let candidates = CONVERTERS.iter().chain(known::CONVERTERS).copied();
+            Err(ExprError::new(0, format!("there is no converter `{name}`")).suggest(name, candidates))
+        }
+    }
+}
+
+/// A call's arguments, and how to complain about them.
+struct Arguments<'a> {
+    call: &'a Call,
+}
+
+impl<'a> Arguments<'a> {
+    fn wrong(&self, message: String) -> ExprError {
+        ExprError::new(0, message)
+    }
+
+    /// An argument that was given and is not empty.
+    fn get(&self, at: usize) -> Option<&'a str> {
+        self.call.given().get(at).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    fn none(&self) -> Result<(), ExprError> {
+        match self.call.given() {
+            [] => Ok(()),
+            _ => Err(self.wrong(format!("`{}` takes no argument", self.call.name))),
+        }
+    }
+
+    fn at_most(&self, most: usize) -> Result<(), ExprError> {
+        if self.call.given().len() <= most {
+            return Ok(());
+        }
+        let name = &self.call.name;
+        let plural = if most == 1 { "argument" } else { "arguments" };
+        Err(self
+            .wrong(format!("`{name}` takes at most {most} {plural}"))
+            .hint("quote an argument that holds a comma: `'a,b'`"))
+    }
+
+    fn one(&self) -> Result<&'a str, ExprError> {
+        self.at_most(1)?;
+        self.get(0).ok_or_else(|| self.wrong(format!("`{}` needs an argument", self.call.name)))
+    }
+
+    /// One argument that may be empty but must have its parentheses.
+    fn raw_one(&self) -> Result<&'a str, ExprError> {
+        self.at_most(1)?;
+        match &self.call.arguments {
+            Some(arguments) => Ok(arguments.first().map_or("", String::as_str)),
+            None => Err(self.wrong(format!("`{}` needs an argument", self.call.name))),
+        }
+    }
+
+    fn integer(&self, text: &str) -> Result<i64, ExprError> {
+        text.parse().map_err(|_| self.wrong(format!("`{text}` is not an integer")))
+    }
+
+    /// `name[,occurrence]`
+    fn header(&self, whole_line: bool) -> Result<HeaderRef, ExprError> {
+        self.at_most(2)?;
+        let call = &self.call.name;
+        let Some(name) = self.get(0) else {
+            return Err(self.wrong(format!("`{call}` needs the name of a header, as in `{call}(host)`")));
+        };
+        if !is_field_name(name) {
+            return Err(self.wrong(format!("`{name}` cannot be the name of a header")));
+        }
+        let occurrence = match self.get(1) {
+            None => None,
+            Some(text) => {
+                let number = self.integer(text)?;
+                let number = i32::try_from(number)
+                    .map_err(|_| self.wrong(format!("there cannot be {number} values of one header")))?;
+                // 0 means the last one, as HAProxy reads it.
+                Some(if number == 0 { -1 } else { number })
+            }
+        };
+        Ok(HeaderRef { name: name.to_ascii_lowercase(), occurrence, whole_line })
+    }
+
+    fn backend(&self, scope: &Scope<'_>) -> Result<BackendId, ExprError> {
+        self.at_most(1)?;
+        let Some(name) = self.get(0) else {
+            return scope
+                .own_backend
+                .ok_or_else(|| self.wrong("`nbsrv` in a frontend needs the name of a backend".to_string()));
+        };
+        (scope.backends)(name).ok_or_else(|| {
+            let known = scope.backend_names.iter().map(String::as_str);
+            self.wrong(format!("backend `{name}` is not defined")).suggest(name, known)
+        })
+    }
+
+    /// `index,delimiters[,count]`
+    fn part(&self) -> Result<Part, ExprError> {
+        self.at_most(3)?;
+        let name = &self.call.name;
+        let (Some(index), Some(delimiters)) = (self.get(0), self.get(1)) else {
+            return Err(self.wrong(format!("`{name}` needs an index and delimiters, as in `{name}(1,/)`")));
+        };
+        let index = self.integer(index)?;
+        let index = i32::try_from(index).ok().filter(|index| *index != 0);
+        let Some(index) = index else {
+            return Err(self.wrong(format!("`{name}` counts from 1, or from -1 at the end")));
+        };
+        let count = match self.get(2) {
+            None => 1,
+            Some(text) => usize::try_from(self.integer(text)?)
+                .map_err(|_| self.wrong(format!("`{text}` is not a number of parts")))?,
+        };
+        Ok(Part { index, delimiters: delimiters.to_string(), count })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::with_scope;
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let shown = with_scope(Mode::Http, Side::Request, |scope| match parse_expr(text, scope) {
+            Ok(expr) => format!("{:?} {:?}", expr.fetch, expr.converters),
+            Err(error) => format!("error: {error}"),
+        });
+        assert_eq!(shown, expected, "{text}");
+    }
+
+    #[test]
+    fn every_listed_name_is_built_and_no_built_one_is_called_unbuilt() {
+        let arguments = |name: &str| match name {
+            "nbsrv" => "(two)",
+            "int" | "bool" => "(1)",
+            "str" => "(x)",
+            _ if name.contains("hdr") => "(x)",
+            _ => "",
+        };
+        with_scope(Mode::Http, Side::Response, |scope| {
+            for name in FETCHES {
+                let text = format!("{name}{}", arguments(name));
+                assert!(parse_expr(&text, scope).is_ok(), "{text}: {:?}", parse_expr(&text, scope));
+                assert!(!known::is_known_fetch(name), "{name}");
+            }
+            for name in CONVERTERS {
+                assert!(!known::is_known_converter(name), "{name}");
+            }
+        });
+    }
+
+    #[test]
+    fn reads_fetches_and_converters() {
+        check("path", "Path []");
+        check("int(-5),not", "Constant(Integer(-5)) [Not]");
+        check("str()", "Constant(Text(\"\")) []");
+        check("path,field(-2,/,0)", "Path [Field(Part { index: -2, delimiters: \"/\", count: 0 })]");
+        check("path,concat(a,,b)", "Path [Concat { before: \"a\", after: \"b\" }]");
+        check(
+            "hdr_val(Content-Length)",
+            "RequestHeader(HeaderRef { name: \"content-length\", occurrence: None, whole_line: false }) [ToInteger]",
+        );
+        check("nbsrv(none)", "UsableServers(BackendId(1)) []");
+    }
+
+    #[test]
+    fn tells_unknown_from_not_yet_built() {
+        check("pth", "error: there is no fetch `pth`; did you mean `path`?");
+        check("sc0_conn_rate", "error: the fetch `sc0_conn_rate` is known but not built yet");
+        check("src_http_req_rate(t)", "error: the fetch `src_http_req_rate` is known but not built yet");
+        check("var(txn.x)", "error: the fetch `var` is known but not built yet");
+        check("path,lowr", "error: there is no converter `lowr`; did you mean `lower`?");
+        check("src,ipmask(8)", "error: the converter `ipmask` is known but not built yet");
+        check("src,table_conn_cnt(t)", "error: the converter `table_conn_cnt` is known but not built yet");
+        check("lower", "error: `lower` is a converter: it stands behind a fetch, as in `path,lower`");
+    }
+
+    #[test]
+    fn refuses_wrong_arguments() {
+        check("path(x)", "error: `path` takes no argument");
+        check("path,lower(x)", "error: `lower` takes no argument");
+        check("hdr", "error: `hdr` needs the name of a header, as in `hdr(host)`");
+        check("hdr(a b)", "error: `a b` cannot be the name of a header");
+        check("hdr(a,1,2)", "error: `hdr` takes at most 2 arguments");
+        check("hdr(a,x)", "error: `x` is not an integer");
+        check("int(abc)", "error: `abc` is not an integer");
+        check("int", "error: `int` needs an argument");
+        check("str(a,b)", "error: `str` takes at most 1 argument");
+        check("path,field(0,/)", "error: `field` counts from 1, or from -1 at the end");
+        check("path,word(1)", "error: `word` needs an index and delimiters, as in `word(1,/)`");
+        check("nbsrv", "error: `nbsrv` in a frontend needs the name of a backend");
+        check("nbsrv(tow)", "error: backend `tow` is not defined; did you mean `two`?");
+        check("status", "error: `status` is of the response, which there is none of yet here");
+        check("src,not", "error: `not` takes no address");
+        check("path,concat(a,txn.v)", "error: variables in `concat` are known but not built yet");
+    }
+
+    #[test]
+    fn a_tcp_proxy_has_no_requests() {
+        with_scope(Mode::Tcp, Side::Request, |scope| {
+            for text in ["path", "hdr(host)", "method", "url_param(x)", "req.cook(a)", "req.proto_http"] {
+                let error = parse_expr(text, scope).map(|_| ()).unwrap_err();
+                assert!(error.message.contains("needs HTTP"), "{text}: {error}");
+            }
+            for text in ["src", "dst_port", "ssl_fc_sni", "nbsrv(two)", "always_true"] {
+                assert!(parse_expr(text, scope).is_ok(), "{text}");
+            }
+        });
+    }
+}
