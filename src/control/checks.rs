@@ -129,6 +129,11 @@ impl CheckTasks {
         self.tasks.len()
     }
 
+    #[cfg(test)]
+    pub fn task_of(&self, backend: &str, server: &str) -> Option<u64> {
+        self.tasks.get(&(Name::from(backend), Name::from(server))).map(|task| task.id)
+    }
+
     fn start(
         &mut self,
         watch: &Watch,

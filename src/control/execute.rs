@@ -114,7 +114,9 @@ impl Controller {
                 u16::try_from(weight).unwrap_or(MAX_WEIGHT).min(MAX_WEIGHT)
             }
         };
-        self.watch.publish_rotation(backend, now);
+        if self.watch.publish_rotation(backend, now) {
+            self.watch.tell_no_server_left(backend);
+        }
         Ok(Answer::Done)
     }
 

@@ -10,6 +10,8 @@ mod reload;
 pub(crate) mod sampler;
 mod signals;
 pub(crate) mod stats;
+#[cfg(test)]
+mod tests;
 mod transitions;
 pub(crate) mod watch;
 mod wording;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use crate::model::backend::ServerAddress;
+use crate::model::backend::{ProxyVersion, ServerAddress};
 use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
 use crate::state::tls::{BadHandshake, client_config, server_name};
@@ -51,7 +51,7 @@ impl Probe {
         let began = Instant::now();
         let ended = match &self.check.target {
             ServerAddress::Tcp(address) => self.over_tcp(*address, began).await,
-            ServerAddress::Unix(path) => match self.connecting(UnixStream::connect(path), began).await {
+            ServerAddress::Unix(path) => match self.connecting(UnixStream::connect(path)).await {
                 Ok(stream) => self.over(stream, Header::Unnamed, began).await,
                 Err(failure) => Err(failure),
             },
@@ -82,7 +82,7 @@ impl Probe {
     }
 
     async fn over_tcp(&self, address: SocketAddr, began: Instant) -> Result<(CheckPhase, Judgement), Failure> {
-        let stream = self.connecting(TcpStream::connect(address), began).await?;
+        let stream = self.connecting(TcpStream::connect(address)).await?;
         // Many small packets make no sense here, and the socket works without.
         let _ = stream.set_nodelay(true);
         if self.only_connects() {
@@ -91,9 +91,7 @@ impl Probe {
         }
         // In v2 this is LOCAL: the proxy speaks for itself. v1 has no such word; HAProxy names the socket's own addresses.
         let header = match (self.check.send_proxy, stream.local_addr()) {
-            (Some(crate::model::backend::ProxyVersion::V1), Ok(source)) => {
-                Header::Proxied { source, destination: address }
-            }
+            (Some(ProxyVersion::V1), Ok(source)) => Header::Proxied { source, destination: address },
             _ => Header::Unnamed,
         };
         self.over(stream, header, began).await
@@ -103,7 +101,7 @@ impl Probe {
         matches!(self.check.kind, CheckKind::Connect) && self.tls.is_none() && self.check.send_proxy.is_none()
     }
 
-    async fn connecting<S>(&self, connect: impl Future<Output = io::Result<S>>, _began: Instant) -> Result<S, Failure> {
+    async fn connecting<S>(&self, connect: impl Future<Output = io::Result<S>>) -> Result<S, Failure> {
         match tokio::time::timeout(self.check.connect_timeout, connect).await {
             Err(_) => Err(timed_out(Outcome::L4Timeout, CheckPhase::Connect)),
             Ok(Err(error)) => {
@@ -237,4 +235,158 @@ fn is_local(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::ACCESS];
     error.raw_os_error().is_some_and(|errno| shortages.iter().any(|shortage| shortage.raw_os_error() == errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::model::testing;
+    use crate::state::tls::testing as tls;
+    use crate::state::tls::{TlsShared, server_config};
+
+    /// A server for one connection: reads once, answers, closes. The channel brings what it read.
+    fn server(answer: &'static [u8]) -> (ServerAddress, mpsc::Receiver<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = ServerAddress::Tcp(listener.local_addr().unwrap());
+        let (sender, received) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            serve_once(&mut stream, answer, &sender);
+        });
+        (address, received)
+    }
+
+    fn serve_once<S: Read + Write>(stream: &mut S, answer: &[u8], sender: &mpsc::Sender<Vec<u8>>) {
+        let mut buffer = [0; 2048];
+        let read = stream.read(&mut buffer).unwrap_or(0);
+        stream.write_all(answer).unwrap();
+        // The test may have ended already.
+        let _ = sender.send(buffer[..read].to_vec());
+    }
+
+    fn http(target: ServerAddress) -> Check {
+        testing::check(target, CheckKind::Http(testing::http_check()))
+    }
+
+    fn run(check: Check) -> CheckResult {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Probe::new(Arc::new(check), HttpLimits::default()).run())
+    }
+
+    #[track_caller]
+    fn check(probed: Check, outcome: Outcome, phase: CheckPhase, info: &str) -> CheckResult {
+        let result = run(probed);
+        assert_eq!((result.outcome, result.phase, result.info.as_str()), (outcome, phase, info));
+        result
+    }
+
+    #[test]
+    fn a_connection_is_enough_or_refused() {
+        let (address, _received) = server(b"");
+        check(testing::check(address, CheckKind::Connect), Outcome::L4Ok, CheckPhase::Connect, "");
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let refused = testing::check(ServerAddress::Tcp(nobody), CheckKind::Connect);
+        let result = check(refused, Outcome::L4Connection, CheckPhase::Connect, "Connection refused");
+        assert_eq!(result.errno, Some(rustix::io::Errno::CONNREFUSED.raw_os_error()));
+    }
+
+    #[test]
+    fn http_answers_are_judged() {
+        let (address, received) = server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let passed = check(http(address), Outcome::L7Ok, CheckPhase::Response, "");
+        assert_eq!(passed.code, Some(200));
+        let asked = String::from_utf8(received.recv().unwrap()).unwrap();
+        assert_eq!(asked, "GET /health HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n");
+        let (address, _received) = server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        let failed = check(http(address), Outcome::L7Status, CheckPhase::Response, "Service Unavailable");
+        assert_eq!(failed.code, Some(503));
+        let (address, _received) = server(b"");
+        check(http(address), Outcome::L7Response, CheckPhase::Response, "the server closed without an answer");
+    }
+
+    #[test]
+    fn a_silent_server_times_out_where_it_fell_silent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap(); // the kernel accepts, nobody answers
+        let address = ServerAddress::Tcp(listener.local_addr().unwrap());
+        let interval = Duration::from_millis(80);
+        let bounded = |check: Check| Check { interval, connect_timeout: interval, ..check };
+        let result = check(bounded(http(address.clone())), Outcome::L7Timeout, CheckPhase::Response, "");
+        assert!(result.duration >= interval && result.duration < Duration::from_secs(5), "{:?}", result.duration);
+        let over_tls = Check {
+            tls: Some(Arc::new(tls::to_server(crate::model::tls::ServerVerify::None))),
+            timeout: Some(interval),
+            ..bounded(http(address))
+        };
+        check(over_tls, Outcome::L6Timeout, CheckPhase::Tls, "");
+    }
+
+    #[test]
+    fn checks_go_over_unix_sockets() {
+        let path = std::env::temp_dir().join(format!("lockgate-probe-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let (sender, _received) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            serve_once(&mut stream, b"HTTP/1.1 204 No Content\r\n\r\n", &sender);
+        });
+        let result = check(http(ServerAddress::Unix(path.clone())), Outcome::L7Ok, CheckPhase::Response, "");
+        assert_eq!(result.code, Some(204));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_proxy_header_goes_first() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let (address, received) = server(answer);
+        run(Check { send_proxy: Some(ProxyVersion::V2), ..http(address) });
+        let got = received.recv().unwrap();
+        assert_eq!(got[..14], *b"\r\n\r\n\0\r\nQUIT\n\x20\0", "version 2, LOCAL");
+        let (address, received) = server(answer);
+        let port = match &address {
+            ServerAddress::Tcp(address) => address.port(),
+            ServerAddress::Unix(_) => 0,
+        };
+        run(Check { send_proxy: Some(ProxyVersion::V1), ..http(address) });
+        let got = String::from_utf8(received.recv().unwrap()).unwrap();
+        let line = got.lines().next().unwrap();
+        assert!(line.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 ") && line.ends_with(&format!(" {port}")), "{line}");
+    }
+
+    /// A TLS server for one connection, with a certificate for `app.test`.
+    fn tls_server(answer: &'static [u8]) -> ServerAddress {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = ServerAddress::Tcp(listener.local_addr().unwrap());
+        let config = server_config(&tls::listener(vec![tls::certificate(&["app.test"])]), &TlsShared::new().unwrap());
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let connection = rustls::ServerConnection::new(config).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            serve_once(&mut stream, answer, &mpsc::channel().0);
+        });
+        address
+    }
+
+    #[test]
+    fn checks_speak_tls_and_verify_when_told_to() {
+        use crate::model::tls::ServerVerify;
+        let over_tls =
+            |verify: ServerVerify, check: Check| Check { tls: Some(Arc::new(tls::to_server(verify))), ..check };
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        check(over_tls(ServerVerify::None, http(tls_server(answer))), Outcome::L7Ok, CheckPhase::Response, "");
+        let handshake = testing::check(tls_server(answer), CheckKind::Connect);
+        check(over_tls(ServerVerify::None, handshake), Outcome::L6Ok, CheckPhase::Tls, "");
+        let nobody_trusted = ServerVerify::Required(Arc::new(rustls::RootCertStore::empty()));
+        let result = run(over_tls(nobody_trusted, http(tls_server(answer))));
+        assert_eq!((result.outcome, result.phase), (Outcome::L6Response, CheckPhase::Tls));
+        let (plain, _received) = server(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let result = run(over_tls(ServerVerify::None, http(plain)));
+        assert_eq!(result.outcome, Outcome::L6Response);
+        assert!(result.info.starts_with("SSL handshake failure"), "{}", result.info);
+    }
 }

@@ -69,15 +69,15 @@ impl Watch {
             on_backup: chosen.on_backup,
             version: before.version + 1,
         };
-        let was_up = !before.members.is_empty();
-        let is_up = !rotation.members.is_empty();
+        let has_server = !rotation.members.is_empty();
         in_force.rotation.store(Arc::new(rotation));
         in_force.state.freed.notify_waiters();
-        if was_up != is_up {
+        let had_server = watch.had_server.replace(has_server);
+        if had_server.is_some_and(|had_server| had_server != has_server) {
             watch.changed_at = now;
         }
-        watch.downtime.set_down(!is_up && !watch.servers.is_empty(), now);
-        let lost_all = was_up && !is_up;
+        watch.downtime.set_down(!has_server && !watch.servers.is_empty(), now);
+        let lost_all = had_server == Some(true) && !has_server;
         if lost_all {
             watch.went_down += 1;
         }
@@ -91,7 +91,9 @@ impl Watch {
             for server in &self.backends[id.index()].servers {
                 server.state.maintenance.store(server.health.admin().state == AdminState::Maint, Relaxed);
             }
-            self.publish_rotation(id, now);
+            if self.publish_rotation(id, now) {
+                self.tell_no_server_left(id);
+            }
         }
     }
 
@@ -123,7 +125,7 @@ impl Watch {
         }
     }
 
-    fn tell_no_server_left(&self, backend: BackendId) {
+    pub(super) fn tell_no_server_left(&self, backend: BackendId) {
         let name = &self.snapshot.backend(backend).config.name;
         let is_listen = self.snapshot.config.frontends.iter().any(|frontend| frontend.name == *name);
         let (level, text) = no_server_left(name, is_listen);

@@ -99,6 +99,8 @@ pub(crate) struct BackendWatch {
     pub state: Arc<BackendState>,
     /// Indexed by [`ServerId`].
     pub servers: Vec<ServerWatch>,
+    /// Whether it had a usable server at the last look; `None` before the first.
+    pub had_server: Option<bool>,
     /// When it last went between having a usable server and having none.
     pub changed_at: Instant,
     /// Times it lost its last usable server (`chkdown`).
@@ -211,6 +213,7 @@ impl BackendWatch {
         BackendWatch {
             state,
             servers: Vec::new(),
+            had_server: None,
             changed_at: now,
             went_down: 0,
             downtime: Downtime::default(),
@@ -267,6 +270,9 @@ impl ServerWatch {
     /// The same server under a configuration read anew: a weight changed by an operator stays unless the file's did.
     fn under(mut self, before: &Server, config: &Server) -> Self {
         self.health = self.health.under(thresholds(config), before.disabled, config.disabled);
+        if before.address != config.address {
+            self.health = self.health.restarted();
+        }
         if before.weight != config.weight {
             self.weight = config.weight;
         }

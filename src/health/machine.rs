@@ -296,6 +296,17 @@ impl Health {
     }
 }
 
+impl Health {
+    /// What checks said so far concerned another address: it starts anew, an operator's order stands.
+    pub fn restarted(mut self) -> Self {
+        if self.checkable {
+            self.score = Score::starting_up(self.score.rise(), self.score.fall());
+            self.stopping = false;
+        }
+        self
+    }
+}
+
 impl Status {
     /// Down in the sense of `downtime` and of the page's colours: it cannot serve.
     pub fn is_down(&self) -> bool {
