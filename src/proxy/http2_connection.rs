@@ -401,6 +401,7 @@ mod tests {
             request.send(piece).await.unwrap();
         }
         request.stream.finish(b"x-sum: 7\r\n");
+        poll_fn(|cx| request.stream.poll_flush(cx)).await.unwrap();
     }
 
     async fn ask(sender: &mut Sender, method: &str, uri: &str, body: Bodies) -> (Response<()>, Bytes, Option<String>) {
@@ -444,6 +445,7 @@ mod tests {
                 request.respond(&head(200, BodyLength::Length(body.len() as u64), ResponseTo::Other));
                 request.send(&body).await.unwrap();
                 request.stream.finish(b"");
+                poll_fn(|cx| request.stream.poll_flush(cx)).await.expect("a response that was taken went well");
             };
             let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
             let fields = [("x-end", "1"), ("content-length", "9"), ("host", "b.example")];

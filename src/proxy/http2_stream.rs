@@ -314,7 +314,8 @@ impl Body for Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         let mut pipe = self.pipe.borrow_mut();
-        pipe.client_gone = true;
+        // With all of it taken, this is how a response ends well.
+        pipe.client_gone = pipe.state != PipeState::Ended || pipe.head.is_some() || pipe.data.is_some();
         pipe.wake_producer();
     }
 }
