@@ -3,6 +3,7 @@
 mod checks;
 pub(crate) mod command;
 pub(crate) mod controller;
+pub(crate) mod desk;
 mod execute;
 pub(crate) mod history;
 mod probe;
@@ -19,4 +20,5 @@ mod wording;
 pub(crate) use command::{Answer, Command, CommandError, NewWeight, ServerName};
 pub(crate) use controller::{Controller, Event, Exit, Handle, LineRequest, ServiceState};
 pub(crate) use reload::{BootError, ListenError, OnState, Source, boot};
+pub(crate) use desk::Desk;
 pub(crate) use watch::{ReloadReport, Watch};

@@ -73,7 +73,7 @@ pub(super) fn may_change(expected_token: &str, sender: &Sender<'_>) -> bool {
     };
     match sender.token {
         _ if foreign => false,
-        Some(token) => same(expected_token.as_bytes(), token.as_bytes()),
+        Some(token) => !expected_token.is_empty() && same(expected_token.as_bytes(), token.as_bytes()),
         None => sender.signed_in && sender.origin.is_none(),
     }
 }

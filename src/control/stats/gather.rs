@@ -1,7 +1,7 @@
 //! Where does a report come from? It reads what the controller keeps and what the workers counted, on the control thread
 //! and without stopping anyone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -9,12 +9,12 @@ use super::report::*;
 use super::server_rows::{backend_row, server_row};
 use crate::control::Controller;
 use crate::control::sampler;
-use crate::control::watch::{FrontendWatch, ListenerWatch, Serving, wall_clock};
-use crate::model::{Frontend, Mode};
+use crate::control::watch::{BackendWatch, FrontendWatch, ListenerWatch, Serving, Watch, wall_clock};
+use crate::model::{Frontend, Mode, Name};
 use crate::state::counters::{FrontendTotals, Gauge};
 use crate::state::events::Phase;
 use crate::state::logs;
-use crate::state::snapshot::FrontendInForce;
+use crate::state::snapshot::{BackendInForce, FrontendInForce};
 
 /// Number of the first proxy; HAProxy's own socket is number 1.
 const FIRST_IID: u32 = 2;
@@ -41,59 +41,85 @@ impl Report {
     }
 }
 
+/// One section of the configuration: a frontend, a backend, or both of one name.
+struct Numbered {
+    iid: u32,
+    frontend: Option<usize>,
+    backend: Option<usize>,
+}
+
 /// Frontends in the order of the configuration, a `listen`'s two halves as one; then the other backends.
-fn proxies(gathering: Gathering<'_>) -> Vec<ProxyReport> {
-    let watch = gathering.controller.watch();
+fn numbered(watch: &Watch) -> Vec<Numbered> {
     let snapshot = &watch.snapshot;
-    let mut backends: BTreeMap<&str, usize> =
+    let by_name: HashMap<&str, usize> =
         snapshot.backends.iter().enumerate().map(|(index, backend)| (&*backend.config.name, index)).collect();
-    let mut shown = HashSet::new();
-    let mut proxies = Vec::new();
-    let mut iid = FIRST_IID;
-    for (frontend, frontend_watch) in snapshot.frontends.iter().zip(&watch.frontends) {
-        let config = &frontend.config;
-        let other_half = backends.remove(&*config.name);
-        let mut rows = frontend_rows(gathering, frontend, frontend_watch, iid);
-        if let Some(index) = other_half {
-            shown.insert(index);
-            rows.extend(backend_rows(gathering, index, iid));
-        }
-        let section = if other_half.is_some() { Section::Listen } else { Section::Frontend };
-        if !config.disabled {
-            let description = config.description.clone();
-            proxies.push(ProxyReport { name: config.name.clone(), mode: config.mode, section, description, rows });
-        }
-        iid += 1;
+    let mut sections: Vec<(Option<usize>, Option<usize>)> = snapshot
+        .frontends
+        .iter()
+        .enumerate()
+        .map(|(index, frontend)| (Some(index), by_name.get(&*frontend.config.name).copied()))
+        .collect();
+    let halves: HashSet<usize> = sections.iter().filter_map(|(_, backend)| *backend).collect();
+    let rest = (0..snapshot.backends.len()).filter(|index| !halves.contains(index));
+    sections.extend(rest.map(|index| (None, Some(index))));
+    let with_number = |(iid, (frontend, backend))| Numbered { iid, frontend, backend };
+    (FIRST_IID..).zip(sections).map(with_number).collect()
+}
+
+/// Backends with their numbers, as `#7` and `show servers state` know them.
+pub(crate) fn numbered_backends(watch: &Watch) -> impl Iterator<Item = (u32, &Name)> {
+    numbered(watch)
+        .into_iter()
+        .filter_map(|section| Some((section.iid, &watch.snapshot.backends.get(section.backend?)?.config.name)))
+}
+
+fn proxies(gathering: Gathering<'_>) -> Vec<ProxyReport> {
+    let sections = numbered(gathering.controller.watch());
+    sections.into_iter().filter_map(|section| proxy(gathering, &section)).collect()
+}
+
+/// `None` when it is disabled: HAProxy does not show it then.
+fn proxy(gathering: Gathering<'_>, section: &Numbered) -> Option<ProxyReport> {
+    let watch = gathering.controller.watch();
+    let frontend =
+        section.frontend.and_then(|index| watch.snapshot.frontends.get(index).zip(watch.frontends.get(index)));
+    let backend = section.backend.and_then(|index| watch.snapshot.backends.get(index).zip(watch.backends.get(index)));
+    let mut rows = Vec::new();
+    if let Some((frontend, watch)) = frontend {
+        rows.extend(frontend_rows(gathering, frontend, watch, section.iid));
     }
-    for (index, backend) in snapshot.backends.iter().enumerate().filter(|(index, _)| !shown.contains(index)) {
-        let config = &backend.config;
-        if !config.disabled {
-            proxies.push(ProxyReport {
-                name: config.name.clone(),
-                mode: config.mode,
-                section: Section::Backend,
-                description: config.description.clone(),
-                rows: backend_rows(gathering, index, iid),
-            });
-        }
-        iid += 1;
+    if let Some((backend, watch)) = backend {
+        rows.extend(backend_rows(gathering, backend, watch, section.iid));
     }
-    proxies
+    let (name, mode, disabled, description) = match (frontend, backend) {
+        (Some((FrontendInForce { config, .. }, _)), _) => {
+            (&config.name, config.mode, config.disabled, &config.description)
+        }
+        (None, Some((backend, _))) => {
+            let config = &backend.config;
+            (&config.name, config.mode, config.disabled, &config.description)
+        }
+        (None, None) => return None,
+    };
+    (!disabled).then(|| ProxyReport {
+        name: name.clone(),
+        mode,
+        section: match (frontend, backend) {
+            (Some(_), Some(_)) => Section::Listen,
+            (Some(_), None) => Section::Frontend,
+            (None, _) => Section::Backend,
+        },
+        description: description.clone(),
+        rows,
+    })
 }
 
 /// Servers first, as HAProxy has them, then the backend itself.
-fn backend_rows(gathering: Gathering<'_>, index: usize, iid: u32) -> Vec<Row> {
-    let watch = gathering.controller.watch();
-    let (Some(backend), Some(backend_watch)) = (watch.snapshot.backends.get(index), watch.backends.get(index)) else {
-        return Vec::new();
-    };
-    let mut rows: Vec<Row> = backend
-        .servers
-        .iter()
-        .zip(&backend_watch.servers)
-        .map(|(server, server_watch)| server_row(gathering, &backend.config, server, server_watch, iid))
-        .collect();
-    rows.push(backend_row(gathering, &backend.config, backend_watch, iid));
+fn backend_rows(gathering: Gathering<'_>, backend: &BackendInForce, watch: &BackendWatch, iid: u32) -> Vec<Row> {
+    let servers = backend.servers.iter().zip(&watch.servers);
+    let mut rows: Vec<Row> =
+        servers.map(|(server, watch)| server_row(gathering, &backend.config, server, watch, iid)).collect();
+    rows.push(backend_row(gathering, &backend.config, watch, iid));
     rows
 }
 

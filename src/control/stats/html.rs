@@ -220,7 +220,7 @@ fn counted(report: &Report, selection: &Selection) -> Counts {
     counts
 }
 
-fn title(report: &Report, selection: &Selection, node: &str) -> String {
+pub(super) fn title(report: &Report, selection: &Selection, node: &str) -> String {
     let counts = counted(report, selection);
     let state = if counts.down > 0 { format!("{} down", counts.down) } else { "all up".to_owned() };
     format!("{state} · {node} · Lockgate")

@@ -12,7 +12,9 @@ pub(crate) mod gather;
 mod html;
 pub(crate) mod info;
 pub(crate) mod json;
+pub(crate) mod live;
 mod markup;
+mod pages;
 pub(crate) mod prometheus;
 mod query;
 pub(crate) mod report;
@@ -21,6 +23,8 @@ mod sample;
 pub(crate) mod selection;
 mod server_rows;
 
+pub(crate) use gather::numbered_backends;
+pub(crate) use pages::backend_name;
 pub(crate) use report::Report;
 pub(crate) use selection::Selection;
 
