@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::command::{Answer, Command, CommandError};
+use super::desk::Desk;
 use super::history::{Cause, PastCheck};
 use super::reload::{OnState, Reload, Sockets, Source};
 use super::signals::{self, Asked};
@@ -117,6 +118,7 @@ pub(crate) struct Controller {
     pub(super) reload: Reload,
     pub(super) ending: Option<Ending>,
     pub(super) sampled_at: Instant,
+    pub(super) desk: Desk,
 }
 
 /// How far the end has come.
@@ -185,7 +187,7 @@ impl Controller {
         match event {
             Event::Checked(finished) => self.take_result(finished, now),
             Event::Line(request) => drop(request),
-            Event::Page(request) => drop(request),
+            Event::Page(request) => self.answer_page(request, now),
             Event::Order(command, reply) => {
                 // Who asked may have gone; the order stands.
                 let _ = reply.send(self.execute(command, now));
@@ -224,6 +226,7 @@ impl Controller {
             self.sampled_at = now;
             self.watch.sample(&self.shared.process, elapsed);
             (self.on_state)(ServiceState::Alive);
+            self.tick_desk(now);
         }
         let connections = self.shared.process.connections.now();
         let Some(ending) = &mut self.ending else { return };

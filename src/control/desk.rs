@@ -1,5 +1,5 @@
 //! Where questions from outside are answered: stats pages and metrics that workers hand up, and lines of the runtime
-//! socket. It sits next to the controller on the control thread; the controller decides, the desk reads and asks.
+//! socket. The controller decides; the desk keeps what only its visitors need.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -31,24 +31,6 @@ impl Desk {
         }
     }
 
-    /// To be called once a second: measures, and tells those who watch the page what changed.
-    pub fn tick(&mut self, controller: &Controller, now: Instant) {
-        self.idle.sample(processor_time(), now);
-        if self.live.is_empty() {
-            return;
-        }
-        let report = self.report(controller, now);
-        if report.process.stopping {
-            self.live.close();
-        } else {
-            self.live.tell(&report);
-        }
-    }
-
-    pub fn report(&self, controller: &Controller, now: Instant) -> Report {
-        Report::gather(controller, self.idle.percent(), now)
-    }
-
     /// What a form from this process's own page brings back. It outlives reloads.
     pub(super) fn token(&self) -> &str {
         &self.token
@@ -57,6 +39,27 @@ impl Desk {
     /// A new one for each page.
     pub(super) fn nonce(&self) -> String {
         secret(self.random)
+    }
+}
+
+impl Controller {
+    /// Everything as it is now.
+    pub(in crate::control) fn report(&self, now: Instant) -> Report {
+        Report::gather(self, self.desk.idle.percent(), now)
+    }
+
+    /// Once a second: measures, and tells those who watch the page what changed.
+    pub(super) fn tick_desk(&mut self, now: Instant) {
+        self.desk.idle.sample(processor_time(), now);
+        if self.desk.live.is_empty() {
+            return;
+        }
+        let report = self.report(now);
+        if report.process.stopping {
+            self.desk.live.close();
+        } else {
+            self.desk.live.tell(&report);
+        }
     }
 }
 

@@ -19,6 +19,6 @@ mod wording;
 
 pub(crate) use command::{Answer, Command, CommandError, NewWeight, ServerName};
 pub(crate) use controller::{Controller, Event, Exit, Handle, LineRequest, ServiceState};
-pub(crate) use reload::{BootError, ListenError, OnState, Source, boot};
 pub(crate) use desk::Desk;
+pub(crate) use reload::{BootError, ListenError, OnState, Source, boot};
 pub(crate) use watch::{ReloadReport, Watch};

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::checks::{CheckTasks, Start};
 use super::controller::{Controller, EVENTS, Event, ServiceState};
+use super::desk::Desk;
 use super::transitions::announce;
 use super::watch::{ReloadReport, Watch};
 use crate::model::frontend::ListenAddress;
@@ -81,6 +82,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
         reload: Reload::Idle,
         ending: None,
         sampled_at: now,
+        desk: Desk::new(rustls::crypto::aws_lc_rs::default_provider().secure_random, workers, now),
     };
     Ok((shared, controller))
 }

@@ -14,7 +14,6 @@ use super::report::Report;
 use super::selection::Selection;
 use super::{csv, json, numbered_backends};
 use crate::control::command::{Command, CommandError, ServerName};
-use crate::control::desk::Desk;
 use crate::control::{Controller, Watch};
 use crate::health::{AdminState, ForcedHealth};
 use crate::model::stats::StatsPage;
@@ -25,23 +24,23 @@ type Headers = Vec<(&'static str, String)>;
 const PLAIN: &str = "text/plain";
 const HTML: &str = "text/html; charset=utf-8";
 
-impl Desk {
+impl Controller {
     /// Answers one request; a requester that has gone is no concern of ours.
-    pub fn page(&mut self, controller: &mut Controller, request: PageRequest, now: Instant) {
-        let reply = self.reply(controller, &request, now);
+    pub(in crate::control) fn answer_page(&mut self, request: PageRequest, now: Instant) {
+        let reply = self.page_reply(&request, now);
         let _ = request.reply.send(reply);
     }
 
-    fn reply(&mut self, controller: &mut Controller, request: &PageRequest, now: Instant) -> PageReply {
+    fn page_reply(&mut self, request: &PageRequest, now: Instant) -> PageReply {
         let page = &request.page;
         if !is_let_in(&page.auth, request.authorization.as_deref()) {
             let headers = vec![("WWW-Authenticate", challenge(&page.realm)), ("Cache-Control", "no-cache".to_owned())];
             return whole(401, HTML, headers, "<!DOCTYPE html><title>401</title><h1>Who are you?</h1>\n".to_owned());
         }
         match (request.kind, request.method.as_str()) {
-            (PageKind::Prometheus, "GET" | "HEAD") => self.metrics(controller, request, now),
-            (PageKind::Stats, "GET" | "HEAD") => self.show(controller, request, now),
-            (PageKind::Stats, "POST") => self.act(controller, request, now),
+            (PageKind::Prometheus, "GET" | "HEAD") => self.metrics_reply(request, now),
+            (PageKind::Stats, "GET" | "HEAD") => self.stats_reply(request, now),
+            (PageKind::Stats, "POST") => self.form_reply(request, now),
             (kind, _) => {
                 let allowed = if kind == PageKind::Stats { "GET, HEAD, POST" } else { "GET, HEAD" };
                 whole(405, PLAIN, vec![("Allow", allowed.to_owned())], "This method is not for this page.\n".to_owned())
@@ -49,22 +48,22 @@ impl Desk {
         }
     }
 
-    fn metrics(&mut self, controller: &Controller, request: &PageRequest, now: Instant) -> PageReply {
+    fn metrics_reply(&self, request: &PageRequest, now: Instant) -> PageReply {
         let headers = vec![("Cache-Control", "no-cache".to_owned())];
         match query::scrape(&request.uri) {
             Ok(wanted) => {
-                let text = prometheus::render(&self.report(controller, now), &wanted);
+                let text = prometheus::render(&self.report(now), &wanted);
                 whole(200, prometheus::CONTENT_TYPE, headers, text)
             }
             Err(scope) => whole(400, PLAIN, headers, format!("there is no scope {scope:?}\n")),
         }
     }
 
-    fn show(&mut self, controller: &Controller, request: &PageRequest, now: Instant) -> PageReply {
+    fn stats_reply(&mut self, request: &PageRequest, now: Instant) -> PageReply {
         let page = &*request.page;
         let query = PageQuery::parse(rest_of(&request.uri, &page.uri));
         let selection = selection(page, request, &query);
-        let mut report = self.report(controller, now);
+        let mut report = self.report(now);
         if !page.show_legends {
             report.hide_legends();
         }
@@ -77,25 +76,25 @@ impl Desk {
             Format::Csv => whole(200, PLAIN, headers, csv::render(&report, &selection)),
             Format::Json => whole(200, "application/json", headers, json::stat_json(&report, &selection)),
             Format::JsonSchema => whole(200, "application/json", headers, json::SCHEMA.to_owned()),
-            Format::Events => self.watch(page, selection, &report),
+            Format::Events => self.events_reply(page, selection, &report),
             Format::Html => {
                 let options = PageOptions {
                     selection: &selection,
                     uri: &page.uri,
                     hide_version: page.hide_version,
-                    token: request.admin.then_some(self.token()),
+                    token: request.admin.then_some(self.desk.token()),
                     outcome: query.outcome,
                     refresh,
                     node: page.show_node.as_deref(),
                     description: page.show_description.as_deref(),
                 };
-                self.draw(&report, &options)
+                self.page_drawn(&report, &options)
             }
         }
     }
 
-    fn draw(&self, report: &Report, options: &PageOptions<'_>) -> PageReply {
-        let nonce = self.nonce();
+    fn page_drawn(&self, report: &Report, options: &PageOptions<'_>) -> PageReply {
+        let nonce = self.desk.nonce();
         match html::page(report, options, &nonce) {
             Ok(text) => whole(200, HTML, page_headers(&nonce), text),
             Err(error) => {
@@ -105,9 +104,9 @@ impl Desk {
         }
     }
 
-    fn watch(&mut self, page: &StatsPage, selection: Selection, report: &Report) -> PageReply {
+    fn events_reply(&mut self, page: &StatsPage, selection: Selection, report: &Report) -> PageReply {
         let view = View { selection, legends: page.show_legends, node: page.show_node.clone() };
-        match self.live.join(view, report) {
+        match self.desk.live.join(view, report) {
             Some(updates) => PageReply {
                 status: 200,
                 headers: vec![
@@ -124,7 +123,7 @@ impl Desk {
     }
 
     /// Carries out a posted form and sends the browser back to the page, as HAProxy does.
-    fn act(&mut self, controller: &mut Controller, request: &PageRequest, now: Instant) -> PageReply {
+    fn form_reply(&mut self, request: &PageRequest, now: Instant) -> PageReply {
         let page = &*request.page;
         let form = Form::parse(&request.body);
         let sender = Sender {
@@ -133,12 +132,12 @@ impl Desk {
             origin: request.origin.as_deref(),
             signed_in: !page.auth.is_empty(),
         };
-        let outcome = if !request.admin || !may_change(self.token(), &sender) {
+        let outcome = if !request.admin || !may_change(self.desk.token(), &sender) {
             StatusCode::Denied
-        } else if !page.scope.is_empty() && !in_scope(page, request, controller.watch(), &form) {
+        } else if !page.scope.is_empty() && !in_scope(page, request, self.watch(), &form) {
             StatusCode::Denied
         } else {
-            carry_out(controller, &form, now)
+            carry_out(self, &form, now)
         };
         let scope = PageQuery::parse(rest_of(&request.uri, &page.uri)).scope;
         let scope =
