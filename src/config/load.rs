@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::locate::Locate;
 use super::merge::Merge;
-use super::{cfg, raw, resolve};
-use crate::diag::{Diagnostic, Diagnostics, Position, Sources};
+use super::{cfg, raw, resolve, yaml};
+use crate::diag::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::model::Config;
 
 /// A configuration larger than this is not one.
@@ -72,7 +72,13 @@ pub(crate) fn read_text(name: &str, text: &str) -> Written {
 impl Written {
     fn resolve(mut self) -> Loaded {
         let unread = self.diagnostics.has_errors();
-        let config = resolve::resolve(&self.raw, &*self.locate, &mut self.diagnostics);
+        let mut found = Diagnostics::new();
+        let config = resolve::resolve(&self.raw, &*self.locate, &mut found);
+        // Of a configuration with holes, what is odd about it may be the holes.
+        let worth_telling = |told: &&Diagnostic| !unread || told.severity == Severity::Error;
+        for told in found.iter().filter(worth_telling) {
+            self.diagnostics.push(told.clone());
+        }
         self.diagnostics.sort();
         Loaded { config: config.filter(|_| !unread), diagnostics: self.diagnostics, sources: self.sources }
     }
@@ -86,7 +92,11 @@ fn read_all(texts: &[(Arc<str>, Arc<str>)], mut diagnostics: Diagnostics) -> Wri
         sources.insert(Arc::clone(name), Arc::clone(text));
         match language(name, text) {
             Language::Cfg => cfg_files.push((Arc::clone(name), Arc::clone(text))),
-            Language::Yaml => read_yaml(name, &mut diagnostics),
+            Language::Yaml => {
+                if let Some((raw, places)) = yaml::read(name, text, &variable, &mut diagnostics) {
+                    merge.add(raw, Box::new(places), &mut diagnostics);
+                }
+            }
         }
     }
     if !cfg_files.is_empty() {
@@ -98,9 +108,9 @@ fn read_all(texts: &[(Arc<str>, Arc<str>)], mut diagnostics: Diagnostics) -> Wri
     Written { raw, locate, diagnostics, sources }
 }
 
-fn read_yaml(name: &Arc<str>, diagnostics: &mut Diagnostics) {
-    let place = Position::new(name, 1, 1, 0);
-    diagnostics.push(Diagnostic::error("YAML cannot be read yet").at(Some(place)));
+/// `${NAME}` in YAML.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// The process's environment, as far as it is text.

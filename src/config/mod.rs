@@ -11,6 +11,7 @@ mod pem;
 pub(crate) mod raw;
 pub(crate) mod resolve;
 pub(crate) mod words;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod golden;

@@ -1,0 +1,151 @@
+//! How is a native configuration read? YAML text to [`raw::Config`], with every wrong field told at once.
+//!
+//! Three steps: `node` makes the text a tree (syntax errors, keys written twice), variables are put in, `shape` fits
+//! the tree to the types. When something does not fit it is told, taken out of the tree, and the fitting begins again,
+//! so that one wrong word hides no other. `places` finds lines and columns again when a diagnostic needs them.
+
+mod node;
+mod places;
+mod shape;
+mod variables;
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::locate::Locate;
+use super::raw;
+use crate::diag::{Diagnostic, Diagnostics, FieldPath, Position, Step};
+use node::Node;
+pub(crate) use places::Places;
+use shape::{Misfit, Shape, ShapeError};
+
+/// Wrong fields told of one file; then it is probably no configuration at all.
+const MOST_MISFITS: usize = 100;
+
+/// Fields that hold a time, for the message when a bare number stands there.
+const TIMES: [&str; 18] = [
+    "check",
+    "client",
+    "client_fin",
+    "client_hs",
+    "connect",
+    "downinter",
+    "fastinter",
+    "hard_stop_after",
+    "http_keep_alive",
+    "http_request",
+    "inter",
+    "queue",
+    "refresh",
+    "server",
+    "server_fin",
+    "stats_timeout",
+    "tunnel",
+    "timeout",
+];
+/// Fields that hold a size.
+const SIZES: [&str; 2] = ["bufsize", "maxrewrite"];
+
+/// Reads a native configuration. `file` is how diagnostics call it; `variable` looks up `${NAME}`.
+///
+/// What comes back is what could be read, also after errors; `None` when the text is no YAML.
+pub(crate) fn read(
+    file: &Arc<str>,
+    text: &Arc<str>,
+    variable: &dyn Fn(&str) -> Option<String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(raw::Config, Places)> {
+    let places = Places::new(file, text);
+    let mut tree = match node::parse(text) {
+        Ok(tree) => tree,
+        Err(problem) => {
+            let position = problem.line_and_column.map(|(line, column)| Position::new(file, line, column, 1));
+            let position = position.or_else(|| places.locate(&problem.path));
+            diagnostics.push(Diagnostic::error(problem.message).at(position));
+            return None;
+        }
+    };
+    for problem in variables::expand(&mut tree, variable) {
+        diagnostics.push(problem.diagnostic.at(places.locate(&problem.path)));
+    }
+    for _ in 0..MOST_MISFITS {
+        match raw::Config::deserialize(Shape::new(&tree, FieldPath::root())) {
+            Ok(config) => return Some((config, places)),
+            Err(error) => {
+                let path = error.path();
+                diagnostics.push(tell(&error, &path).at(position(&places, &error, &path)));
+                if !tree.remove(&path) {
+                    return None; // the document itself is of the wrong kind
+                }
+            }
+        }
+    }
+    diagnostics.push(Diagnostic::error("there are more errors than are told; is this a configuration?"));
+    None
+}
+
+/// An unknown field is underlined itself, not its value.
+fn position(places: &Places, error: &ShapeError, path: &FieldPath) -> Option<Position> {
+    match error.misfit {
+        Misfit::UnknownField { .. } => places.locate_key(path),
+        _ => places.locate(path),
+    }
+}
+
+fn tell(error: &ShapeError, path: &FieldPath) -> Diagnostic {
+    match &error.misfit {
+        Misfit::UnknownField { field, known } => unknown_field(field, known),
+        Misfit::UnknownVariant { word, known } => {
+            let told = Diagnostic::error(format!("`{word}` is none of `{}`", known.join("`, `")));
+            told.suggest(word, known.iter().copied())
+        }
+        Misfit::MissingField(field) => Diagnostic::error(format!("`{field}` is missing here")),
+        Misfit::WrongType { found, expected } => wrong_type(found, expected, path),
+        Misfit::Other(message) => Diagnostic::error(message.clone()),
+    }
+}
+
+fn unknown_field(field: &str, known: &[&'static str]) -> Diagnostic {
+    let told = Diagnostic::error(format!("there is no field `{field}` here")).suggest(field, known.iter().copied());
+    let hint = match field {
+        "<<" => Some("merge keys are not part of the language; use `defaults`, `named_defaults` and `default_server`"),
+        "option" => Some("HAProxy's options are fields of their own: `forwardfor`, `redispatch`, `log_format: http`"),
+        "httpchk" => Some("write `check: { type: http, method: GET, uri: /health }`"),
+        "use_server" | "stick_table" | "cookie" | "filter" | "compression" => Some("known, but not built yet"),
+        "cache" => Some("nothing is ever cached here"),
+        _ => None,
+    };
+    match hint {
+        Some(hint) => told.hint(hint),
+        None if told.message.contains("did you mean") => told,
+        None => told.hint(format!("there are: {}", known.join(", "))),
+    }
+}
+
+fn wrong_type(found: &str, expected: &str, path: &FieldPath) -> Diagnostic {
+    let field = path.steps().iter().rev().find_map(|step| match step {
+        Step::Key(key) => Some(key.as_str()),
+        Step::Index(_) => None,
+    });
+    let number = found.strip_prefix("integer `").and_then(|rest| rest.strip_suffix('`'));
+    match (number, field) {
+        (Some(number), Some(field)) if TIMES.contains(&field) => {
+            let told = Diagnostic::error(format!("`{number}`: a time needs a unit: us, ms, s, m, h or d"));
+            told.hint(format!("`{number}ms` is what haproxy.cfg means by {number}; or was it `{number}s`?"))
+        }
+        (Some(number), Some(field)) if SIZES.contains(&field) => {
+            let told = Diagnostic::error(format!("`{number}`: a size needs a unit: B, KiB, MiB or GiB"));
+            told.hint(format!("`{number}B` is that many bytes"))
+        }
+        (Some(number), _) if expected == "a string" => {
+            let told = Diagnostic::error(format!("a text is needed here, not the number {number}"));
+            told.hint(format!("write it in quotes: '{number}'"))
+        }
+        _ => Diagnostic::error(format!("{expected} is needed here, not {}", found.replace("string \"", "\"")))
+            .hint_if(expected == "a boolean", "write `true` or `false`"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
