@@ -111,6 +111,7 @@ fn token_length(text: &str) -> usize {
             });
             end.map_or(text.len(), |(at, _)| at + 1)
         }
+        Some('{' | '[') => 1,
         _ => {
             let ends = [" #", ": ", ",", "]", "}", "\t"];
             let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
