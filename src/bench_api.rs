@@ -8,8 +8,10 @@ use crate::http::{
     BodyLength, ChunkedDecoder, EncodeRequest, EncodeResponse, Piece, Progress, RequestHead, ResponseHead, ResponseTo,
     Version, encode_request, encode_response,
 };
+use crate::model::backend::ProxyVersion;
 use crate::model::forwarded::{ForwardFor, Forwarded, Networks};
 use crate::model::global::HttpLimits;
+use crate::wire::proxy_protocol;
 
 /// What one worker does with one keep-alive exchange inside the codec. Buffers are kept from call to call.
 pub struct Exchange {
@@ -167,4 +169,23 @@ fn dechunk(body: &[u8], piece_len: usize) -> Option<(Vec<u8>, usize, Vec<u8>)> {
         }
     }
     None
+}
+
+/// Fuzz target: reading a PROXY header bit by bit comes to the same as at once and never takes a byte behind it; what we
+/// would say on about it is a header too.
+pub fn fuzz_proxy_header(data: &[u8]) {
+    use proxy_protocol::Parsed;
+    let Ok(Parsed::Complete { header, consumed }) = proxy_protocol::parse(data) else { return };
+    let mut seen = 0;
+    while let Ok(Parsed::NeedMore) = proxy_protocol::parse(data.get(..seen).unwrap_or(data)) {
+        seen += proxy_protocol::bytes_to_read(data.get(..seen).unwrap_or(data));
+        assert!(seen <= consumed, "reads beyond the header");
+    }
+    assert_eq!(seen, consumed);
+    for version in [ProxyVersion::V1, ProxyVersion::V2] {
+        let mut out = Vec::new();
+        proxy_protocol::encode(version, header, &mut out);
+        let again = proxy_protocol::parse(&out);
+        assert!(matches!(again, Ok(Parsed::Complete { consumed, .. }) if consumed == out.len()), "{again:?}");
+    }
 }
