@@ -1,9 +1,9 @@
 //! From files to a model: both languages are read into [`raw`], [`resolve`] makes the model, every error is told at once.
 
 pub(crate) mod address;
-pub(crate) mod expr;
 mod certificates;
 pub(crate) mod cfg;
+pub(crate) mod expr;
 mod load;
 pub(crate) mod locate;
 mod merge;

@@ -120,20 +120,18 @@ impl<'a> Args<'a> {
     /// Takes a whole number between two limits, both included.
     pub fn number(&mut self, what: &str, smallest: u32, largest: u32) -> Option<u32> {
         let word = self.text(what)?;
-        let parsed = word.parse::<u32>().ok().filter(|_| word.bytes().all(|c| c.is_ascii_digit()));
-        match parsed {
-            Some(number) if (smallest..=largest).contains(&number) => Some(number),
-            Some(_) => {
-                let message = format!("`{}` is {smallest} to {largest}, not {word}", self.keyword);
-                self.tell_last(Diagnostic::error(message));
-                None
-            }
-            None => {
-                let message = format!("`{}` needs {what}; `{word}` is not a whole number in range", self.keyword);
-                self.tell_last(Diagnostic::error(message));
-                None
-            }
+        let digits = word.bytes().all(|c| c.is_ascii_digit());
+        if let Some(number) = word.parse::<u32>().ok().filter(|number| digits && (smallest..=largest).contains(number))
+        {
+            return Some(number);
         }
+        let message = match (digits, largest) {
+            (false, _) => format!("`{}` needs {what}; `{word}` is not one", self.keyword),
+            (true, u32::MAX) => format!("`{}` is at least {smallest} and fits 32 bits; {word} does not", self.keyword),
+            (true, _) => format!("`{}` is {smallest} to {largest}, not {word}", self.keyword),
+        };
+        self.tell_last(Diagnostic::error(message));
+        None
     }
 
     /// Takes a time; a bare number is milliseconds.
@@ -144,21 +142,23 @@ impl<'a> Args<'a> {
     /// Takes a time; a bare number has the unit `bare` says.
     pub fn time_in(&mut self, bare: Bare) -> Option<Span> {
         let word = self.text("a time (`5s`)")?;
-        if let Err(error) = units::parse_duration(&word, bare) {
-            let message = format!("`{}` needs a time; `{word}`: {error}", self.keyword);
-            self.tell_last(Diagnostic::error(message));
-            return None;
-        }
+        let time = match units::parse_duration(&word, bare) {
+            Ok(time) => time,
+            Err(error) => {
+                let message = format!("`{}` needs a time; `{word}`: {error}", self.keyword);
+                self.tell_last(Diagnostic::error(message));
+                return None;
+            }
+        };
         if !word.bytes().all(|c| c.is_ascii_digit()) {
             return Some(Span(word));
         }
-        let unit = if bare == Bare::Seconds { "s" } else { "ms" };
         if word != "0" && bare == Bare::Milliseconds {
             let position = self.last_position();
             let entry = self.report.unitless.entry(Arc::clone(&self.line.file)).or_insert((position, 0));
             entry.1 += 1;
         }
-        Some(Span(format!("{word}{unit}")))
+        Some(Span(units::show_duration(time)))
     }
 
     /// Takes a size; a bare number is bytes.

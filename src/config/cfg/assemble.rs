@@ -1,10 +1,11 @@
 //! From the sections as read to one configuration: who starts from which defaults, what HAProxy means without a word.
 
 use super::args::Report;
+use super::check;
 use super::draft::{GlobalDraft, ProxyDraft};
 use super::places::CfgPlaces;
 use crate::config::raw::{self, Check, CheckType, Expect, ProxyKind};
-use crate::diag::{Diagnostic, FieldPath};
+use crate::diag::{Diagnostic, FieldPath, Position};
 
 pub(super) fn assemble(
     global: GlobalDraft,
@@ -111,50 +112,68 @@ fn tell_empty_base(proxies: &[ProxyDraft], report: &mut Report) {
 
 /// Writes out what HAProxy means without a word: a check without `option httpchk` is a connection, one with it sends
 /// `OPTIONS / HTTP/1.0` and takes any 2xx or 3xx (manual 4.2 `option httpchk`, `http-check expect`).
+///
+/// Nothing of an inherited request is kept by a section that describes its own (run against HAProxy 2.6).
 fn finish_check(proxies: &mut [ProxyDraft], index: usize, report: &mut Report) {
-    let inherited = proxies.get(index).and_then(|draft| draft.base);
-    let inherited = inherited.and_then(|base| proxies.get(base)).map(ProxyDraft::hands_on);
+    let base = proxies.get(index).and_then(|draft| draft.base);
+    let inherited = base.and_then(|base| proxies.get(base)).map(ProxyDraft::hands_on);
     let Some(draft) = proxies.get_mut(index) else {
         return;
     };
-    if let Some(inherited) = inherited {
-        draft.inherited = inherited;
-    }
-    let rules = draft.check.sends + draft.check.expects > 0;
-    match draft.check_type() {
-        Some(CheckType::Http) => {
-            let fresh = draft.raw.check.as_ref().is_some_and(|check| check.kind == Some(CheckType::Http));
-            let expects = draft.hands_on().check.is_some_and(|check| check.expect.is_some());
-            if fresh {
-                let check = draft.raw.check.get_or_insert_default();
-                check.method.get_or_insert_with(|| "OPTIONS".to_owned());
-                check.uri.get_or_insert_with(|| "/".to_owned());
-                check.version.get_or_insert_with(|| "HTTP/1.0".to_owned());
-                if !expects {
-                    let expect = Expect { status: Some("200-399".to_owned()), ..Expect::default() };
-                    check.expect = Some(vec![expect]);
-                }
-            }
+    draft.inherited = inherited.unwrap_or_default();
+    let own_kind = draft.raw.check.as_ref().and_then(|check| check.kind);
+    match (draft.check_type(), own_kind) {
+        (Some(CheckType::Http), Some(_)) => own_request(draft),
+        (Some(CheckType::Http), None) if draft.check.sends > 0 => {
+            let told = Diagnostic::warning(
+                "`http-check send` replaces all of the inherited request: what it does not say is `OPTIONS / HTTP/1.0`",
+            );
+            let told = told.hint("say `option httpchk` here too");
+            report.diagnostics.push(told.code("http-check-replaces").at(Some(check_place(draft))));
+            own_request(draft);
         }
-        Some(CheckType::Tcp) => {}
-        None => {
-            if rules && draft.kind != ProxyKind::Defaults {
-                let told = Diagnostic::warning(
-                    "`http-check` has no effect without `option httpchk`: only the connection is checked",
-                );
-                let path = FieldPath::root().key("check");
-                let place = ["expect", "method", "uri", "headers", "body"].into_iter().find_map(|field| {
-                    let path = path.key(field);
-                    draft.places.get(&path).or_else(|| draft.places.get(&path.index(0))).cloned()
-                });
-                let place = place.unwrap_or_else(|| draft.place.clone());
-                report.diagnostics.push(told.code("http-check-without-httpchk").at(Some(place)));
+        (Some(_), _) => {}
+        (None, _) if draft.kind == ProxyKind::Defaults || draft.kind == ProxyKind::Frontend => {}
+        (None, _) => {
+            if draft.check.sends + draft.check.expects > 0 {
+                let told = "`http-check` has no effect without `option httpchk`: only the connection is checked";
+                let told = Diagnostic::warning(told).code("http-check-without-httpchk");
+                report.diagnostics.push(told.at(Some(check_place(draft))));
+                draft.raw.check = None;
             }
-            if matches!(draft.kind, ProxyKind::Backend | ProxyKind::Listen) && has_checks(draft) {
+            if has_checks(draft) {
                 draft.raw.check = Some(Check { kind: Some(CheckType::Tcp), ..Check::default() });
             }
         }
     }
+}
+
+/// Fills the request of a section that has its own, so that nothing is inherited.
+fn own_request(draft: &mut ProxyDraft) {
+    let inherited = draft.inherited.check.clone().unwrap_or_default();
+    let check = draft.raw.check.get_or_insert_default();
+    check.method.get_or_insert_with(|| check::DEFAULT_METHOD.to_owned());
+    check.uri.get_or_insert_with(|| check::DEFAULT_URI.to_owned());
+    check.version.get_or_insert_with(|| check::DEFAULT_VERSION.to_owned());
+    if inherited.headers.is_some() {
+        check.headers.get_or_insert_default();
+    }
+    if inherited.body.is_some() {
+        check.body.get_or_insert_default();
+    }
+    if check.expect.is_none() {
+        check.expect = Some(vec![Expect { status: Some("200-399".to_owned()), ..Expect::default() }]);
+    }
+}
+
+/// Where a section first says something about its check.
+fn check_place(draft: &ProxyDraft) -> Position {
+    let path = FieldPath::root().key("check");
+    let fields = ["method", "uri", "version", "body"].map(|field| path.key(field));
+    let lists = ["headers", "expect"].map(|field| path.key(field).index(0));
+    let places = fields.into_iter().chain(lists).chain([path.key("headers").index(0).key("name")]);
+    let places = places.filter_map(|path| draft.places.get(&path)).min();
+    places.unwrap_or(&draft.place).clone()
 }
 
 fn has_checks(draft: &ProxyDraft) -> bool {

@@ -59,7 +59,7 @@ macro_rules! flag {
 macro_rules! number {
     ($field:ident, $largest:expr) => {
         How::Read(|args, bind: &mut BindDraft| {
-            if let Some(number) = args.number("a number", 0, $largest) {
+            if let Some(number) = args.number("a whole number", 0, $largest) {
                 bind.mark(args, stringify!($field));
                 bind.raw.$field = Some(number);
             }

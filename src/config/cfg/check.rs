@@ -16,7 +16,7 @@ pub(super) fn tcp_check(args: &mut Args, proxy: &mut ProxyDraft) {
     proxy.raw.check.get_or_insert_default().kind = Some(CheckType::Tcp);
 }
 
-/// `option httpchk`, `… <uri>`, `… <method> <uri>`, `… <method> <uri> <version>`.
+/// `option httpchk`, `… <uri>`, `… <method> <uri>`, `… <method> <uri> <version>`. Says the whole request anew.
 ///
 /// The version may carry header fields behind `\r\n`, the way Host was sent before `http-check send` came.
 pub(super) fn httpchk(args: &mut Args, proxy: &mut ProxyDraft) {
@@ -25,26 +25,31 @@ pub(super) fn httpchk(args: &mut Args, proxy: &mut ProxyDraft) {
     check.kind = Some(CheckType::Http);
     let words: Vec<&str> = std::iter::from_fn(|| args.take()).collect();
     let first = args.index() - words.len();
-    let mut mark = |field: &str, offset: usize| args.mark_words(path(field), first + offset, first + offset + 1);
-    match words.as_slice() {
-        [] => {}
-        [uri] => {
-            mark("uri", 0);
-            check.uri = Some((*uri).to_owned());
-        }
-        [method, uri, rest @ ..] => {
-            mark("method", 0);
-            mark("uri", 1);
-            check.method = Some((*method).to_owned());
-            check.uri = Some((*uri).to_owned());
-            if !rest.is_empty() {
-                mark("version", 2);
-                // Further words are header fields too: `HTTP/1.1\r\nHost:\ www` in two words.
-                let version = rest.join(" ");
-                set_version(args, check, &version, first + 2);
-            }
-        }
+    let (method, uri, version) = match words.as_slice() {
+        [] => (None, None, [].as_slice()),
+        [uri] => (None, Some((first, *uri)), [].as_slice()),
+        [method, uri, version @ ..] => (Some((first, *method)), Some((first + 1, *uri)), version),
+    };
+    check.method = Some(said(args, "method", method, DEFAULT_METHOD));
+    check.uri = Some(said(args, "uri", uri, DEFAULT_URI));
+    check.version = Some(DEFAULT_VERSION.to_owned());
+    if !version.is_empty() {
+        args.mark_words(path("version"), first + 2, args.index());
+        // Written without quotes, what stands behind the version is header fields too: `HTTP/1.1\r\nHost:\ www`.
+        set_version(args, check, &version.join(" "), first + 2);
     }
+}
+
+/// What HAProxy sends without a word (manual 4.2 `option httpchk`).
+pub(super) const DEFAULT_METHOD: &str = "OPTIONS";
+pub(super) const DEFAULT_URI: &str = "/";
+pub(super) const DEFAULT_VERSION: &str = "HTTP/1.0";
+
+fn said(args: &mut Args, field: &str, word: Option<(usize, &str)>, default: &str) -> String {
+    if let Some((index, _)) = word {
+        args.mark_words(path(field), index, index + 1);
+    }
+    word.map_or(default, |(_, word)| word).to_owned()
 }
 
 fn set_version(args: &mut Args, check: &mut Check, text: &str, at: usize) {
@@ -79,6 +84,10 @@ pub(super) fn send(args: &mut Args, proxy: &mut ProxyDraft) {
         return;
     }
     let check = proxy.raw.check.get_or_insert_default();
+    if args.line.words.iter().any(|word| word.text == "hdr") {
+        // Fields hidden behind the version of `option httpchk` do not add up with these.
+        check.headers = None;
+    }
     while let Some(word) = args.take() {
         args.set_keyword(&format!("http-check send {word}"));
         let done = match word {

@@ -414,8 +414,8 @@ fn stats_socket(args: &mut Args, global: &mut GlobalDraft) {
             "mode" => args.text("an octal file mode (`660`)").map(|mode| socket.mode = Some(mode)),
             "user" => args.text("a user's name").map(|user| socket.user = Some(user)),
             "group" => args.text("a group's name").map(|group| socket.group = Some(group)),
-            "uid" => args.number("a number", 0, u32::MAX).map(|uid| socket.uid = Some(uid)),
-            "gid" => args.number("a number", 0, u32::MAX).map(|gid| socket.gid = Some(gid)),
+            "uid" => args.number("a whole number", 0, u32::MAX).map(|uid| socket.uid = Some(uid)),
+            "gid" => args.number("a whole number", 0, u32::MAX).map(|gid| socket.gid = Some(gid)),
             "level" => {
                 let levels =
                     [("user", AccessLevel::User), ("operator", AccessLevel::Operator), ("admin", AccessLevel::Admin)];

@@ -161,8 +161,8 @@ fn http_rule(args: &mut Args, path: &FieldPath, actions: &'static [Action]) -> O
     args.mark_line(path.clone());
     let keyword = args.keyword().to_owned();
     let written = args.text("an action")?;
-    // `set-var(txn.x)`: arguments in parentheses belong to the action's name.
-    let name = written.split('(').next().unwrap_or_default();
+    // `set-var(txn.x)`, `lua.hello`: such arguments belong to the action's name.
+    let name = written.split(['(', '.']).next().unwrap_or_default();
     let Some(action) = actions.iter().find(|action| action.0 == name) else {
         let message = format!("unknown action `{written}` of `{keyword}`");
         args.tell_last(Diagnostic::error(message).suggest(name, actions.iter().map(|action| action.0)));

@@ -184,9 +184,8 @@ impl Reader {
             (Status::Built, "backend") => ProxyKind::Backend,
             (Status::Built, _) => ProxyKind::Listen,
             (status, name) => {
-                let title = format!("section {name}");
                 let place = Some(line.span(0, line.words.len()));
-                if let Some(told) = status.diagnostic(&title) {
+                if let Some(told) = status.diagnostic(name) {
                     self.report.diagnostics.push(told.at(place));
                 }
                 self.section = SectionState::Unread;

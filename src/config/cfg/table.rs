@@ -199,14 +199,7 @@ pub(super) fn dispatch<'t, T: 'static>(
     };
     let place = Some(line.span(0, skip + count));
     if !row.kinds.contains(within.kind) {
-        let message = format!("`{}` cannot stand in {}", row.words, within.title);
-        let hint = match (within.kind, row.kinds.contains(Kinds::NAMED_DEFAULTS)) {
-            (Kinds::DEFAULTS, true) => {
-                "rules and ACLs may stand in `defaults` only when these have a name: `defaults NAME`".to_owned()
-            }
-            _ => format!("it belongs in {}", row.kinds.names()),
-        };
-        report.diagnostics.push(Diagnostic::error(message).hint(hint).at(place));
+        report.diagnostics.push(misplaced(row.words, row.kinds, within).at(place));
         return;
     }
     if negation != Negation::Plain && !row.negatable {
@@ -224,6 +217,28 @@ pub(super) fn dispatch<'t, T: 'static>(
             }
         }
     }
+}
+
+/// Words that would change where traffic goes if they did anything: what HAProxy passes over with a warning is
+/// refused here.
+const NEVER_PASSED_OVER: [&str; 5] = ["bind", "server", "default-server", "use_backend", "default_backend"];
+
+/// A known keyword in a section it cannot stand in. As in HAProxy, what concerns clients only has no effect in a
+/// `backend`, and what concerns servers only has none in a `frontend`; anywhere else it is an error.
+fn misplaced(words: &str, kinds: Kinds, within: Within) -> Diagnostic {
+    let half = within.kind == Kinds::FRONTEND || within.kind == Kinds::BACKEND;
+    let hint = match (within.kind, kinds.contains(Kinds::NAMED_DEFAULTS)) {
+        (Kinds::DEFAULTS, true) => {
+            "rules and ACLs may stand in `defaults` only when these have a name: `defaults NAME`".to_owned()
+        }
+        _ => format!("it belongs in {}", kinds.names()),
+    };
+    let diagnostic = if half && kinds.contains(Kinds::LISTEN) && !NEVER_PASSED_OVER.contains(&words) {
+        Diagnostic::warning(format!("`{words}` has no effect in {}", within.title)).code("misplaced")
+    } else {
+        Diagnostic::error(format!("`{words}` cannot stand in {}", within.title))
+    };
+    diagnostic.hint(hint)
 }
 
 fn unknown<'t, T: 'static>(
