@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use super::controller::Event;
 use super::probe::Probe;
 use super::watch::{ServerWatch, Watch};
+use crate::health::machine::ChecksTurn;
 use crate::health::schedule::Schedule;
 use crate::model::check::Check;
 use crate::model::{BackendId, Name, Server, ServerId};
@@ -106,6 +107,21 @@ impl CheckTasks {
             };
             let id = self.start(watch, check, server_watch, delay, key, settings);
             self.places.insert(id, place);
+        }
+    }
+
+    /// One server's checks were paused or may go on.
+    pub fn turn(&mut self, watch: &Watch, backend: BackendId, id: ServerId, turn: ChecksTurn) {
+        let in_force = watch.snapshot.backend(backend);
+        let server = &in_force.server(id).config;
+        let key = (Arc::clone(&in_force.config.name), Arc::clone(&server.name));
+        if let Some(task) = self.tasks.remove(&key) {
+            self.places.remove(&task.id);
+        }
+        if let (ChecksTurn::Resumed, Some(check), false) = (turn, &server.check, in_force.config.disabled) {
+            let settings = settings_of(server, check);
+            let task = self.start(watch, Arc::clone(check), watch.server(backend, id), Duration::ZERO, key, settings);
+            self.places.insert(task, (backend, id));
         }
     }
 

@@ -127,6 +127,8 @@ pub(super) struct Ending {
     pub deadline: Option<Instant>,
     /// The last look found no connection; a second such look ends it, for one may just be being accepted.
     pub idle_before: bool,
+    /// SIGTERM came; a second one stops at once.
+    pub terminated: bool,
     pub exit: Option<Exit>,
 }
 
@@ -209,11 +211,15 @@ impl Controller {
             _ => Verdict::Failed,
         };
         let server = &mut self.watch.backends[backend.index()].servers[id.index()];
-        if verdict == Verdict::Failed && server.health.is_up() {
-            server.failed_checks += 1;
-        }
         server.checks.push(PastCheck { at: now, result: result.clone() });
-        self.watch.apply(backend, id, Input::Checked(verdict), Cause::Check(result), now);
+        if result.is_own_shortage() {
+            tracing::warn!("cannot check {}/{}: {}", server.state.backend, server.state.name, result.info);
+        } else {
+            if verdict == Verdict::Failed && server.health.is_up() {
+                server.failed_checks += 1;
+            }
+            self.watch.apply(backend, id, Input::Checked(verdict), Cause::Check(result), now);
+        }
         let spread = self.watch.snapshot.config.global.spread_checks;
         let next = self.checks.schedule_next(&check, spread, self.watch.server(backend, id));
         // A task that was ended meanwhile needs no answer.
@@ -251,9 +257,10 @@ impl Controller {
             Asked::Stop => Some(Duration::ZERO),
         };
         let deadline = patience.map(|patience| now + patience);
-        let again = asked == Asked::Terminate && self.ending.is_some_and(|ending| ending.deadline.is_some());
+        let terminated = asked == Asked::Terminate;
+        let again = terminated && self.ending.is_some_and(|ending| ending.terminated);
         let exit = (asked == Asked::Stop || again).then_some(Exit::Stopped);
-        self.ending = Some(Ending { deadline, idle_before: false, exit });
+        self.ending = Some(Ending { deadline, idle_before: false, terminated, exit });
         (self.on_state)(ServiceState::Stopping);
         let connections = self.shared.process.connections.now();
         if exit.is_some() {

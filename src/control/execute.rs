@@ -96,8 +96,8 @@ impl Controller {
     fn order(&mut self, server: &ServerName, input: Input, now: Instant) -> Result<Answer, CommandError> {
         let (backend, id) = self.watch.named(server)?;
         let effects = self.watch.apply(backend, id, input, Cause::Operator, now);
-        if effects.checks.is_some() {
-            self.checks.fit(&self.watch, Start::Now);
+        if let Some(turn) = effects.checks {
+            self.checks.turn(&self.watch, backend, id, turn);
         }
         Ok(Answer::Done)
     }

@@ -233,7 +233,7 @@ fn reason(error: &io::Error) -> String {
 /// Our own shortage, not the server's fault: file descriptors, ports, memory.
 fn is_local(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::ACCESS];
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|errno| shortages.iter().any(|shortage| shortage.raw_os_error() == errno))
 }
 

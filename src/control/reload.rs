@@ -133,8 +133,7 @@ impl Controller {
         if report.succeeded {
             self.log_of_process(Level::Notice, &report.message);
         } else {
-            let text = format!("reload failed, the running configuration stays: {}", report.message);
-            self.log_of_process(Level::Err, &text);
+            self.tell_failed_reload(&report.message);
         }
         self.watch.last_reload = Some(report);
         self.tell_ready();
@@ -188,11 +187,20 @@ impl Controller {
         std::mem::replace(&mut self.watch, empty)
     }
 
-    /// Tells the global log targets, and whoever watches the process.
-    pub(super) fn log_of_process(&self, level: Level, text: &str) {
-        for line in text.lines() {
-            self.watch.snapshot.logs.send(level, line.as_bytes());
+    /// The whole story goes to whoever watches the process; a log line has room for one error each.
+    fn tell_failed_reload(&self, message: &str) {
+        const STAYS: &str = "reload failed, the running configuration stays";
+        let errors: Vec<_> = message.lines().filter(|line| line.contains(" error: ")).collect();
+        let told = if errors.is_empty() { message.lines().take(1).collect() } else { errors };
+        for error in told {
+            self.watch.snapshot.logs.send(Level::Err, format!("{STAYS}: {error}").as_bytes());
         }
+        announce(Level::Err, &format!("{STAYS}:\n{}", message.trim_end()));
+    }
+
+    /// Tells the global log targets, and whoever watches the process.
+    fn log_of_process(&self, level: Level, text: &str) {
+        self.watch.snapshot.logs.send(level, text.as_bytes());
         announce(level, text);
     }
 }

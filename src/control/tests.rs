@@ -242,6 +242,14 @@ fn a_result_that_comes_after_its_task_ended_counts_for_nothing() {
 }
 
 #[test]
+fn running_out_of_sockets_takes_no_server_down() {
+    let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
+    stage.result("a", Outcome::SocketError);
+    assert_eq!((stage.turns().as_str(), stage.status("a").as_str()), ("a", "UP 1/3"));
+    assert_eq!(stage.controller.watch().backends[0].servers[0].checks.len(), 1);
+}
+
+#[test]
 fn refusals_are_haproxys() {
     let mut stage = Stage::of(vec![server("a", "127.0.0.1:1")]);
     let mut refused = |command: Command| stage.order(command).unwrap_err().to_string();

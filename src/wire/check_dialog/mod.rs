@@ -14,7 +14,7 @@ pub(crate) enum Outcome {
     Unknown,
     /// No check has ended yet.
     Initializing,
-    /// The check itself could not be made: out of sockets, no route.
+    /// While connecting: the check could not be made, out of sockets or ports. Later: the connection broke.
     SocketError,
     /// The connection was made, and that is all the check wants.
     L4Ok,
@@ -152,6 +152,14 @@ pub(crate) struct Judgement {
     pub info: String,
     pub expected: Option<String>,
     pub got: Option<String>,
+}
+
+impl CheckResult {
+    /// The check could not be made for want of something of our own (sockets, ports, memory): it says nothing about
+    /// the server.
+    pub fn is_own_shortage(&self) -> bool {
+        self.outcome == Outcome::SocketError && self.phase == CheckPhase::Connect
+    }
 }
 
 impl fmt::Display for CheckResult {
