@@ -4,6 +4,7 @@
 //! that we serve. Whatever fails before the last step ends the process with a line that says what.
 
 use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -18,7 +19,7 @@ use super::notify::Notifier;
 use super::pid_file::PidFile;
 use super::source::{self, Source};
 use super::{FAILED, output, privileges};
-use crate::control::{self, Controller, OnState, ServiceState};
+use crate::control::{self, OnState, ServiceState};
 use crate::model::Config;
 use crate::proxy;
 use crate::state::logs;
@@ -37,8 +38,8 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     serve(Source::Files(args.config.files.clone()), args, || ())
 }
 
-/// Serves until a signal ends it. `ready` is called once everything is served.
-pub(crate) fn serve(source: Source, args: &RunArgs, ready: impl FnOnce()) -> ExitCode {
+/// Serves until a signal ends it. `ready` is called once everything is served and signals are heard.
+pub(crate) fn serve(source: Source, args: &RunArgs, ready: impl FnOnce() + 'static) -> ExitCode {
     let loaded = source.load();
     if !args.quiet {
         source::tell(&loaded);
@@ -97,7 +98,7 @@ fn start(
     source: Source,
     args: &RunArgs,
     starting: Option<Starting>,
-    ready: impl FnOnce(),
+    ready: impl FnOnce() + 'static,
 ) -> Result<(), StartError> {
     if let Some(warning) = privileges::allow_files(&config) {
         tracing::warn!("{warning}");
@@ -114,7 +115,19 @@ fn start(
             })
         }
     };
-    let (shared, controller) = control::boot(config, Arc::new(again), telling(notifier)).map_err(at("cannot start"))?;
+    let first_ready = {
+        let args = args.clone();
+        move |served: &str| {
+            if !args.quiet {
+                tracing::info!("serving {served}, pid {}", std::process::id());
+            }
+            dismiss(&args.predecessors);
+            ready();
+            starting.map_or(Ok(()), Starting::ready)
+        }
+    };
+    let told = telling(notifier, summary(&config), first_ready);
+    let (shared, controller) = control::boot(config, Arc::new(again), told).map_err(at("cannot start"))?;
     let pid_path = args.pid_file.as_ref().or(global.pidfile.as_ref());
     let pid_file = pid_path
         .map(|path| PidFile::write(path).map_err(at(format!("cannot write the pid file `{}`", path.display()))))
@@ -122,14 +135,6 @@ fn start(
     privileges::give_up(&global).map_err(at("cannot give up privileges"))?;
     announce_panics();
     let workers = proxy::spawn_workers(&shared, global.threads.get()).map_err(at("cannot start workers"))?;
-    if !args.quiet {
-        tracing::info!("serving {}, pid {}", served(&controller), std::process::id());
-    }
-    dismiss(&args.predecessors);
-    ready();
-    if let Some(starting) = starting {
-        starting.ready().map_err(at("cannot let go of the terminal"))?;
-    }
     let ended = controller.run().map_err(at("the control thread failed"));
     join(workers);
     logs::flush_all(LAST_LOGS);
@@ -138,17 +143,23 @@ fn start(
     ended.map(|_| ())
 }
 
-/// `2 frontends, 3 servers, generation 1`
-fn served(controller: &Controller) -> String {
-    let snapshot = &controller.watch().snapshot;
-    let servers: usize = snapshot.backends.iter().map(|backend| backend.servers.len()).sum();
-    format!("{} listeners, {servers} servers, generation {}", snapshot.listeners.len(), snapshot.generation)
+/// `2 frontends, 3 servers`
+fn summary(config: &Config) -> String {
+    let servers: usize = config.backends.iter().map(|backend| backend.servers.len()).sum();
+    format!("{} frontends, {servers} servers", config.frontends.len())
 }
 
-/// Passes on to the service manager what the controller says of itself.
-fn telling(notifier: Notifier) -> OnState {
+/// Passes on to the service manager what the controller says of itself. The first time it is ready, signals are heard
+/// and workers serve: `first_ready` tells whoever waited for that.
+fn telling(notifier: Notifier, served: String, first_ready: impl FnOnce(&str) -> io::Result<()> + 'static) -> OnState {
+    let mut first_ready = Some(first_ready);
     Box::new(move |state| match state {
-        ServiceState::Ready => notifier.ready(),
+        ServiceState::Ready => {
+            if let Some(Err(error)) = first_ready.take().map(|tell| tell(&served)) {
+                tracing::warn!("cannot let go of the terminal: {error}");
+            }
+            notifier.ready();
+        }
         ServiceState::Reloading => notifier.reloading(),
         ServiceState::Stopping => notifier.stopping(),
         ServiceState::Status(line) => notifier.status(&line),

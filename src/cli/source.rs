@@ -48,10 +48,13 @@ pub(crate) fn enter_directory(args: &ConfigArgs) -> Result<(), String> {
         .map_err(|error| format!("lockgate: cannot change to `{}`: {error}", directory.display()))
 }
 
-/// Whether it may be run; with `strict`, warnings count as errors.
+/// Whether it may be run; with `strict`, warnings count as errors. A configuration that listens nowhere has nothing to
+/// do, and whoever started it meant something else.
 pub(crate) fn is_acceptable(loaded: &Loaded, strict: bool) -> bool {
     let diagnostics = &loaded.diagnostics;
-    loaded.config.is_some() && !diagnostics.has_errors() && !(strict && diagnostics.warnings() > 0)
+    let listens = |config: &Config| config.frontends.iter().any(|frontend| !frontend.listeners.is_empty());
+    let has_work = loaded.config.as_ref().is_some_and(listens);
+    has_work && !diagnostics.has_errors() && !(strict && diagnostics.warnings() > 0)
 }
 
 /// Everything that was found, on stderr.

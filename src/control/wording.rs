@@ -27,12 +27,13 @@ pub(super) fn tell(change: Change, cause: &Cause, scene: &Scene<'_>) -> Vec<(Lev
         Cause::Operator => ", changed from CLI".to_owned(),
         Cause::Config => ", changed by a reload".to_owned(),
     };
+    let on_backup = if scene.active_left == 0 && scene.backup_left > 0 { " Running on backup." } else { "" };
     let left = format!(
-        "{} active and {} backup servers left. {} sessions active, 0 requeued, {} remaining in queue.",
+        "{} active and {} backup servers left.{on_backup} {} sessions active, 0 requeued, {} remaining in queue.",
         scene.active_left, scene.backup_left, scene.sessions, scene.queued
     );
     let online = format!(
-        "{} active and {} backup servers online. 0 sessions requeued, {} total in queue.",
+        "{} active and {} backup servers online.{on_backup} 0 sessions requeued, {} total in queue.",
         scene.active_left, scene.backup_left, scene.queued
     );
     let one = |level: Level, text: String| vec![(level, text)];
@@ -114,6 +115,14 @@ mod tests {
             Level::Alert,
             "Backup Server be/s1 is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 7ms. \
              1 active and 0 backup servers left. 3 sessions active, 0 requeued, 2 remaining in queue.",
+        );
+        check(
+            Change::WentDown,
+            &by_check(Outcome::L4Connection, None, "Connection refused"),
+            &Scene { active_left: 0, backup_left: 1, ..scene() },
+            Level::Alert,
+            "Server be/s1 is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", check duration: 7ms. \
+             0 active and 1 backup servers left. Running on backup. 3 sessions active, 0 requeued, 2 remaining in queue.",
         );
         check(
             Change::WentUp,

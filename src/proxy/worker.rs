@@ -21,6 +21,7 @@ use super::upstream::slot::Slot;
 use super::view::View;
 use crate::logline::Cause;
 use crate::state::events::Phase;
+use crate::state::listeners::BoundSocket;
 use crate::state::{Shared, Snapshot};
 
 /// How often idle server connections are looked through.
@@ -118,7 +119,7 @@ async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Resul
         return;
     }
     follow(&worker, &mut phases, &mut listening).await;
-    listening.close_all();
+    listening.close_all(worker.index);
     worker.phase.set(Phase::Stopping);
     worker.timers.wake_all();
     let last = clock::refresh() + LAST_MOMENT;
@@ -142,7 +143,7 @@ async fn follow(worker: &Rc<Worker>, phases: &mut watch::Receiver<Phase>, listen
                     tracing::error!(worker = worker.index, %error, "cannot listen on a new address");
                 }
             }
-            Phase::Draining { .. } => listening.close_all(),
+            Phase::Draining { .. } => listening.close_all(worker.index),
             Phase::Stopping => return,
         }
         worker.timers.wake_all();
@@ -176,17 +177,18 @@ async fn purge(worker: Rc<Worker>) {
 /// The accept loops of this worker, by the id of the socket they serve.
 #[derive(Default)]
 struct Listening {
-    loops: HashMap<u64, AbortHandle>,
+    loops: HashMap<u64, (AbortHandle, Arc<BoundSocket>)>,
 }
 
 impl Listening {
     /// Opens what the view has and this worker has not, closes what the view has no more.
     fn adopt(&mut self, worker: &Rc<Worker>) -> io::Result<()> {
         let view = worker.view();
-        self.loops.retain(|id, accepting| {
+        self.loops.retain(|id, (accepting, socket)| {
             let keep = view.listener_by_socket.contains_key(id);
             if !keep {
                 accepting.abort();
+                socket.stop_listening(worker.index);
             }
             keep
         });
@@ -195,14 +197,17 @@ impl Listening {
             if !self.loops.contains_key(&id) {
                 let acceptor = listener::Acceptor::open(&listener.socket, worker.index)?;
                 let task = tokio::task::spawn_local(listener::accept_loop(Rc::clone(worker), id, acceptor));
-                self.loops.insert(id, task.abort_handle());
+                self.loops.insert(id, (task.abort_handle(), Arc::clone(&listener.socket)));
             }
         }
         Ok(())
     }
 
-    fn close_all(&mut self) {
-        self.loops.drain().for_each(|(_, accepting)| accepting.abort());
+    fn close_all(&mut self, worker: usize) {
+        for (_, (accepting, socket)) in self.loops.drain() {
+            accepting.abort();
+            socket.stop_listening(worker);
+        }
     }
 }
 

@@ -95,6 +95,13 @@ impl BoundSocket {
     pub fn for_worker(&self, worker: usize) -> io::Result<OwnedFd> {
         self.sockets[worker % self.sockets.len()].try_clone()
     }
+
+    /// Takes no connection any more on this worker's socket; clients are refused from now on. Closing would not do:
+    /// snapshots that old connections still use hold the socket too.
+    pub fn stop_listening(&self, worker: usize) {
+        // Fails only when it was done before.
+        let _ = rustix::net::shutdown(&self.sockets[worker % self.sockets.len()], rustix::net::Shutdown::Both);
+    }
 }
 
 impl Drop for BoundSocket {

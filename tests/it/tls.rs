@@ -146,11 +146,17 @@ fn checks_of_tls_servers_use_tls() {
         dir,
         &[],
     );
-    let plain = Origin::named("plain");
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = plain.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in plain.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"220 mail.example ESMTP\r\n");
+        }
+    });
     let mut proxy = Site::http()
         .backend("option httpchk GET /health")
         .backend(&format!("server good {} check inter 200ms ssl verify none", inner.address("web")))
-        .backend(&format!("server bad {} check inter 200ms rise 1 fall 1 ssl verify none", plain.address()))
+        .backend(&format!("server bad {address} check inter 200ms rise 1 fall 1 ssl verify none"))
         .start();
     let line = proxy.wait_for("Server app/bad is DOWN");
     assert!(line.contains("Layer6 invalid response"), "{line}");

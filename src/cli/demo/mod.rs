@@ -35,7 +35,8 @@ pub(crate) fn demo(args: &DemoArgs) -> ExitCode {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some((places, _directory))) => {
             let source = Source::Text { name: "demo.yaml".into(), text: configuration(&places).into() };
-            run::serve(source, &RunArgs::default(), || output::talk(&what_to_try(&places)))
+            let what_to_try = what_to_try(&places);
+            run::serve(source, &RunArgs::default(), move || output::talk(&what_to_try))
         }
         Err(error) => {
             output::talk(&format!("lockgate: the demo cannot start: {error}"));

@@ -122,6 +122,7 @@ impl Proxy {
             let left = until.saturating_duration_since(Instant::now());
             let ended = self.child.try_wait().ok().flatten();
             if left.is_zero() || (ended.is_some() && Arc::strong_count(&self.lines) == 1) {
+                let said = said.clone();
                 panic!("never said {text:?} ({ended:?}); said:\n{said}");
             }
             said = self.lines.grown.wait_timeout(said, left.min(super::POLL * 10)).expect("a lock").0;
