@@ -15,6 +15,7 @@ pub(super) fn assemble(
     for index in 0..proxies.len() {
         finish_check(&mut proxies, index, report);
     }
+    proxies.iter_mut().for_each(finish_servers);
     let names = defaults_names(&proxies, report);
     let mut config = raw::Config { global: global.raw, ..raw::Config::default() };
     let mut places = CfgPlaces::default();
@@ -174,6 +175,14 @@ fn check_place(draft: &ProxyDraft) -> Position {
     let places = fields.into_iter().chain(lists).chain([path.key("headers").index(0).key("name")]);
     let places = places.filter_map(|path| draft.places.get(&path)).min();
     places.unwrap_or(&draft.place).clone()
+}
+
+/// A server is checked only where `check` says so (manual 5.2); natively it is unless told otherwise.
+fn finish_servers(draft: &mut ProxyDraft) {
+    let default = draft.hands_on().default_server_checks;
+    draft.raw.servers.values_mut().for_each(|server| {
+        server.check.get_or_insert(default);
+    });
 }
 
 fn has_checks(draft: &ProxyDraft) -> bool {

@@ -14,7 +14,7 @@ const USUAL_RETRIES: u32 = 3;
 
 /// The back of a `listen` leaves rules, forwarded fields and the stats page to its front: both would run for the same
 /// request, and a field would be added twice.
-pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>, id: BackendId, global: &Global) -> Backend {
+pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: BackendId, global: &Global) -> Backend {
     let layers = &section.layers;
     let timeouts = timeouts(context, section);
     let alone = section.kind == ProxyKind::Backend;
@@ -29,8 +29,8 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>, id: BackendI
         servers: server::resolve_all(context, section, &timeouts),
         all_backups: layers.value(|proxy| proxy.allbackups.as_ref()).unwrap_or(false),
         acls,
-        http_request: if alone { rules::request(context, section, section.mode) } else { Vec::new() },
-        http_response: if alone { rules::response(context, section, section.mode) } else { Vec::new() },
+        http_request: if alone { rules::request(context, section) } else { Vec::new() },
+        http_response: if alone { rules::response(context, section) } else { Vec::new() },
         timeouts,
         retries: layers.value(|proxy| proxy.retries.as_ref()).unwrap_or(USUAL_RETRIES),
         redispatch: layers.value(|proxy| proxy.redispatch.as_ref()).unwrap_or(false),

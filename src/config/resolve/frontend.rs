@@ -12,7 +12,7 @@ use crate::model::frontend::FrontendTimeouts;
 use crate::model::rule::Condition;
 use crate::model::{BackendId, Frontend, FrontendId, Global, Mode};
 
-pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>, id: FrontendId, global: &Global) -> Frontend {
+pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: FrontendId, global: &Global) -> Frontend {
     let layers = &section.layers;
     let own = section.own();
     let listeners = bind::resolve(context, section);
@@ -21,11 +21,10 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>, id: Frontend
     let conditions = Conditions::of(context, section);
     let use_backend = use_backend(context, section, &conditions);
     let default_backend = default_backend(context, section);
-    let mode = mode(context, section);
     Frontend {
         id,
         name: section.name.into(),
-        mode,
+        mode: section.mode,
         disabled: layers.value(|proxy| proxy.disabled.as_ref()).unwrap_or(false),
         description: own.description.clone(),
         listeners,
@@ -33,8 +32,8 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>, id: Frontend
         acls: conditions.acls().to_vec(),
         use_backend,
         default_backend,
-        http_request: rules::request(context, section, mode),
-        http_response: rules::response(context, section, mode),
+        http_request: rules::request(context, section),
+        http_response: rules::response(context, section),
         timeouts: timeouts(context, section),
         log: logs::settings(context, section, &global.logs),
         stats: stats::resolve(context, section),
@@ -48,7 +47,7 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>, id: Frontend
 
 /// A TCP frontend in front of HTTP backends: HAProxy begins to speak HTTP when the backend is chosen. Here it speaks
 /// HTTP from the first byte, which is the same as long as all its backends do.
-fn mode(context: &Context<'_>, section: &Section<'_>) -> Mode {
+pub(super) fn mode(context: &Context<'_>, section: &Section<'_>) -> Mode {
     let targets = targets(context, section);
     let is_http = |name: &str| context.backend_mode(name) == Some(Mode::Http);
     match section.mode {

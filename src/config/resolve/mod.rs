@@ -53,7 +53,10 @@ pub(crate) fn resolve_in(
 ) -> Option<Config> {
     let errors_before = diagnostics.errors();
     let context = Context::new(raw, locate, diagnostics, surroundings);
-    let sections = context.sections();
+    let mut sections = context.sections();
+    for section in sections.iter_mut().filter(|section| section.has_frontend()) {
+        section.mode = frontend::mode(&context, section);
+    }
     let global = global::resolve(&context);
     let mut frontends = Vec::new();
     for section in sections.iter().filter(|section| section.has_frontend()) {

@@ -19,7 +19,7 @@ const USUAL_METRICS: &str = "/metrics";
 
 /// The page of one section. In mode tcp only what the section itself says counts: a stats page inherited by every
 /// TCP proxy would make each of them look into its clients' first bytes.
-pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>) -> Option<Arc<StatsPage>> {
+pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>) -> Option<Arc<StatsPage>> {
     let said = section.layers.said("stats", |proxy| proxy.stats.as_ref())?;
     let stats = said.value;
     if stats.enable == Some(false) || (section.mode == Mode::Tcp && !said.own) {
@@ -74,7 +74,7 @@ fn users(context: &Context<'_>, said: &Said<'_, raw::Stats>) -> Vec<(String, Str
     users.collect()
 }
 
-fn admin(context: &Context<'_>, section: &Section<'_>, said: &Said<'_, raw::Stats>) -> StatsAdmin {
+fn admin<'a>(context: &Context<'a>, section: &Section<'a>, said: &Said<'_, raw::Stats>) -> StatsAdmin {
     let Some(when) = &said.value.admin else { return StatsAdmin::Never };
     let conditions = Conditions::of(context, section);
     match conditions.read(&said.path.key("admin"), when.if_.as_ref(), when.unless.as_ref()) {

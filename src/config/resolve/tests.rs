@@ -370,3 +370,73 @@ frontends:
         ],
     );
 }
+
+#[test]
+fn rules_name_acls_backends_and_the_word_that_is_wrong() {
+    let config = good(
+        "
+named_defaults:
+  base: { mode: http, acls: { api: path_beg /base }, http_request: [{ set_header: X-From base, if: api }] }
+frontends:
+  web:
+    from: base
+    bind: [{ address: ':0' }]
+    acls: { api: path_beg /api, static: [path_end .css, path_end .js] }
+    http_request: [{ deny: deny_status 429, unless: api or static }]
+    redirect: [{ redirect: scheme https, if: '!{ ssl_fc }' }]
+    use_backend: [{ backend: app, if: api }]
+    default_backend: app
+backends: { app: { mode: http } }
+",
+    );
+    let web = &config.frontends[0];
+    assert_eq!(web.http_request.len(), 3);
+    assert_eq!(web.acls.iter().map(|acl| acl.tests.len()).collect::<Vec<_>>(), [1, 2]);
+    assert!(web.http_request[1].condition.as_ref().unwrap().negated);
+    assert_eq!(web.use_backend.len(), 1);
+    let errors = "
+frontends:
+  web:
+    mode: http
+    bind: [{ address: ':0' }]
+    acls: { api: path_bge /api }
+    http_request: [{ deny: true, if: aip }, { if: api }, { deny: true, allow: true }, { set_header: X }]
+    use_backend: [{ backend: app, if: api, unless: api }]
+backends: { app: { mode: http } }
+";
+    let (config, told) = load(errors);
+    assert!(config.is_none());
+    let places: Vec<&str> = told.iter().filter_map(|told| told.split_once(": error")).map(|(place, _)| place).collect();
+    let expected = [
+        "frontends.web.acls.api",
+        "frontends.web.use_backend[0].unless",
+        "frontends.web.acls.api",
+        "frontends.web.http_request[0].if",
+        "frontends.web.http_request[1]",
+        "frontends.web.http_request[2].deny",
+        "frontends.web.http_request[3].set_header",
+        "frontends.web.acls.api",
+    ];
+    assert_eq!(places, expected, "{told:?}");
+}
+
+#[test]
+fn http_things_in_tcp_mode_are_told_to_do_nothing() {
+    let yaml = format!(
+        "{TIMEOUTS}
+listens:
+  db:
+    bind: [{{ address: ':0' }}]
+    http_request: [{{ deny: true }}]
+    forwardfor: {{}}
+    servers: {{ a: {{ address: '127.0.0.1:1' }} }}
+"
+    );
+    check_warnings(
+        &yaml,
+        &[
+            "listens.db.http_request: warning: `http_request` does nothing: listen `db` is in mode tcp, where there are no requests [http-in-tcp]",
+            "listens.db.forwardfor: warning: `forwardfor` does nothing: listen `db` is in mode tcp, where there are no requests to add fields to [http-in-tcp]",
+        ],
+    );
+}
