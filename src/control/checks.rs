@@ -176,7 +176,8 @@ async fn run(id: u64, probe: Probe, delay: Duration, checking: Rc<Cell<bool>>, e
         tokio::time::sleep_until(due).await;
         let began = tokio::time::Instant::now();
         checking.set(true);
-        let result = probe.run().await;
+        // Boxed, so that the thousands that wait do not each hold room for a whole conversation.
+        let result = Box::pin(probe.run()).await;
         checking.set(false);
         let (next, answer) = oneshot::channel();
         if events.send(Event::Checked(FinishedCheck { task: id, result, next })).await.is_err() {

@@ -186,7 +186,7 @@ impl Probe {
         })
         .await?;
         let mut dialog = HttpDialog::new(check, self.limits);
-        let mut buffer = [0; READ_SIZE];
+        let mut buffer = vec![0; READ_SIZE];
         loop {
             let read = match tokio::time::timeout_at(deadline, stream.read(&mut buffer)).await {
                 Err(_) => return Err(timed_out(Outcome::L7Timeout, CheckPhase::Response)),
