@@ -140,7 +140,7 @@ fn a_failing_primary_hands_over_to_the_backup_and_takes_back() {
     assert_eq!(stage.turns(), "slave");
     let told = stage.log_lines();
     let expected = "Server be/master is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", \
-                    check duration: 3ms. 0 active and 1 backup servers left. 0 sessions active, 0 requeued, \
+                    check duration: 3ms. 0 active and 1 backup servers left. Running on backup. 0 sessions active, 0 requeued, \
                     0 remaining in queue.";
     assert_eq!(told, [(Level::Alert, expected.to_owned())]);
     stage.results("master", "..");
