@@ -23,3 +23,6 @@ pub(crate) mod state;
 
 pub(crate) mod control;
 pub(crate) mod proxy;
+
+#[cfg(test)]
+mod haproxy_oracle;

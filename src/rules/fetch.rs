@@ -257,4 +257,71 @@ mod tests {
         check_parts("\"a\\\",b\", c", &["\"a\\\",b\"", "c"]);
         check_parts("\"a,b", &["\"a,b"]);
     }
+
+    #[track_caller]
+    fn check(fetch: Fetch, facts: &crate::rules::Facts<'_>, expected: Option<&str>) {
+        let head = crate::rules::testing::request(b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n");
+        let answer = crate::rules::testing::response(b"HTTP/1.1 404 No\r\nX: a, b\r\nX: c\r\n\r\n");
+        let context = Context { request: Some(&head), response: Some(&answer), facts };
+        let value = one(&fetch, &context).map(|value| String::from_utf8_lossy(&value.into_bytes()).into_owned());
+        assert_eq!(value.as_deref(), expected, "{fetch:?}");
+    }
+
+    fn header(occurrence: Option<i32>, whole_line: bool) -> HeaderRef {
+        HeaderRef { name: "x".to_string(), occurrence, whole_line }
+    }
+
+    #[test]
+    fn connections_tell_their_ends_and_their_tls() {
+        let mut facts = crate::rules::testing::facts();
+        facts.src = "[::ffff:10.1.2.3]:99".parse().ok();
+        check(Fetch::Src, &facts, Some("10.1.2.3"));
+        check(Fetch::SrcPort, &facts, Some("99"));
+        check(Fetch::SslFc, &facts, Some("0"));
+        for fetch in [Fetch::SslFcSni, Fetch::SslFcAlpn, Fetch::SslFcProtocol, Fetch::SslFcCipher] {
+            check(fetch, &facts, None);
+        }
+        check(Fetch::SslFcHasSni, &facts, Some("0"));
+        facts.src = None;
+        check(Fetch::Src, &facts, None);
+        facts.tls = Some(TlsFacts { sni: Some("a.b"), alpn: Some(b"h2"), protocol: "TLSv1.3", cipher: "C" });
+        check(Fetch::SslFc, &facts, Some("1"));
+        check(Fetch::SslFcSni, &facts, Some("a.b"));
+        check(Fetch::SslFcHasSni, &facts, Some("1"));
+        check(Fetch::SslFcAlpn, &facts, Some("h2"));
+        check(Fetch::SslFcProtocol, &facts, Some("TLSv1.3"));
+        check(Fetch::SslFcCipher, &facts, Some("C"));
+    }
+
+    #[test]
+    fn responses_and_names() {
+        let mut facts = crate::rules::testing::facts();
+        check(Fetch::Status, &facts, Some("404"));
+        check(Fetch::ResponseHeader(header(None, false)), &facts, Some("c"));
+        check(Fetch::ResponseHeader(header(Some(1), false)), &facts, Some("a"));
+        check(Fetch::ResponseHeader(header(Some(1), true)), &facts, Some("a, b"));
+        check(Fetch::ResponseHeaderCount(header(None, false)), &facts, Some("3"));
+        check(Fetch::ResponseHeaderCount(header(None, true)), &facts, Some("2"));
+        check(Fetch::BackendName, &facts, Some("web"));
+        check(Fetch::ServerName, &facts, None);
+        facts.backend = Some("be");
+        facts.server = Some("s1");
+        facts.unique_id = Some("id-1");
+        check(Fetch::BackendName, &facts, Some("be"));
+        check(Fetch::ServerName, &facts, Some("s1"));
+        check(Fetch::UniqueId, &facts, Some("id-1"));
+        check(Fetch::Hostname, &facts, Some("proxy1"));
+        check(Fetch::Date { offset: 1 }, &facts, Some("1795174335"));
+    }
+
+    #[test]
+    fn a_tcp_session_has_no_messages() {
+        let facts = crate::rules::testing::facts();
+        let context = Context { request: None, response: None, facts: &facts };
+        for fetch in [Fetch::Path, Fetch::Method, Fetch::Cookie(None), Fetch::Status] {
+            assert_eq!(one(&fetch, &context), None);
+            assert!(!any(&fetch, &context, &mut |_| true));
+        }
+        assert!(one(&Fetch::Src, &context).is_some());
+    }
 }

@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("control", 4),
     ("bench_api", 5),
     ("cli", 5),
+    ("haproxy_oracle", 5),
     ("bench_api", 5),
 ];
 

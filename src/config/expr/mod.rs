@@ -19,6 +19,9 @@ pub(crate) use condition::parse_condition;
 pub(crate) use fetch::parse_expr;
 pub(crate) use format::parse_format;
 
+#[cfg(test)]
+pub(crate) use testing::{with_scope, words};
+
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -157,5 +160,3 @@ mod testing {
         crate::config::words::split(text).unwrap()
     }
 }
-#[cfg(test)]
-pub(crate) use testing::{with_scope, words};

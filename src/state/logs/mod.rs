@@ -118,7 +118,7 @@ impl LogSinks {
 
     /// Waits until all that was sent is written; `false` when `deadline` came first.
     pub fn flush(&self, deadline: Instant) -> bool {
-        self.outlets.iter().fold(true, |all, outlet| outlet.sink.flush(deadline) && all)
+        self.outlets.iter().all(|outlet| outlet.sink.flush(deadline))
     }
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn dropped_total() -> u64 {
 /// the process.
 pub(crate) fn flush_all(timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
-    open_sinks().iter().fold(true, |all, sink| sink.flush(deadline) && all)
+    open_sinks().iter().all(|sink| sink.flush(deadline))
 }
 
 /// Closes and opens every file again, for log rotation by signal. Files that were moved away are noticed anyway,
