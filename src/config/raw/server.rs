@@ -26,7 +26,7 @@ pub(crate) struct Server {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maxconn: Option<u32>,
 
-    /// Whether health checks run.
+    /// Whether health checks run: they do unless said. haproxy.cfg's reader says `false` where its `check` is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<bool>,
     /// Time between two checks; default 2s.

@@ -89,6 +89,15 @@ impl Lint<'_, '_> {
         }
         self.destination(frontend);
         self.frontend_timeouts(frontend);
+        self.logging();
+    }
+
+    /// `log global` with nothing to log to in `global`, as in files whose `global` section was lost in copying.
+    fn logging(&self) {
+        let said = self.section.layers.said("log_global", |proxy| proxy.log_global.as_ref());
+        let Some(said) = said.filter(|said| *said.value && self.context.raw.global.log.is_empty()) else { return };
+        let note = Diagnostic::note("`log global` logs nowhere: `global` has no `log`").code("log-nowhere");
+        self.context.tell(&said.path, note.hint("add `log stdout format timed local0` to `global`, or remove `log global`"));
     }
 
     fn destination(&self, frontend: &Frontend) {
@@ -131,9 +140,7 @@ impl Lint<'_, '_> {
         self.idle_standby(backend);
         self.checks(backend);
         self.backend_timeouts(backend);
-        for server in &backend.servers {
-            self.verification(server);
-        }
+        self.verification(&backend.servers);
         if self.section.kind == ProxyKind::Backend && !is_used {
             let told = format!("{} is used by no frontend", self.section.title());
             self.warn("", "unused-backend", told, "name it in `default_backend` or `use_backend`");
@@ -214,13 +221,18 @@ impl Lint<'_, '_> {
         }
     }
 
-    fn verification(&self, server: &Arc<Server>) {
-        let unverified = |tls: &crate::model::tls::ServerTls| matches!(tls.verify, ServerVerify::None);
-        if server.tls.as_deref().is_some_and(unverified) {
-            let told = format!("`{}` may be anyone: its certificate is not verified", server.name);
-            let diagnostic = Diagnostic::warning(told).code("server-not-verified");
-            self.context.tell(&self.server_path(server), diagnostic.hint("write `verify required` with `ca-file`"));
-        }
+    fn verification(&self, servers: &[Arc<Server>]) {
+        let unverified = |server: &&Arc<Server>| {
+            server.tls.as_ref().is_some_and(|tls| matches!(tls.verify, ServerVerify::None))
+        };
+        let names: Vec<&str> = servers.iter().filter(unverified).map(|server| &*server.name).collect();
+        let Some(first) = servers.iter().find(unverified) else { return };
+        let told = match names.as_slice() {
+            [one] => format!("`{one}` may be anyone: its certificate is not verified"),
+            many => format!("`{}` may be anyone: their certificates are not verified", many.join("`, `")),
+        };
+        let diagnostic = Diagnostic::warning(told).code("server-not-verified");
+        self.context.tell(&self.server_path(first), diagnostic.hint("write `verify required` with `ca-file`"));
     }
 
     fn server_path(&self, server: &Server) -> FieldPath {
@@ -232,7 +244,7 @@ impl Lint<'_, '_> {
 const LONGEST_DETECTION: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn checks_bare_connect(server: &Server) -> bool {
-    server.check.as_ref().is_some_and(|check| matches!(check.kind, CheckKind::Connect) && check.tls.is_none())
+    server.check.as_ref().is_some_and(|check| matches!(check.kind, CheckKind::Connect))
 }
 
 /// `slave`, `app-slave`, `slave2`, but not `slavery`: one of the words with anything but letters around it.
