@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::admin::socket::AdminSockets;
 use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::command::{Answer, Command, CommandError};
 use super::desk::Desk;
@@ -119,6 +120,7 @@ pub(crate) struct Controller {
     pub(super) ending: Option<Ending>,
     pub(super) sampled_at: Instant,
     pub(super) desk: Desk,
+    pub(super) admin: AdminSockets,
 }
 
 /// How far the end has come.
@@ -163,6 +165,8 @@ impl Controller {
 
     async fn serve(&mut self) -> io::Result<Exit> {
         signals::listen(&self.events)?;
+        let handle = self.handle();
+        self.admin.serve(&handle);
         self.checks.fit(&self.watch, Start::Spread);
         self.tell_ready();
         let mut second = tokio::time::interval(SAMPLING);
@@ -188,7 +192,7 @@ impl Controller {
     pub(super) fn take(&mut self, event: Event, now: Instant) {
         match event {
             Event::Checked(finished) => self.take_result(finished, now),
-            Event::Line(request) => drop(request),
+            Event::Line(request) => self.answer_line(request, now),
             Event::Page(request) => self.answer_page(request, now),
             Event::Order(command, reply) => {
                 // Who asked may have gone; the order stands.

@@ -1,5 +1,6 @@
 //! The one control thread: health, orders, stats, reload. It alone decides; workers read what it publishes in `state`.
 
+pub(crate) mod admin;
 mod checks;
 pub(crate) mod command;
 pub(crate) mod controller;

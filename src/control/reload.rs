@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
+use super::admin::socket::AdminSockets;
 use super::checks::{CheckTasks, Start};
 use super::controller::{Controller, EVENTS, Event, ServiceState};
 use super::desk::Desk;
@@ -34,6 +35,8 @@ pub(crate) type OnState = Box<dyn FnMut(ServiceState)>;
 pub(crate) enum BootError {
     /// Addresses that cannot be listened on, all of them.
     Listen(Vec<ListenError>),
+    /// Addresses of `stats socket` that cannot be listened on, all of them.
+    RuntimeSockets(Vec<BindError>),
     Tls(rustls::Error),
 }
 
@@ -55,6 +58,9 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
     let tls = TlsShared::new().map_err(BootError::Tls)?;
     let mut sockets = Sockets { last_id: 0, workers };
     let bound = sockets.bind_all(&config, &[]).map_err(BootError::Listen)?;
+    let mut admin = AdminSockets::default();
+    let runtime_sockets = admin.bind(&config.global.stats_sockets).map_err(BootError::RuntimeSockets)?;
+    admin.adopt(runtime_sockets);
     let now = Instant::now();
     let snapshot = Arc::new(Snapshot::build(config, None, bound, &tls, workers));
     let mut watch = Watch::of(Arc::clone(&snapshot), None, now);
@@ -83,6 +89,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
         ending: None,
         sampled_at: now,
         desk: Desk::new(rustls::crypto::aws_lc_rs::default_provider().secure_random, workers, now),
+        admin,
     };
     Ok((shared, controller))
 }
@@ -149,6 +156,8 @@ impl Controller {
             .sockets
             .bind_all(&config, &old.listeners)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let runtime_sockets =
+            self.admin.bind(&config.global.stats_sockets).map_err(|errors| of_runtime_sockets(&errors))?;
         let threads = config.global.threads.get();
         let workers = self.sockets.workers;
         let snapshot = Arc::new(Snapshot::build(config, Some(&old), bound, &self.tls, workers));
@@ -157,6 +166,9 @@ impl Controller {
         self.watch.publish_all_rotations(now);
         self.publish_snapshot();
         self.checks.fit(&self.watch, Start::Spread);
+        let handle = self.handle();
+        self.admin.adopt(runtime_sockets);
+        self.admin.serve(&handle);
         let mut message = format!("configuration reloaded, generation {}", snapshot.generation);
         if threads != workers {
             message.push_str(&format!("; nbthread {threads} takes effect at the next start, {workers} stay"));
@@ -256,6 +268,11 @@ impl Sockets {
     }
 }
 
+fn of_runtime_sockets(errors: &[BindError]) -> String {
+    let lines: Vec<_> = errors.iter().map(|error| format!("stats socket: {error}")).collect();
+    lines.join("\n")
+}
+
 /// Spreads checks differently in each process.
 fn seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -275,6 +292,7 @@ impl fmt::Display for BootError {
                 let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
                 f.write_str(&lines.join("\n"))
             }
+            BootError::RuntimeSockets(errors) => f.write_str(&of_runtime_sockets(errors)),
             BootError::Tls(error) => write!(f, "cannot make TLS session keys: {error}"),
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn age(age: Duration) -> String {
 }
 
 /// `2026-11-20T11:02:10Z`
-pub(super) fn iso(at: SystemTime) -> String {
+pub(crate) fn iso(at: SystemTime) -> String {
     let at = OffsetDateTime::from(at);
     format!("{}-{:02}-{:02}T{}Z", at.year(), u8::from(at.month()), at.day(), time_of_day(at))
 }

@@ -73,6 +73,27 @@ pub(crate) fn numbered_backends(watch: &Watch) -> impl Iterator<Item = (u32, &Na
         .filter_map(|section| Some((section.iid, &watch.snapshot.backends.get(section.backend?)?.config.name)))
 }
 
+/// The backend an operator means: its name, or `#` and its number. `None` when there is none.
+pub(crate) fn backend_name(watch: &Watch, written: &str) -> Option<String> {
+    match numbered_as(written) {
+        Some(number) => numbered_backends(watch).find(|(iid, _)| *iid == number).map(|(_, name)| name.to_string()),
+        None => watch.find_backend(written).map(|_| written.to_owned()),
+    }
+}
+
+/// The same for a frontend.
+pub(crate) fn frontend_name(watch: &Watch, written: &str) -> Option<String> {
+    let Some(number) = numbered_as(written) else {
+        return watch.find_frontend(written).map(|_| written.to_owned());
+    };
+    let section = numbered(watch).into_iter().find(|section| section.iid == number)?;
+    watch.snapshot.frontends.get(section.frontend?).map(|frontend| frontend.config.name.to_string())
+}
+
+fn numbered_as(written: &str) -> Option<u32> {
+    written.strip_prefix('#')?.parse().ok()
+}
+
 fn proxies(gathering: Gathering<'_>) -> Vec<ProxyReport> {
     let sections = numbered(gathering.controller.watch());
     sections.into_iter().filter_map(|section| proxy(gathering, &section)).collect()

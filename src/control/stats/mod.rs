@@ -23,8 +23,8 @@ mod sample;
 pub(crate) mod selection;
 mod server_rows;
 
-pub(crate) use gather::numbered_backends;
-pub(crate) use pages::backend_name;
+pub(crate) use format::iso;
+pub(crate) use gather::{backend_name, frontend_name, numbered_backends};
 pub(crate) use report::Report;
 pub(crate) use selection::Selection;
 

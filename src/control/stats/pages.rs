@@ -12,7 +12,7 @@ use super::prometheus;
 use super::query::{self, Format, PageQuery, StatusCode};
 use super::report::Report;
 use super::selection::Selection;
-use super::{csv, json, numbered_backends};
+use super::{backend_name, csv, json};
 use crate::control::command::{Command, CommandError, ServerName};
 use crate::control::{Controller, Watch};
 use crate::health::{AdminState, ForcedHealth};
@@ -217,15 +217,6 @@ impl Form {
             }
         }
         form
-    }
-}
-
-/// `None` for a backend there is none of. `#7` names by number.
-pub(crate) fn backend_name(watch: &Watch, written: &str) -> Option<String> {
-    let by_number = written.strip_prefix('#').and_then(|number| number.parse::<u32>().ok());
-    match by_number {
-        Some(number) => numbered_backends(watch).find(|(iid, _)| *iid == number).map(|(_, name)| name.to_string()),
-        None => watch.find_backend(written).map(|_| written.to_owned()),
     }
 }
 

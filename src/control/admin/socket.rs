@@ -1,0 +1,166 @@
+//! Where are the runtime sockets, and who listens on them? They are bound before anything changes and outlive reloads that
+//! keep them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::session::Session;
+use crate::control::Handle;
+use crate::model::frontend::ListenAddress;
+use crate::model::global::{AccessLevel, StatsSocket, StatsSocketAddress};
+use crate::state::listeners::{BindError, BoundSocket};
+
+/// Conversations at once over all sockets; further clients wait to be accepted.
+const CLIENTS: usize = 64;
+
+/// Clients that may wait to be accepted, as HAProxy's.
+const BACKLOG: u32 = 128;
+
+/// The sockets of one configuration.
+#[derive(Debug)]
+pub(crate) struct AdminSockets {
+    sockets: Vec<AdminSocket>,
+    /// A place for each conversation.
+    clients: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct AdminSocket {
+    config: StatsSocket,
+    bound: Arc<BoundSocket>,
+    /// Accepts, once the control thread runs.
+    task: Option<JoinHandle<()>>,
+}
+
+/// Sockets made for a configuration that is not in force yet; dropped, the new ones among them are closed again.
+#[derive(Debug)]
+pub(crate) struct BoundAdminSockets(Vec<(StatsSocket, Arc<BoundSocket>)>);
+
+impl AdminSockets {
+    /// Binds what is not bound yet.
+    ///
+    /// # Errors
+    /// All that cannot be bound; nothing has changed then.
+    pub fn bind(&self, wanted: &[StatsSocket]) -> Result<BoundAdminSockets, Vec<BindError>> {
+        let (mut bound, mut errors) = (Vec::new(), Vec::new());
+        for config in wanted {
+            let address = listen_address(config);
+            let kept = self.sockets.iter().find(|socket| socket.bound.address == address);
+            let ours = self.sockets.iter().any(|socket| same_place(&socket.bound.address, &address));
+            let socket = match kept {
+                Some(kept) => Ok(Arc::clone(&kept.bound)),
+                None => BoundSocket::bind(0, &address, Some(BACKLOG), 1, ours).map(Arc::new),
+            };
+            match socket {
+                Ok(socket) => bound.push((config.clone(), socket)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(BoundAdminSockets(bound)) } else { Err(errors) }
+    }
+
+    /// Puts these in force. Conversations under way go on; sockets no longer wanted are closed.
+    pub fn adopt(&mut self, bound: BoundAdminSockets) {
+        let mut before = std::mem::take(&mut self.sockets);
+        for (config, bound) in bound.0 {
+            let same = |old: &AdminSocket| old.config == config && Arc::ptr_eq(&old.bound, &bound);
+            let task = before.iter_mut().find(|old| same(old)).and_then(|old| old.task.take());
+            self.sockets.push(AdminSocket { config, bound, task });
+        }
+        for gone in before {
+            if let Some(task) = gone.task {
+                task.abort();
+            }
+        }
+    }
+
+    /// Starts to accept where nobody does yet. Only on the control thread, within its tasks.
+    pub fn serve(&mut self, handle: &Handle) {
+        let clients = &self.clients;
+        for socket in self.sockets.iter_mut().filter(|socket| socket.task.is_none()) {
+            let listener = socket.bound.for_worker(0).and_then(|fd| Listener::new(fd, &socket.config.address));
+            match listener {
+                Ok(listener) => {
+                    let accepting = accept(listener, socket.config.level, Arc::clone(clients), handle.clone());
+                    socket.task = Some(tokio::task::spawn_local(accepting));
+                }
+                Err(error) => tracing::error!(%error, address = %socket.bound.address, "cannot serve a runtime socket"),
+            }
+        }
+    }
+}
+
+impl Default for AdminSockets {
+    fn default() -> Self {
+        AdminSockets { sockets: Vec::new(), clients: Arc::new(Semaphore::new(CLIENTS)) }
+    }
+}
+
+fn listen_address(config: &StatsSocket) -> ListenAddress {
+    match &config.address {
+        StatsSocketAddress::Unix(options) => ListenAddress::Unix(options.clone()),
+        StatsSocketAddress::Tcp(address) => ListenAddress::Tcp { address: *address, v6only: false, interface: None },
+    }
+}
+
+/// Another mode or owner of the same file: a new socket that replaces ours.
+fn same_place(old: &ListenAddress, new: &ListenAddress) -> bool {
+    matches!((old, new), (ListenAddress::Unix(old), ListenAddress::Unix(new)) if old.path == new.path)
+}
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    fn new(fd: OwnedFd, address: &StatsSocketAddress) -> io::Result<Self> {
+        Ok(match address {
+            StatsSocketAddress::Unix(_) => {
+                let listener = std::os::unix::net::UnixListener::from(fd);
+                listener.set_nonblocking(true)?;
+                Listener::Unix(UnixListener::from_std(listener)?)
+            }
+            StatsSocketAddress::Tcp(_) => {
+                let listener = std::net::TcpListener::from(fd);
+                listener.set_nonblocking(true)?;
+                Listener::Tcp(TcpListener::from_std(listener)?)
+            }
+        })
+    }
+}
+
+/// How long accepting pauses when the system has no file descriptors left.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+
+async fn accept(listener: Listener, level: AccessLevel, clients: Arc<Semaphore>, handle: Handle) {
+    loop {
+        let Ok(place) = Arc::clone(&clients).acquire_owned().await else { return };
+        let accepted = match &listener {
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                let session = Session::new(stream, handle.clone(), level);
+                tokio::task::spawn_local(talk(session.run(), place));
+            }),
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                let session = Session::new(stream, handle.clone(), level);
+                tokio::task::spawn_local(talk(session.run(), place));
+            }),
+        };
+        if let Err(error) = accepted {
+            tracing::warn!(%error, "cannot accept on a runtime socket");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn talk(session: impl Future<Output = io::Result<()>>, place: tokio::sync::OwnedSemaphorePermit) {
+    if let Err(error) = session.await {
+        tracing::debug!(%error, "a client of a runtime socket went away");
+    }
+    drop(place);
+}
