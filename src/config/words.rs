@@ -52,13 +52,26 @@ impl CutError {
     }
 }
 
+impl CutError {
+    /// The same in a line where the text begins at this byte.
+    pub fn moved(self, by: usize) -> Self {
+        match self {
+            CutError::UnclosedQuote { at } => CutError::UnclosedQuote { at: at + by },
+            CutError::BadHex { at } => CutError::BadHex { at: at + by },
+            CutError::NoVariableName { at } => CutError::NoVariableName { at: at + by },
+            CutError::UnclosedBrace { at } => CutError::UnclosedBrace { at: at + by },
+            CutError::NotUtf8 { at } => CutError::NotUtf8 { at: at + by },
+        }
+    }
+}
+
 impl fmt::Display for CutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             CutError::UnclosedQuote { .. } => "this quote is never closed",
             CutError::BadHex { .. } => "`\\x` needs two hexadecimal digits",
             CutError::NoVariableName { .. } => {
-                "`$` in double quotes needs the name of a variable; write `\\$` for a dollar"
+                "`$` needs the name of a variable here; in double quotes, `\\$` is a dollar"
             }
             CutError::UnclosedBrace { .. } => "`${` is never closed by `}`",
             CutError::NotUtf8 { .. } => "`\\x` makes a byte sequence that is not UTF-8",
@@ -95,6 +108,19 @@ pub(crate) fn cut(line: &str, dialect: &Dialect) -> Result<Vec<Word>, CutError> 
     }
     cutter.end_word()?;
     Ok(cutter.words)
+}
+
+/// Expands the variables of an address, which are known without quotes too (manual 4.2 `bind`).
+///
+/// # Errors
+/// See [`CutError`]; its place counts from the text's start.
+pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, CutError> {
+    let mut cutter = Cutter { line: text, at: 0, words: Vec::new(), word: None };
+    while let Some(c) = cutter.peek() {
+        if c == '$' { cutter.variable(lookup)? } else { cutter.take(c) }
+    }
+    cutter.end_word()?;
+    Ok(cutter.words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" "))
 }
 
 struct Cutter<'a> {
@@ -319,6 +345,15 @@ mod tests {
         check_cfg(r#""${SET" x"#, Err(CutError::UnclosedBrace { at: 1 }));
         check_cfg(r#"a "$1""#, Err(CutError::NoVariableName { at: 3 }));
         check_cfg(r#"a "5$"#, Err(CutError::NoVariableName { at: 4 }));
+    }
+
+    #[test]
+    fn variables_of_addresses_need_no_quotes() {
+        assert_eq!(
+            expand("10.0.0.1:$PORT,[::]:${P-81}", &|name| (name == "PORT").then(|| "80".to_owned())),
+            Ok("10.0.0.1:80,[::]:81".to_owned())
+        );
+        assert_eq!(expand(":$", &environment), Err(CutError::NoVariableName { at: 1 }));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::places::{CfgPlaces, SectionPlaces};
 use super::table::{Kinds, Status, Within, dispatch};
 use super::{global, proxy, sections};
 use crate::config::raw::{self, ProxyKind};
-use crate::config::words::{Dialect, cut};
+use crate::config::words::{CutError, Dialect, Word, cut, expand};
 use crate::diag::{Diagnostic, Diagnostics, FieldPath, Position};
 
 /// The variables configurations may name in double quotes.
@@ -103,7 +103,8 @@ impl Reader {
             ".SECTION" => Some(section.clone()),
             name => global.variable(name),
         };
-        let words = match cut(text, &Dialect::Cfg(&lookup)) {
+        let words = cut(text, &Dialect::Cfg(&lookup)).and_then(|words| expand_address(words, &lookup));
+        let words = match words {
             Ok(words) => words,
             Err(error) => {
                 let column = text.get(..error.at()).unwrap_or_default().chars().count() + 1;
@@ -297,6 +298,20 @@ impl Reader {
             self.report.diagnostics.push(told.code("unitless-time").hint("write `5s` for `5000`").at(Some(place)));
         }
     }
+}
+
+/// In addresses, variables are known without quotes too.
+fn expand_address(mut words: Vec<Word>, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Word>, CutError> {
+    let keyword = |index: usize| words.get(index).map(|word| word.text.as_str());
+    let address = match (keyword(0), keyword(1)) {
+        (Some("bind" | "log"), _) => 1,
+        (Some("server"), _) | (Some("stats"), Some("socket")) => 2,
+        _ => return Ok(words),
+    };
+    if let Some(word) = words.get_mut(address).filter(|word| word.text.contains('$')) {
+        word.text = expand(&word.text, lookup).map_err(|error| error.moved(word.start))?;
+    }
+    Ok(words)
 }
 
 /// What makes a line unreadable as a whole.

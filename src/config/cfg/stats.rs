@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::draft::ProxyDraft;
 use crate::config::raw::{Stats, When};
-use crate::diag::{Diagnostic, FieldPath};
+use crate::diag::FieldPath;
 use crate::units::Bare;
 
 fn path(field: &str) -> FieldPath {
@@ -48,9 +48,6 @@ pub(super) fn auth(args: &mut Args, proxy: &mut ProxyDraft) {
     if let Some(pair) = args.text("`user:password`") {
         args.mark_last(path("auth").index(page.auth.0.len()));
         args.mark_last(path("auth"));
-        if !pair.contains(':') {
-            args.tell_last(Diagnostic::error("`stats auth` needs `user:password`; there is no `:`"));
-        }
         page.auth.0.push(pair);
         args.end();
     }
