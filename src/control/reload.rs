@@ -201,13 +201,14 @@ impl Controller {
 
     /// The whole story goes to whoever watches the process; a log line has room for one error each.
     fn tell_failed_reload(&self, message: &str) {
-        const STAYS: &str = "reload failed, the running configuration stays";
+        const KEEPS: &str = "reload failed, the old configuration keeps running";
         let errors: Vec<_> = message.lines().filter(|line| line.contains(" error: ")).collect();
         let told = if errors.is_empty() { message.lines().take(1).collect() } else { errors };
         for error in told {
-            self.watch.snapshot.logs.send(Level::Err, format!("{STAYS}: {error}").as_bytes());
+            self.watch.snapshot.logs.send(Level::Err, format!("{KEEPS}: {error}").as_bytes());
         }
-        announce(Level::Err, &format!("{STAYS}:\n{}", message.trim_end()));
+        announce(Level::Err, &format!("cannot reload:\n{}", message.trim_end()));
+        announce(Level::Err, KEEPS);
     }
 
     /// Tells the global log targets, and whoever watches the process.
