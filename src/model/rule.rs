@@ -17,6 +17,14 @@ pub(crate) struct Condition {
     pub text: Arc<str>,
 }
 
+impl Condition {
+    /// Whether it holds whatever comes, as `if TRUE` does.
+    pub fn is_always(&self) -> bool {
+        let holds = |term: &Term| !term.negated && matches!(term.test, TermTest::Always);
+        !self.negated && self.any.iter().any(|terms| terms.iter().all(holds))
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Term {
     pub negated: bool,

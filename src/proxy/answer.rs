@@ -131,11 +131,11 @@ pub(crate) fn page_for<'a>(
     request: &RequestHead,
 ) -> Option<(&'a Arc<StatsPage>, PageKind)> {
     let page = page.as_ref()?;
-    if request.path_and_query().starts_with(page.uri.as_bytes()) {
-        return Some((page, PageKind::Stats));
+    // First, because a page at `/` starts every path.
+    if page.metrics.as_ref().is_some_and(|metrics| request.path() == metrics.as_bytes()) {
+        return Some((page, PageKind::Prometheus));
     }
-    let metrics = page.metrics.as_ref()?;
-    (request.path() == metrics.as_bytes()).then_some((page, PageKind::Prometheus))
+    request.path_and_query().starts_with(page.uri.as_bytes()).then_some((page, PageKind::Stats))
 }
 
 /// Has control render the page and sends it.

@@ -127,7 +127,10 @@ frontends:
       - address: {stats}
     stats:
       uri: /
-      admin: {{}}
+      metrics: /metrics
+      # Servers may be drained and stopped from the page, by whoever sits at this machine.
+      admin:
+        if: "{{ src 127.0.0.0/8 }}"
 
 backends:
   app:
@@ -173,21 +176,21 @@ fn what_to_try(places: &Places) -> String {
         "
 Lockgate is running a demo on this machine: a master, a slave behind it, and one proxy.
 
-  Stats page   http://{stats}/          keep it open in a browser
+  Stats page   http://{stats}/   keep it open in a browser
   HTTP         http://{web}/
-  HTTPS        https://{secure}/         self-signed certificate
+  HTTPS        https://{secure}/  with a self-signed certificate
   TCP          {tcp}
 
 Try in another terminal:
 
-  curl http://{web}/                   who answered?
-  curl -k --http2 https://{secure}/     the same over TLS and HTTP/2
-  curl http://{tcp}/                   the same through a TCP tunnel
-  curl http://{master}/fail               let the master fail its health checks
-  curl http://{web}/                   two seconds later the slave answers
-  curl http://{master}/recover            and the master takes over again
-  curl http://{stats}/metrics           for Prometheus
-  curl 'http://{stats}/;csv'            for scripts that know HAProxy
+  curl http://{web}/                who answered?
+  curl -k --http2 https://{secure}/  the same over TLS and HTTP/2
+  curl http://{tcp}/                the same through a TCP tunnel
+  curl http://{master}/fail            let the master fail its health checks
+  curl http://{web}/                two seconds later the slave answers
+  curl http://{master}/recover         and the master takes over again
+  curl http://{stats}/metrics         for Prometheus
+  curl 'http://{stats}/;csv'          for scripts that know HAProxy
 
 The log lines below are HAProxy's. Ctrl-C stops everything.
 "

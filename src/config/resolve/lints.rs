@@ -82,7 +82,7 @@ impl Lint<'_, '_> {
         }
         if let Some(stats) = &frontend.stats
             && stats.auth.is_empty()
-            && matches!(stats.admin, crate::model::stats::StatsAdmin::When(_))
+            && matches!(&stats.admin, crate::model::stats::StatsAdmin::When(condition) if condition.is_always())
         {
             let told = format!("everybody who reaches {title} may stop servers from the stats page");
             self.warn("stats", "stats-admin-without-auth", told, "add `auth`, or restrict `admin` by a condition");

@@ -114,18 +114,16 @@ impl Proxy {
     #[track_caller]
     pub fn wait_for_nth(&mut self, text: &str, count: usize) -> String {
         let until = Instant::now() + DEADLINE;
-        let mut said = self.lines.text.lock().unwrap();
         loop {
+            let ended = self.child.try_wait().ok().flatten();
+            let all_said = Arc::strong_count(&self.lines) == 1;
+            let said = self.said();
             if let Some(line) = said.lines().filter(|line| line.contains(text)).nth(count - 1) {
                 return line.to_owned();
             }
             let left = until.saturating_duration_since(Instant::now());
-            let ended = self.child.try_wait().ok().flatten();
-            if left.is_zero() || (ended.is_some() && Arc::strong_count(&self.lines) == 1) {
-                let said = said.clone();
-                panic!("never said {text:?} ({ended:?}); said:\n{said}");
-            }
-            said = self.lines.grown.wait_timeout(said, left.min(super::POLL * 10)).expect("a lock").0;
+            assert!(!left.is_zero() && !(ended.is_some() && all_said), "never said {text:?} ({ended:?}); said:\n{said}");
+            self.lines.wait_for_more(said.len(), left.min(super::POLL * 10));
         }
     }
 
@@ -174,6 +172,12 @@ impl Drop for Proxy {
 }
 
 impl Lines {
+    /// Returns when more than `seen` bytes were said, or after `limit`.
+    fn wait_for_more(&self, seen: usize, limit: std::time::Duration) {
+        let text = self.text.lock().unwrap();
+        let _ = self.grown.wait_timeout_while(text, limit, |text| text.len() <= seen).unwrap();
+    }
+
     fn follow(self: &Arc<Self>, pipe: impl Read + Send + 'static) {
         let lines = Arc::clone(self);
         thread::spawn(move || {
