@@ -5,8 +5,8 @@ use std::path::Path;
 use super::arguments::split_calls;
 use super::fetch::{FETCHES, Kind, build};
 use super::pattern::{lines, parse_integers, parse_networks};
-use super::{ExprError, Scope, parse_regex};
-use crate::model::rule::{Matcher, Test, TextMatch};
+use super::{ExprError, Scope, Side, parse_regex};
+use crate::model::rule::{Fetch, Matcher, Test, TextMatch};
 
 /// How patterns are compared, as `-m` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,13 @@ pub(crate) fn parse_acl(name: &str, words: &[String], scope: &Scope<'_>) -> Resu
     if name == "or" {
         return Err(ExprError::new(0, "an ACL named `or` could never be used in a condition"));
     }
-    parse_test(words, scope)
+    // Whoever uses the name says which message it is about; that is checked there.
+    parse_test(words, &Scope { side: Side::Response, ..*scope })
+}
+
+/// Whether a test asks something of the response.
+pub(super) fn needs_response(test: &Test) -> bool {
+    matches!(test.value.fetch, Fetch::Status | Fetch::ResponseHeader(_) | Fetch::ResponseHeaderCount(_))
 }
 
 pub(super) fn parse_test(words: &[String], scope: &Scope<'_>) -> Result<Test, ExprError> {
@@ -83,12 +89,15 @@ pub(super) fn parse_test(words: &[String], scope: &Scope<'_>) -> Result<Test, Ex
     };
     let mut calls = split_calls(criterion)?;
     let mut implied = None;
-    if let Some(first) = calls.first_mut()
-        && let Some((base, method)) = derivation(&first.name)
-    {
-        // These always mean the request's, also in response rules (manual 7.3.6, `hdr`).
-        first.name = if base == "hdr" { "req.hdr".to_string() } else { base.to_string() };
-        implied = Some(method);
+    if let Some(first) = calls.first_mut() {
+        if let Some((base, method)) = derivation(&first.name) {
+            first.name = base.to_string();
+            implied = Some(method);
+        }
+        if first.name == "hdr" || first.name.starts_with("hdr_") {
+            // In tests these mean the request's, also in response rules (manual 7.3.6, `hdr`).
+            first.name.insert_str(0, "req.");
+        }
     }
     let (first, converters) = calls.split_first().ok_or_else(|| ExprError::new(0, "a test is missing"))?;
     let (value, kind) = build(first, converters, scope)?;
@@ -264,7 +273,7 @@ fn trimmed(text: &str, delimiters: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Side, with_scope, words};
+    use super::super::{with_scope, words};
     use super::*;
     use crate::model::Mode;
 
@@ -312,6 +321,19 @@ mod tests {
         check("hdr(n) -m int 3:4", "Integers");
         check("hdr(n) -m ip 1.2.3.4", "Networks");
         check("src -m str 127.0.0.1", "Exact 127.0.0.1");
+    }
+
+    #[test]
+    fn a_named_test_may_be_of_either_message() {
+        check("status 200:299", "Integers");
+        check("res.hdr(x) a", "Exact a");
+        let of = |text: &str| {
+            with_scope(Mode::Http, Side::Request, |scope| parse_acl("a", &words(text), scope).unwrap().value.fetch)
+        };
+        for text in ["hdr(x) a", "hdr_beg(x) a", "req.hdr(x) a", "hdr_val(x) 3"] {
+            assert!(matches!(of(text), Fetch::RequestHeader(_)), "{text}");
+        }
+        assert!(matches!(of("shdr_beg(x) a"), Fetch::ResponseHeader(_)));
     }
 
     #[test]

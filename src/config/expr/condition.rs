@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::acl::parse_test;
-use super::{ExprError, Scope};
+use super::acl::{needs_response, parse_test};
+use super::{ExprError, Scope, Side};
 use crate::model::rule::{Condition, Term, TermTest};
 
 /// ACLs that need no declaration (manual 7.4), in the words one would declare them with.
@@ -84,6 +84,10 @@ pub(crate) fn parse_condition(words: &[String], unless: bool, scope: &Scope<'_>)
 
 fn named(name: &str, scope: &Scope<'_>) -> Result<TermTest, ExprError> {
     if let Some(acl) = (scope.acls)(name) {
+        if scope.side == Side::Request && acl.tests.iter().any(needs_response) {
+            let message = format!("ACL `{name}` asks something of the response, which there is none of yet here");
+            return Err(ExprError::new(0, message).hint("use it in `http-response` rules"));
+        }
         return Ok(TermTest::Acl(acl));
     }
     match name {
@@ -117,9 +121,10 @@ fn named(name: &str, scope: &Scope<'_>) -> Result<TermTest, ExprError> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Side, with_scope, words};
+    use super::super::{with_scope, words};
     use super::*;
     use crate::model::Mode;
+    use crate::model::rule::Acl;
 
     /// Terms as `a`cl, `t`est, `1` or `0`, `!` before; `|` between alternatives.
     #[track_caller]
@@ -182,6 +187,20 @@ mod tests {
             "RDP_COOKIE",
             "0: `RDP_COOKIE` cannot be used here: the fetch `req.rdp_cookie_cnt` is known but not built yet",
         );
+    }
+
+    #[test]
+    fn an_acl_of_the_response_is_refused_where_there_is_none() {
+        with_scope(Mode::Http, Side::Request, |scope| {
+            let test = super::super::parse_acl("ok", &words("status 200"), scope).unwrap();
+            let acl = Arc::new(Acl { name: "ok".to_string(), tests: vec![test] });
+            let acls = |name: &str| (name == "ok").then(|| Arc::clone(&acl));
+            let request = Scope { acls: &acls, ..*scope };
+            let error = parse_condition(&words("TRUE ok"), false, &request).map(|_| ()).unwrap_err();
+            assert_eq!((error.word, error.message.contains("asks something of the response")), (1, true));
+            let response = Scope { side: Side::Response, ..request };
+            assert!(parse_condition(&words("TRUE ok"), false, &response).is_ok());
+        });
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::model::rule::Acl;
 use crate::model::{BackendId, Mode};
 
 /// Where words stand, and so what they can refer to.
+#[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     pub mode: Mode,
     pub side: Side,
@@ -48,7 +49,8 @@ pub(crate) struct Scope<'a> {
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
 }
 
-/// Which message a rule handles: `hdr()` means its header.
+/// Which message a rule handles. `hdr()` in its values means that message's header; in tests it always means the
+/// request's, as in HAProxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Request,
