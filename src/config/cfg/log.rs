@@ -108,6 +108,10 @@ fn target(args: &mut Args, path: &FieldPath) -> Option<LogTarget> {
         args.mark_last(path.key("min_level"));
     }
     args.end();
+    // Natively a terminal gets lines for people; HAProxy frames them for syslog everywhere.
+    if target.format.is_none() && matches!(target.to.as_str(), "stdout" | "stderr") {
+        target.format = Some("rfc3164".to_owned());
+    }
     Some(target)
 }
 
