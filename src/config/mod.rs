@@ -18,3 +18,4 @@ mod golden;
 
 pub(crate) use load::{Loaded, Written, load, load_text, read_files, read_text};
 pub(crate) use resolve::detection_time;
+pub(crate) use yaml::json_schema;

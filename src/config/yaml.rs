@@ -6,6 +6,7 @@
 
 mod node;
 mod places;
+mod schema;
 mod shape;
 mod variables;
 
@@ -18,6 +19,7 @@ use super::raw;
 use crate::diag::{Diagnostic, Diagnostics, FieldPath, Position, Step};
 use node::Node;
 pub(crate) use places::Places;
+pub(crate) use schema::json_schema;
 use shape::{Misfit, Shape, ShapeError};
 
 /// Wrong fields told of one file; then it is probably no configuration at all.
