@@ -7,8 +7,11 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use crate::config::cfg;
-use crate::diag::Diagnostics;
+use proptest::prelude::*;
+
+use crate::config::locate::Locate;
+use crate::config::{cfg, raw, yaml};
+use crate::diag::{Diagnostics, FieldPath};
 
 /// What the text says when nothing is wrong with it, and everything told, errors first.
 fn outcome(text: &str) -> String {
@@ -26,9 +29,85 @@ fn outcome(text: &str) -> String {
         }
     }
     if !diagnostics.has_errors() {
-        out.push_str(&raw.to_yaml().unwrap());
+        let yaml = raw.to_yaml().unwrap();
+        assert_eq!(read_yaml(&yaml), raw, "written as YAML it says something else:\n{yaml}");
+        out.push_str(&yaml);
     }
     out
+}
+
+/// Fails on anything that is wrong with the text.
+fn read_yaml(text: &str) -> raw::Config {
+    let mut diagnostics = Diagnostics::new();
+    let read = yaml::read(&"case.yaml".into(), &text.into(), &|_| None, &mut diagnostics);
+    assert!(diagnostics.is_empty(), "{diagnostics:?} in\n{text}");
+    read.unwrap().0
+}
+
+proptest! {
+    /// Lines of known and unknown words in any order.
+    #[test]
+    fn no_text_panics(lines in proptest::collection::vec(line(), 0..30)) {
+        let mut text = lines.join("\n");
+        text.push('\n');
+        cfg::read(&[("any.cfg".into(), text.as_str().into())], cfg::Environment::new(), &mut Diagnostics::new());
+    }
+
+    #[test]
+    fn no_bytes_panic(text in ".{0,200}") {
+        cfg::read(&[("any.cfg".into(), text.as_str().into())], cfg::Environment::new(), &mut Diagnostics::new());
+    }
+}
+
+/// A line that might stand in a file: mostly real words, mostly in the wrong company.
+fn line() -> impl Strategy<Value = String> {
+    let mut words: Vec<&'static str> = cfg::keywords().into_iter().map(|keyword| keyword.name).collect();
+    words.extend(["if", "unless", "{", "}", "!", "no", "default", "from", "a", "127.0.0.1:80", ":0", "5s", "0", "-1"]);
+    words.extend([
+        "300",
+        "99999999999",
+        "\"$HOME\"",
+        "\"${X-y}\"",
+        "'q'",
+        "\"",
+        "\\",
+        "#",
+        "%[src]",
+        "global",
+        ".if",
+        "",
+    ]);
+    proptest::collection::vec(proptest::sample::select(words), 1..6).prop_map(|words| words.join(" "))
+}
+
+#[test]
+fn every_field_knows_its_place() {
+    let text = "global\n    maxconn 5\nfrontend web\n    bind :80 ssl crt a.pem crt b.pem\n    http-request deny if { src ::1 }\n";
+    let files = [("x.cfg".into(), text.into())];
+    let (_, places) = cfg::read(&files, cfg::Environment::new(), &mut Diagnostics::new());
+    let web = FieldPath::root().key("frontends").key("web");
+    let check = |path: &FieldPath, expected: &str| {
+        let place = places.locate(path).map(|place| format!("{place} {}", place.length));
+        assert_eq!(place.as_deref(), Some(expected), "{path}");
+    };
+    check(&FieldPath::root().key("global").key("maxconn"), "x.cfg:2:13 1");
+    check(&web, "x.cfg:3:10 3");
+    check(&web.key("bind").index(0).key("crt").index(1), "x.cfg:4:32 5");
+    check(&web.key("bind").index(0).key("alpn"), "x.cfg:4:5 32"); // not written: the line
+    check(&web.key("timeout").key("client"), "x.cfg:3:10 3"); // nor anything near: the section
+    let condition = web.key("http_request").index(0).key("if");
+    check(&condition, "x.cfg:5:26 11");
+    assert_eq!(places.locate_word(&condition, 1).map(|place| place.column), Some(28));
+    assert_eq!(places.locate(&FieldPath::root().key("backends").key("none")), None);
+}
+
+#[test]
+fn every_keyword_has_one_row() {
+    let mut seen = std::collections::HashSet::new();
+    for keyword in cfg::keywords() {
+        assert!(seen.insert((keyword.group, keyword.name)), "{} {} twice", keyword.group, keyword.name);
+    }
+    assert!(seen.len() > 700);
 }
 
 #[test]

@@ -55,12 +55,13 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Writes the configuration as YAML, only what was said.
+    /// Writes the configuration as YAML, only what was said. Read back, it is the same.
     ///
     /// # Errors
     /// None that a value of this type can cause.
     pub fn to_yaml(&self) -> Result<String, serde_yaml::Error> {
-        serde_yaml::to_string(self)
+        // What was a plain `${` stays one; names, the only keys with free text, cannot hold it.
+        Ok(serde_yaml::to_string(self)?.replace("${", "$${"))
     }
 }
 

@@ -97,7 +97,8 @@ impl Lint<'_, '_> {
         let said = self.section.layers.said("log_global", |proxy| proxy.log_global.as_ref());
         let Some(said) = said.filter(|said| *said.value && self.context.raw.global.log.is_empty()) else { return };
         let note = Diagnostic::note("`log global` logs nowhere: `global` has no `log`").code("log-nowhere");
-        self.context.tell(&said.path, note.hint("add `log stdout format timed local0` to `global`, or remove `log global`"));
+        self.context
+            .tell(&said.path, note.hint("add `log stdout format timed local0` to `global`, or remove `log global`"));
     }
 
     fn destination(&self, frontend: &Frontend) {
@@ -222,9 +223,8 @@ impl Lint<'_, '_> {
     }
 
     fn verification(&self, servers: &[Arc<Server>]) {
-        let unverified = |server: &&Arc<Server>| {
-            server.tls.as_ref().is_some_and(|tls| matches!(tls.verify, ServerVerify::None))
-        };
+        let unverified =
+            |server: &&Arc<Server>| server.tls.as_ref().is_some_and(|tls| matches!(tls.verify, ServerVerify::None));
         let names: Vec<&str> = servers.iter().filter(unverified).map(|server| &*server.name).collect();
         let Some(first) = servers.iter().find(unverified) else { return };
         let told = match names.as_slice() {
