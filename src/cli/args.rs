@@ -54,6 +54,12 @@ pub(crate) enum Command {
     /// Try everything without a file: two small servers, a proxy in front of them, a stats page.
     Demo(DemoArgs),
 
+    /// Print what a haproxy.cfg says in the native language, YAML.
+    #[command(after_help = "Example: lockgate convert -f /etc/haproxy/haproxy.cfg > site.yaml")]
+    Convert(ConfigArgs),
+    /// List every keyword of haproxy.cfg and what becomes of it here: built, without effect, not built yet, refused.
+    #[command(after_help = "Example: lockgate keywords | grep 'not built yet'")]
+    Keywords,
     /// Print the completions of a shell.
     #[command(after_help = "Example: lockgate completions bash > /etc/bash_completion.d/lockgate")]
     Completions { shell: Shell },

@@ -51,7 +51,8 @@ pub(crate) fn man(dir: Option<&Path>) -> ExitCode {
     printed(result)
 }
 
-fn printed(result: io::Result<()>) -> ExitCode {
+/// The exit code of having printed.
+pub(crate) fn printed(result: io::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // `lockgate man | head`: the reader has what it wanted.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::args::ConfigArgs;
-use super::{FAILED, output, source};
+use super::{FAILED, generate, output, source};
 use crate::config::cfg::{self, Status};
 use crate::config::read_files;
 
@@ -15,13 +15,13 @@ pub(crate) fn convert(args: &ConfigArgs) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     let written = read_files(&args.files);
-    output::tell(&written.diagnostics, &written.sources);
+    source::tell_found(&written.diagnostics, &written.sources);
     if written.diagnostics.has_errors() {
         output::talk("nothing was converted");
         return ExitCode::from(FAILED);
     }
     match written.raw.to_yaml() {
-        Ok(yaml) => output::printed(output::print(&yaml)),
+        Ok(yaml) => generate::printed(output::print(&yaml)),
         Err(error) => {
             output::talk(&format!("lockgate: cannot write it as YAML: {error}"));
             ExitCode::from(FAILED)
@@ -42,5 +42,5 @@ pub(crate) fn keywords() -> ExitCode {
         };
         let _ = writeln!(text, "{}\t{}\t{status}\t{remark}", keyword.group, keyword.name);
     }
-    output::printed(output::print(&text))
+    generate::printed(output::print(&text))
 }

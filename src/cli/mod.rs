@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 mod generate;
 mod haproxy_flags;
+mod languages;
 mod notify;
 mod output;
 mod pid_file;
@@ -81,6 +82,8 @@ fn main_as_clap(arguments: Vec<OsString>) -> ExitCode {
         Command::Run(run) => run::run(&run),
         Command::Check(check) => check::check(&check),
         Command::Demo(demo) => demo::demo(&demo),
+        Command::Convert(files) => languages::convert(&files),
+        Command::Keywords => languages::keywords(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::ConfigArgs;
 use super::output;
 use crate::config::{self, Loaded};
-use crate::diag::Colour;
+use crate::diag::{Colour, Diagnostics, Sources};
 use crate::model::Config;
 
 /// Can be read again at every reload.
@@ -59,8 +59,13 @@ pub(crate) fn is_acceptable(loaded: &Loaded, strict: bool) -> bool {
 
 /// Everything that was found, on stderr.
 pub(crate) fn tell(loaded: &Loaded) {
+    tell_found(&loaded.diagnostics, &loaded.sources);
+}
+
+/// The same of files that were only read.
+pub(crate) fn tell_found(diagnostics: &Diagnostics, sources: &Sources) {
     let colour = if output::colours_on_stderr() { Colour::Always } else { Colour::Never };
-    let text = loaded.diagnostics.render(&loaded.sources, colour);
+    let text = diagnostics.render(sources, colour);
     if !text.is_empty() {
         output::talk(text.trim_end_matches('\n'));
     }
