@@ -21,7 +21,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock;
-use super::http2_stream::{Counted, Http2Stream, Reply};
+use super::downstream::Downstream;
+use super::http2_stream::{Counted, Http2Stream};
 use super::stream::Stream;
 use super::timer::Timer;
 use crate::http::{BadRequest, RequestHead};
@@ -43,10 +44,24 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// One request as it came in.
 pub(crate) struct Http2Request {
-    pub head: RequestHead,
-    /// Why it cannot be passed on; the connection itself is fine.
-    pub bad: Option<BadRequest>,
+    parts: http::request::Parts,
     pub stream: Http2Stream,
+}
+
+impl Http2Request {
+    /// Writes the head into one that is used again and again, and gives up what it was made of.
+    ///
+    /// # Errors
+    /// The request cannot be passed on. Answer the status; the connection itself is fine.
+    pub fn into_parts(self, head: &mut RequestHead, limits: &HttpLimits) -> (Http2Stream, Result<(), BadRequest>) {
+        let Http2Request { parts, stream } = self;
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let fields = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let line = (parts.method.as_str().as_bytes(), authority, target.as_bytes());
+        let read = head.from_parts(line, fields, !stream.body_is_done(), limits);
+        (stream, read)
+    }
 }
 
 /// What one connection is served by.
@@ -99,9 +114,10 @@ where
 {
     let activity = Rc::new(Activity::new());
     let service = service_fn(|request: Request<Incoming>| {
-        let (request, reply) = take(request, &settings.limits, &activity.replies);
+        let (parts, body) = request.into_parts();
+        let (stream, reply) = Http2Stream::new(body, &activity.replies);
         let running = Counted::new(&activity.exchanges);
-        let (exchange, activity) = (take_up(request), Rc::clone(&activity));
+        let (exchange, activity) = (take_up(Http2Request { parts, stream }), Rc::clone(&activity));
         tokio::task::spawn_local(async move {
             exchange.await;
             drop(running);
@@ -141,20 +157,6 @@ fn builder(settings: &Http2Settings) -> http2::Builder<LocalTasks> {
         .max_send_buf_size(SEND_BUFFER)
         .auto_date_header(false); // the server's own, or none
     builder
-}
-
-/// The request as an exchange knows it, and where hyper waits for its response.
-fn take(request: Request<Incoming>, limits: &HttpLimits, replies: &Rc<Cell<u32>>) -> (Http2Request, Reply) {
-    let (parts, body) = request.into_parts();
-    let has_body = !hyper::body::Body::is_end_stream(&body);
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let fields = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    let mut head = RequestHead::new();
-    let line = (parts.method.as_str().as_bytes(), authority, target.as_bytes());
-    let bad = head.from_parts(line, fields, has_body, limits).err();
-    let (stream, reply) = Http2Stream::new(body, replies);
-    (Http2Request { head, bad, stream }, reply)
 }
 
 /// When a connection has had its time.
@@ -308,7 +310,7 @@ mod tests {
     use hyper::{Response, StatusCode};
     use tokio::io::duplex;
 
-    use super::super::downstream::{BodyFraming, Downstream, HeadOptions};
+    use super::super::downstream::{BodyFraming, HeadOptions};
     use super::super::stream::Plain;
     use super::super::timer::Timers;
     use super::*;
@@ -362,7 +364,22 @@ mod tests {
 
     const OPTIONS: HeadOptions = HeadOptions { keep_alive: true, keep_upgrade: false, no_store: false };
 
+    /// A request as an exchange has it.
+    struct Taken {
+        head: RequestHead,
+        stream: Http2Stream,
+        bad: Option<BadRequest>,
+    }
+
     impl Http2Request {
+        fn take(self) -> Taken {
+            let mut head = RequestHead::new();
+            let (stream, read) = self.into_parts(&mut head, &HttpLimits::default());
+            Taken { head, stream, bad: read.err() }
+        }
+    }
+
+    impl Taken {
         /// The body as an HTTP/1 server would get it.
         async fn body(&mut self, framing: BodyFraming) -> Vec<u8> {
             let mut all = Vec::new();
@@ -385,7 +402,8 @@ mod tests {
     }
 
     /// Answers with the method, target, host and body of the request, in pieces.
-    async fn echo(mut request: Http2Request) {
+    async fn echo(request: Http2Request) {
+        let mut request = request.take();
         let mut all = Vec::new();
         for word in [request.head.method(), request.head.target(), request.head.host().unwrap_or_default()] {
             all.extend_from_slice(word);
@@ -439,7 +457,8 @@ mod tests {
     #[test]
     fn a_body_of_unknown_length_reaches_a_server_in_chunks() {
         tell(async {
-            let answer = |mut request: Http2Request| async move {
+            let answer = |request: Http2Request| async move {
+                let mut request = request.take();
                 assert_eq!(request.head.body(), BodyLength::Chunked);
                 let body = request.body(BodyFraming::Chunked).await;
                 request.respond(&head(200, BodyLength::Length(body.len() as u64), ResponseTo::Other));
@@ -463,7 +482,8 @@ mod tests {
     #[test]
     fn an_answer_to_head_tells_its_length_and_ends() {
         tell(async {
-            let answer = |mut request: Http2Request| async move {
+            let answer = |request: Http2Request| async move {
+                let mut request = request.take();
                 assert!(request.head.is_head() && request.stream.body_is_done());
                 let mut answer = head(200, BodyLength::Length(5), ResponseTo::Head);
                 answer.add_field(b"Content-Length", b"5");
@@ -478,7 +498,8 @@ mod tests {
     #[test]
     fn a_request_that_must_be_refused_leaves_the_connection_alive() {
         tell(async {
-            let answer = |mut request: Http2Request| async move {
+            let answer = |request: Http2Request| async move {
+                let mut request = request.take();
                 let status = request.bad.map_or(200, |bad| bad.status());
                 request.respond(&head(status, BodyLength::None, ResponseTo::Other));
             };
@@ -494,9 +515,10 @@ mod tests {
     fn a_reset_stream_is_noticed() {
         tell(async {
             let (seen, mut gone) = tokio::sync::mpsc::unbounded_channel();
-            let answer = move |mut request: Http2Request| {
+            let answer = move |request: Http2Request| {
                 let seen = seen.clone();
                 async move {
+                    let mut request = request.take();
                     request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
                     while request.send(&[0; 9999]).await.is_ok() {}
                     seen.send(()).unwrap();
@@ -512,7 +534,8 @@ mod tests {
     #[test]
     fn an_exchange_that_gives_up_resets_its_stream() {
         tell(async {
-            let answer = |mut request: Http2Request| async move {
+            let answer = |request: Http2Request| async move {
+                let mut request = request.take();
                 request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
                 request.send(b"half").await.unwrap();
             };

@@ -49,19 +49,18 @@ async fn exchange(connection: Rc<Connection>, request: Http2Request) {
     let timer = worker.timers.timer();
     let frontend = view.frontend(frontend);
     let setting = Setting { connection: &connection, view: &view, frontend, timer: &timer };
-    let Http2Request { head, bad, mut stream } = request;
     let mut scratch = worker.exchanges.take();
-    scratch.request = head;
+    let (mut stream, read) = request.into_parts(&mut scratch.request, &view.config.global.limits);
     let head_len = scratch.request.head_len() as u64;
     connection.count().h2_requests.add(1);
-    match bad {
-        Some(bad) => {
+    match read {
+        Err(bad) => {
             tracing::debug!(client = ?connection.ends.peer, %bad, "bad request");
             scratch.account.begin_broken(started);
             scratch.account.end(Cause::Proxy, Phase::Request);
             answer::send(&setting, &mut scratch, &mut stream, LocalAnswer::Error(bad.status()), None).await;
         }
-        None => {
+        Ok(()) => {
             scratch.account.begin(started, std::time::Duration::ZERO, connection.handshake);
             scratch.account.capture_request(&scratch.request, &frontend.config.log.request_captures);
             // There is no tunnel over HTTP/2: its requests ask for no upgrade.
