@@ -59,7 +59,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
     let mut sockets = Sockets { last_id: 0, workers };
     let bound = sockets.bind_all(&config, &[]).map_err(BootError::Listen)?;
     let mut admin = AdminSockets::default();
-    let runtime_sockets = admin.bind(&config.global.stats_sockets).map_err(BootError::RuntimeSockets)?;
+    let runtime_sockets = admin.bind(&config.global).map_err(BootError::RuntimeSockets)?;
     admin.adopt(runtime_sockets);
     let now = Instant::now();
     let snapshot = Arc::new(Snapshot::build(config, None, bound, &tls, workers));
@@ -156,8 +156,7 @@ impl Controller {
             .sockets
             .bind_all(&config, &old.listeners)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-        let runtime_sockets =
-            self.admin.bind(&config.global.stats_sockets).map_err(|errors| of_runtime_sockets(&errors))?;
+        let runtime_sockets = self.admin.bind(&config.global).map_err(|errors| of_runtime_sockets(&errors))?;
         let threads = config.global.threads.get();
         let workers = self.sockets.workers;
         let snapshot = Arc::new(Snapshot::build(config, Some(&old), bound, &self.tls, workers));

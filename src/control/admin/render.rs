@@ -28,17 +28,17 @@ pub(super) fn info(process: &ProcessReport, words: &[&str]) -> String {
 pub(super) fn stat(report: &Report, words: &[&str]) -> Result<String, String> {
     let mut selection = Selection { hide_down: words.contains(&"up"), ..Selection::default() };
     selection.hide_maintenance = words.contains(&"no-maint");
-    if let [proxy, kinds, sid, ..] = words {
-        if let (Ok(kinds), Ok(sid)) = (kinds.parse::<i64>(), sid.parse::<i64>()) {
-            selection.iid = match proxy.parse::<i64>() {
-                Ok(all) if all < 0 => None,
-                Ok(iid) => Some(u32::try_from(iid).unwrap_or(u32::MAX)),
-                Err(_) => Some(iid_of(report, proxy).ok_or("No such proxy.")?),
-            };
-            // -1 selects all of them, as HAProxy reads it.
-            selection.kinds = u32::try_from(kinds).ok();
-            selection.sid = u32::try_from(sid).ok();
-        }
+    if let [proxy, kinds, sid, ..] = words
+        && let (Ok(kinds), Ok(sid)) = (kinds.parse::<i64>(), sid.parse::<i64>())
+    {
+        selection.iid = match proxy.parse::<i64>() {
+            Ok(all) if all < 0 => None,
+            Ok(iid) => Some(u32::try_from(iid).unwrap_or(u32::MAX)),
+            Err(_) => Some(iid_of(report, proxy).ok_or("No such proxy.")?),
+        };
+        // -1 selects all of them, as HAProxy reads it.
+        selection.kinds = u32::try_from(kinds).ok();
+        selection.sid = u32::try_from(sid).ok();
     }
     Ok(if words.contains(&"json") {
         json::stat_json(report, &selection)

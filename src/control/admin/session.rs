@@ -19,9 +19,6 @@ use crate::units::{Bare, parse_duration};
 /// Bytes of one line, payload lines included; a longer one ends the conversation.
 pub(super) const LINE_LIMIT: usize = 16 * 1024;
 
-/// How long a client may say nothing, as HAProxy's `stats timeout`; `set timeout cli` changes it.
-const IDLE: Duration = Duration::from_secs(10);
-
 /// How long a client may take to read an answer.
 const WRITING: Duration = Duration::from_secs(30);
 
@@ -30,12 +27,19 @@ const PAYLOAD_LIMIT: usize = 1024 * 1024;
 
 pub(super) struct Session<S> {
     stream: S,
-    handle: Handle,
-    level: AccessLevel,
-    idle: Duration,
+    client: Client,
     interactive: bool,
     received: Vec<u8>,
     ended: bool,
+}
+
+/// Who is talking, and with what rights.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub level: AccessLevel,
+    /// How long it may say nothing (`stats timeout`); `set timeout cli` changes it.
+    pub idle: Duration,
+    pub handle: Handle,
 }
 
 /// What a command leaves the conversation in.
@@ -45,8 +49,8 @@ enum Then {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub fn new(stream: S, handle: Handle, level: AccessLevel) -> Self {
-        Session { stream, handle, level, idle: IDLE, interactive: false, received: Vec::new(), ended: false }
+    pub fn new(stream: S, client: Client) -> Self {
+        Session { stream, client, interactive: false, received: Vec::new(), ended: false }
     }
 
     /// Until the client has its answers, goes, or is silent for too long.
@@ -75,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let answer = if self.interactive {
                 String::new()
             } else {
-                commands::find(&[], self.level).err().unwrap_or_default()
+                commands::find(&[], self.client.level).err().unwrap_or_default()
             };
             self.answer(&answer).await?;
         }
@@ -89,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn take_command(&mut self, command: &str) -> io::Result<Then> {
         let words = line::words(command);
-        let answer = match commands::find(&words, self.level) {
+        let answer = match commands::find(&words, self.client.level) {
             Err(answer) => answer,
             Ok((entry, rest)) => match entry.verb {
                 Verb::Quit => return Ok(Then::End),
@@ -101,12 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Verb::SetTimeout => self.set_timeout(rest),
                 Verb::SetSeverity => severity(rest),
                 Verb::ShowNone => String::new(),
-                Verb::ShowLevel => format!("{}\n", level_name(self.level)),
+                Verb::ShowLevel => format!("{}\n", level_name(self.client.level)),
                 Verb::LowerTo(level) => {
-                    self.level = self.level.min(level);
+                    self.client.level = self.client.level.min(level);
                     String::new()
                 }
-                _ => match self.handle.ask(command.to_owned(), self.level).await {
+                _ => match self.client.handle.ask(command.to_owned(), self.client.level).await {
                     Some(answer) => answer,
                     None => return Ok(Then::End), // the process is ending
                 },
@@ -122,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             ["cli"] => "Expects an integer value.\n".to_owned(),
             ["cli", delay, ..] => match parse_duration(delay, Bare::Seconds) {
                 Ok(delay) if !delay.is_zero() => {
-                    self.idle = delay;
+                    self.client.idle = delay;
                     String::new()
                 }
                 _ => "Invalid timeout value.\n".to_owned(),
@@ -141,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         }
         let words = line::words(line);
-        let answer = match commands::find(&words, self.level) {
+        let answer = match commands::find(&words, self.client.level) {
             Ok(_) => "This command takes no payload ('<<').\n".to_owned(),
             Err(answer) => answer,
         };
@@ -177,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return Ok(None);
             }
             let mut bytes = [0; 4096];
-            match timeout(self.idle, self.stream.read(&mut bytes)).await {
+            match timeout(self.client.idle, self.stream.read(&mut bytes)).await {
                 Ok(read) => match read? {
                     0 => self.ended = true,
                     count => self.received.extend_from_slice(bytes.get(..count).unwrap_or_default()),

@@ -4,19 +4,17 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::session::Session;
+use super::session::{Client, Session};
 use crate::control::Handle;
 use crate::model::frontend::ListenAddress;
-use crate::model::global::{AccessLevel, StatsSocket, StatsSocketAddress};
+use crate::model::global::{Global, StatsSocket, StatsSocketAddress};
 use crate::state::listeners::{BindError, BoundSocket};
-
-/// Conversations at once over all sockets; further clients wait to be accepted.
-const CLIENTS: usize = 64;
 
 /// Clients that may wait to be accepted, as HAProxy's.
 const BACKLOG: u32 = 128;
@@ -25,8 +23,16 @@ const BACKLOG: u32 = 128;
 #[derive(Debug)]
 pub(crate) struct AdminSockets {
     sockets: Vec<AdminSocket>,
-    /// A place for each conversation.
-    clients: Arc<Semaphore>,
+    /// A place for each conversation, over all sockets; further clients wait to be accepted.
+    places: Arc<Semaphore>,
+    manners: Manners,
+}
+
+/// `stats maxconn` and `stats timeout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Manners {
+    clients: usize,
+    idle: Duration,
 }
 
 #[derive(Debug)]
@@ -39,16 +45,19 @@ struct AdminSocket {
 
 /// Sockets made for a configuration that is not in force yet; dropped, the new ones among them are closed again.
 #[derive(Debug)]
-pub(crate) struct BoundAdminSockets(Vec<(StatsSocket, Arc<BoundSocket>)>);
+pub(crate) struct BoundAdminSockets {
+    sockets: Vec<(StatsSocket, Arc<BoundSocket>)>,
+    manners: Manners,
+}
 
 impl AdminSockets {
     /// Binds what is not bound yet.
     ///
     /// # Errors
     /// All that cannot be bound; nothing has changed then.
-    pub fn bind(&self, wanted: &[StatsSocket]) -> Result<BoundAdminSockets, Vec<BindError>> {
+    pub fn bind(&self, global: &Global) -> Result<BoundAdminSockets, Vec<BindError>> {
         let (mut bound, mut errors) = (Vec::new(), Vec::new());
-        for config in wanted {
+        for config in &global.stats_sockets {
             let address = listen_address(config);
             let kept = self.sockets.iter().find(|socket| socket.bound.address == address);
             let ours = self.sockets.iter().any(|socket| same_place(&socket.bound.address, &address));
@@ -61,14 +70,20 @@ impl AdminSockets {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(BoundAdminSockets(bound)) } else { Err(errors) }
+        let manners = Manners { clients: global.stats_maxconn.max(1) as usize, idle: global.stats_timeout };
+        if errors.is_empty() { Ok(BoundAdminSockets { sockets: bound, manners }) } else { Err(errors) }
     }
 
     /// Puts these in force. Conversations under way go on; sockets no longer wanted are closed.
     pub fn adopt(&mut self, bound: BoundAdminSockets) {
         let mut before = std::mem::take(&mut self.sockets);
-        for (config, bound) in bound.0 {
-            let same = |old: &AdminSocket| old.config == config && Arc::ptr_eq(&old.bound, &bound);
+        let same_manners = self.manners == bound.manners;
+        if !same_manners {
+            self.manners = bound.manners;
+            self.places = Arc::new(Semaphore::new(bound.manners.clients));
+        }
+        for (config, bound) in bound.sockets {
+            let same = |old: &AdminSocket| same_manners && old.config == config && Arc::ptr_eq(&old.bound, &bound);
             let task = before.iter_mut().find(|old| same(old)).and_then(|old| old.task.take());
             self.sockets.push(AdminSocket { config, bound, task });
         }
@@ -81,12 +96,12 @@ impl AdminSockets {
 
     /// Starts to accept where nobody does yet. Only on the control thread, within its tasks.
     pub fn serve(&mut self, handle: &Handle) {
-        let clients = &self.clients;
         for socket in self.sockets.iter_mut().filter(|socket| socket.task.is_none()) {
             let listener = socket.bound.for_worker(0).and_then(|fd| Listener::new(fd, &socket.config.address));
             match listener {
                 Ok(listener) => {
-                    let accepting = accept(listener, socket.config.level, Arc::clone(clients), handle.clone());
+                    let client = Client { level: socket.config.level, idle: self.manners.idle, handle: handle.clone() };
+                    let accepting = accept(listener, client, Arc::clone(&self.places));
                     socket.task = Some(tokio::task::spawn_local(accepting));
                 }
                 Err(error) => tracing::error!(%error, address = %socket.bound.address, "cannot serve a runtime socket"),
@@ -97,7 +112,11 @@ impl AdminSockets {
 
 impl Default for AdminSockets {
     fn default() -> Self {
-        AdminSockets { sockets: Vec::new(), clients: Arc::new(Semaphore::new(CLIENTS)) }
+        AdminSockets {
+            sockets: Vec::new(),
+            places: Arc::new(Semaphore::new(1)),
+            manners: Manners { clients: 1, idle: Duration::ZERO },
+        }
     }
 }
 
@@ -136,18 +155,18 @@ impl Listener {
 }
 
 /// How long accepting pauses when the system has no file descriptors left.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(200);
 
-async fn accept(listener: Listener, level: AccessLevel, clients: Arc<Semaphore>, handle: Handle) {
+async fn accept(listener: Listener, client: Client, places: Arc<Semaphore>) {
     loop {
-        let Ok(place) = Arc::clone(&clients).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = match &listener {
             Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                let session = Session::new(stream, handle.clone(), level);
+                let session = Session::new(stream, client.clone());
                 tokio::task::spawn_local(talk(session.run(), place));
             }),
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                let session = Session::new(stream, handle.clone(), level);
+                let session = Session::new(stream, client.clone());
                 tokio::task::spawn_local(talk(session.run(), place));
             }),
         };

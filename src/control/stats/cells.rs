@@ -160,10 +160,10 @@ fn name(row: &Row) -> Html {
     if row.is_backup() {
         html = html.raw("<em class=\"tag\">backup</em>");
     }
-    if let Some(server) = &row.server {
-        if server.unverified {
-            html = html.raw("<em class=\"tag warn\" title=\"TLS without verification: anyone could be this server\">unverified</em>");
-        }
+    if row.server.as_ref().is_some_and(|server| server.unverified) {
+        html = html
+            .raw("<em class=\"tag warn\" title=\"TLS without verification: anyone could be this server\">")
+            .raw("unverified</em>");
     }
     match &row.address {
         Some(address) => html.small(address),

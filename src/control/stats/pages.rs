@@ -132,13 +132,10 @@ impl Controller {
             origin: request.origin.as_deref(),
             signed_in: !page.auth.is_empty(),
         };
-        let outcome = if !request.admin || !may_change(self.desk.token(), &sender) {
-            StatusCode::Denied
-        } else if !page.scope.is_empty() && !in_scope(page, request, self.watch(), &form) {
-            StatusCode::Denied
-        } else {
-            carry_out(self, &form, now)
-        };
+        let allowed = request.admin
+            && may_change(self.desk.token(), &sender)
+            && (page.scope.is_empty() || in_scope(page, request, self.watch(), &form));
+        let outcome = if allowed { carry_out(self, &form, now) } else { StatusCode::Denied };
         let scope = PageQuery::parse(rest_of(&request.uri, &page.uri)).scope;
         let scope =
             scope.filter(|scope| scope.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)));
