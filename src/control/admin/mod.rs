@@ -10,3 +10,5 @@ mod render;
 mod servers;
 mod session;
 pub(crate) mod socket;
+#[cfg(test)]
+mod tests;

@@ -166,7 +166,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Without its line end. `None` when the client has said all, says nothing for too long, or too much at once.
     async fn next_line(&mut self) -> io::Result<Option<String>> {
         loop {
-            if let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
+            let end = self.received.iter().position(|&byte| byte == b'\n');
+            if end.unwrap_or(self.received.len()) > LINE_LIMIT {
+                self.answer("Command line too long.\n").await?;
+                return Ok(None);
+            }
+            if let Some(end) = end {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
                 let line = line.strip_suffix(b"\n").unwrap_or(&line);
                 return Ok(Some(String::from_utf8_lossy(line).into_owned()));
@@ -175,10 +180,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 // The last line may lack its end.
                 let line = std::mem::take(&mut self.received);
                 return Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned()));
-            }
-            if self.received.len() > LINE_LIMIT {
-                self.answer("Command line too long.\n").await?;
-                return Ok(None);
             }
             let mut bytes = [0; 4096];
             match timeout(self.client.idle, self.stream.read(&mut bytes)).await {

@@ -232,7 +232,9 @@ fn expectation(result: &CheckResult) -> Option<String> {
         (Some(expected), Some(got)) => Some(format!("expected {expected}, got {got}")),
         (Some(expected), None) => Some(format!("expected {expected}")),
         (None, Some(got)) => Some(format!("got {got}")),
-        (None, None) if !result.outcome.passed() => Some(format!("while in phase {}", result.phase.as_str())),
+        (None, None) if !result.outcome.passed() && result.info.is_empty() => {
+            Some(format!("while in phase {}", result.phase.as_str()))
+        }
         (None, None) => None,
     }
 }
