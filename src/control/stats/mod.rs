@@ -22,6 +22,8 @@ pub(crate) mod report;
 mod sample;
 pub(crate) mod selection;
 mod server_rows;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use format::iso;
 pub(crate) use gather::{backend_name, frontend_name, numbered_backends};
