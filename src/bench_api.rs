@@ -3,6 +3,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::config::{cfg, yaml};
+use crate::diag::Diagnostics;
 use crate::http::forwarded::{self, ClientFacts};
 use crate::http::{
     BodyLength, ChunkedDecoder, EncodeRequest, EncodeResponse, Piece, Progress, RequestHead, ResponseHead, ResponseTo,
@@ -188,4 +190,17 @@ pub fn fuzz_proxy_header(data: &[u8]) {
         let again = proxy_protocol::parse(&out);
         assert!(matches!(again, Ok(Parsed::Complete { consumed, .. }) if consumed == out.len()), "{again:?}");
     }
+}
+
+/// Fuzz target: no text read as haproxy.cfg panics, and what it says reads back the same from YAML when nothing is wrong.
+pub fn fuzz_cfg(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut told = Diagnostics::new();
+    let (raw, _) = cfg::read(&[("fuzz.cfg".into(), text.into())], cfg::Environment::new(), &mut told);
+    if told.has_errors() {
+        return;
+    }
+    let Ok(yaml_text) = raw.to_yaml() else { return };
+    let again = yaml::read(&"fuzz.yaml".into(), &yaml_text.as_str().into(), &|_| None, &mut told);
+    assert_eq!(again.map(|(raw, _)| raw), Some(raw), "{yaml_text}");
 }

@@ -48,15 +48,27 @@ proptest! {
     /// Lines of known and unknown words in any order.
     #[test]
     fn no_text_panics(lines in proptest::collection::vec(line(), 0..30)) {
-        let mut text = lines.join("\n");
-        text.push('\n');
-        cfg::read(&[("any.cfg".into(), text.as_str().into())], cfg::Environment::new(), &mut Diagnostics::new());
+        crate::bench_api::fuzz_cfg((lines.join("\n") + "\n").as_bytes());
+    }
+
+    /// Lines of the cases in another order: often still right, and then the same as YAML.
+    #[test]
+    fn shuffled_cases_read_back_the_same(lines in proptest::collection::vec(case_line(), 0..12)) {
+        crate::bench_api::fuzz_cfg((String::from("listen web\n") + &lines.join("\n") + "\n").as_bytes());
     }
 
     #[test]
     fn no_bytes_panic(text in ".{0,200}") {
-        cfg::read(&[("any.cfg".into(), text.as_str().into())], cfg::Environment::new(), &mut Diagnostics::new());
+        crate::bench_api::fuzz_cfg(text.as_bytes());
     }
+}
+
+fn case_line() -> impl Strategy<Value = String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/cfg");
+    let cases = fs::read_dir(directory).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let inputs = cases.map(|text| text.split_once("----\n").map(|(input, _)| input.to_owned()).unwrap_or_default());
+    let lines: Vec<String> = inputs.flat_map(|input| input.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    proptest::sample::select(lines)
 }
 
 /// A line that might stand in a file: mostly real words, mostly in the wrong company.

@@ -35,9 +35,9 @@ pub(super) fn server(args: &mut Args, proxy: &mut ProxyDraft) {
         return;
     };
     let mut server = ServerDraft { raw: Server { address: Some(address), ..Server::default() }, path: path.clone() };
-    if let Some(before) = proxy.places.get(&path).or_else(|| args.places.get(&path)) {
-        let message = format!("server `{name}` is defined already, in line {}", before.line);
-        args.tell_word(name_at, Diagnostic::error(message));
+    if proxy.raw.servers.contains_key(&name) {
+        let before = args.places.get(&path).map(|place| format!(", in line {}", place.line)).unwrap_or_default();
+        args.tell_word(name_at, Diagnostic::error(format!("server `{name}` is defined already{before}")));
         return;
     }
     args.mark_line(path);
