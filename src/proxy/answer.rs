@@ -24,6 +24,11 @@ use crate::state::snapshot::BackendInForce;
 pub(crate) enum LocalAnswer {
     /// The operator's page of this status, or the built-in one.
     Error(u16),
+    /// A whole raw response, head included, as an `errorfile` holds it.
+    Raw {
+        status: u16,
+        raw: Arc<[u8]>,
+    },
     Whole {
         status: u16,
         headers: Vec<(Vec<u8>, Vec<u8>)>,
@@ -52,6 +57,7 @@ pub(crate) async fn send<D: Downstream>(
             let pages = backend.map_or(&setting.frontend.config.error_pages, |backend| &backend.config.error_pages);
             error_page::prepare(status, page(pages, status), to, &mut response)
         }
+        LocalAnswer::Raw { status, raw } => error_page::prepare(status, Some(&raw), to, &mut response),
         LocalAnswer::Whole { status, headers, body } => {
             response.start(status, BodyLength::Length(body.len() as u64), to);
             for (name, value) in headers {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::AsyncReadExt;
@@ -20,6 +21,7 @@ use crate::model::Mode;
 use crate::model::frontend::AcceptProxy;
 use crate::model::log::Level;
 use crate::model::tls::TlsFacts;
+use crate::state::Shared;
 use crate::state::counters::FrontendShard;
 use crate::state::snapshot::{FrontendInForce, ListenerInForce};
 use crate::state::tls::{BadHandshake, facts};
@@ -27,6 +29,9 @@ use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed};
 
 /// What a PROXY header may take to come in (the specification asks for at least 3 s).
 const PROXY_HEADER_WAIT: Duration = Duration::from_secs(5);
+
+/// What the future of a parked connection may take, in bytes: what is large is boxed while it is needed.
+const PARKED_SIZE: usize = 200;
 
 /// The addresses of a connection's two ends. `None` on unix sockets.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,7 @@ pub(crate) struct Connection {
     /// Its listener is gone from the configuration: no further request.
     pub orphaned: bool,
     _places: Places,
+    _tls_counted: Option<TlsCounted>,
 }
 
 /// Why a connection ended before its protocol began.
@@ -82,7 +88,7 @@ impl fmt::Display for BadStart {
 
 /// Serves an accepted connection in a task of its own.
 pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places: Places, stream: Plain, ends: Ends) {
-    let connection = Connection {
+    let connection = Box::new(Connection {
         worker: Rc::clone(worker),
         view,
         listener,
@@ -93,8 +99,23 @@ pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places
         timer: worker.timers.timer(),
         orphaned: false,
         _places: places,
-    };
-    tokio::task::spawn_local(connection.serve(stream));
+        _tls_counted: None,
+    });
+    let serving = serve(connection, stream);
+    debug_assert!(size_of_val(&serving) <= PARKED_SIZE, "a connection's future has grown to {}", size_of_val(&serving));
+    tokio::task::spawn_local(serving);
+}
+
+/// The connection itself is boxed so that handing it on is cheap; what is done once is boxed so that it can be forgotten.
+async fn serve(mut connection: Box<Connection>, plain: Plain) {
+    let opened = Box::pin(connection.open(plain)).await;
+    let Some(stream) = opened else { return };
+    let speaks_h2 = connection.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
+    match connection.frontend().config.mode {
+        Mode::Tcp => Box::pin(tcp_session::serve(connection, stream)).await,
+        Mode::Http if speaks_h2 => Box::pin(http2_server::serve(connection, stream)).await,
+        Mode::Http => http1_server::serve(connection, stream, Vec::new()).await,
+    }
 }
 
 impl Connection {
@@ -148,23 +169,18 @@ impl Connection {
         self.orphaned || self.worker.is_leaving()
     }
 
-    async fn serve(mut self, mut plain: Plain) {
-        match self.start(&mut plain).await {
-            Ok(None) => self.run(Stream::Plain(plain), Vec::new()).await,
-            Ok(Some(config)) => match self.handshake(plain, config).await {
-                Ok(stream) => {
-                    let worker = Rc::clone(&self.worker);
-                    let _counted = TlsCounted::enter(&worker);
-                    self.run(stream, Vec::new()).await;
-                }
-                Err(bad) => self.refuse(&bad),
-            },
-            Err(bad) => self.refuse(&bad),
-        }
+    /// All that comes before the first byte of the protocol. `None` when it came to nothing, which has been told then.
+    async fn open(&mut self, mut plain: Plain) -> Option<Stream> {
+        let opened = match self.start(&mut plain).await {
+            Ok(None) => Ok(Stream::Plain(plain)),
+            Ok(Some(config)) => self.handshake(plain, config).await,
+            Err(bad) => Err(bad),
+        };
+        opened.map_err(|bad| self.refuse(&bad)).ok()
     }
 
     /// Reads the PROXY header where one is due. Returns how to speak TLS, if it is spoken.
-    async fn start(&mut self, plain: &mut Plain) -> Result<Option<std::sync::Arc<rustls::ServerConfig>>, BadStart> {
+    async fn start(&mut self, plain: &mut Plain) -> Result<Option<Arc<rustls::ServerConfig>>, BadStart> {
         let listener = &self.frontend().config.listeners[self.listener().index];
         let due = match &listener.accept_proxy {
             AcceptProxy::No => false,
@@ -182,46 +198,27 @@ impl Connection {
         Ok(self.listener().tls.clone())
     }
 
-    // Kept out of the connection's own future, which lives as long as the connection: handshakes are short and large.
-    fn handshake(
-        &mut self,
-        plain: Plain,
-        config: std::sync::Arc<rustls::ServerConfig>,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Stream, BadStart>> + '_>> {
-        Box::pin(async move {
-            let timeouts = &self.frontend().config.timeouts;
-            self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
-            let accepted = self.timer.bound(TlsAcceptor::from(config).accept(plain)).await;
-            self.timer.set(None);
-            let tls = match accepted.ok_or(BadStart::TlsTimedOut)? {
-                Ok(tls) => tls,
-                Err(error) => {
-                    let bad = BadHandshake::from(error);
-                    return Err(if matches!(bad, BadHandshake::Closed) {
-                        BadStart::Nothing
-                    } else {
-                        BadStart::Tls(bad)
-                    });
-                }
-            };
-            let facts = facts(tls.get_ref().1);
-            self.count().tls_handshakes.add(1);
-            if facts.resumed {
-                self.count().tls_resumed.add(1);
+    async fn handshake(&mut self, plain: Plain, config: Arc<rustls::ServerConfig>) -> Result<Stream, BadStart> {
+        let timeouts = &self.frontend().config.timeouts;
+        self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
+        let accepted = self.timer.bound(TlsAcceptor::from(config).accept(plain)).await;
+        self.timer.set(None);
+        let tls = match accepted.ok_or(BadStart::TlsTimedOut)? {
+            Ok(tls) => tls,
+            Err(error) => {
+                let bad = BadHandshake::from(error);
+                return Err(if matches!(bad, BadHandshake::Closed) { BadStart::Nothing } else { BadStart::Tls(bad) });
             }
-            self.tls = Some(Box::new(facts));
-            self.handshake = clock::now().saturating_duration_since(self.accepted);
-            Ok(Stream::Client(Box::new(tls)))
-        })
-    }
-
-    async fn run(self, stream: Stream, early: Vec<u8>) {
-        let speaks_h2 = self.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
-        match self.frontend().config.mode {
-            Mode::Tcp => Box::pin(tcp_session::serve(self, stream)).await,
-            Mode::Http if speaks_h2 => Box::pin(http2_server::serve(self, stream)).await,
-            Mode::Http => http1_server::serve(self, stream, early).await,
+        };
+        let facts = facts(tls.get_ref().1);
+        self.count().tls_handshakes.add(1);
+        if facts.resumed {
+            self.count().tls_resumed.add(1);
         }
+        self.tls = Some(Box::new(facts));
+        self._tls_counted = Some(TlsCounted::enter(&self.worker));
+        self.handshake = clock::now().saturating_duration_since(self.accepted);
+        Ok(Stream::Client(Box::new(tls)))
     }
 
     /// Counts and logs a connection that came to nothing (HAProxy manual 8.2.5, error log format).
@@ -249,18 +246,18 @@ impl Connection {
 }
 
 /// Counts one TLS connection for as long as it lives.
-struct TlsCounted<'a>(&'a Worker);
+struct TlsCounted(Arc<Shared>);
 
-impl<'a> TlsCounted<'a> {
-    fn enter(worker: &'a Rc<Worker>) -> Self {
+impl TlsCounted {
+    fn enter(worker: &Worker) -> Self {
         worker.shared.process.tls_connections.enter();
-        TlsCounted(worker)
+        TlsCounted(Arc::clone(&worker.shared))
     }
 }
 
-impl Drop for TlsCounted<'_> {
+impl Drop for TlsCounted {
     fn drop(&mut self) {
-        self.0.shared.process.tls_connections.leave();
+        self.0.process.tls_connections.leave();
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Scratch {
     /// What goes to the server.
     pub out: Vec<u8>,
     pub account: Account,
+    /// What a response rule wants answered instead of the response.
+    pub refusal: Option<LocalAnswer>,
 }
 
 /// Scratches not in use.
@@ -184,10 +186,9 @@ async fn conclude<D: Downstream>(
             scratch.account.fail(setting.connection.worker.index, backend, &failure);
             scratch.account.end(cause, phase);
             drop(upstream);
-            match answer {
-                Some(status) => answer::send(setting, scratch, down, LocalAnswer::Error(status), Some(backend)).await,
-                None => Next::Close,
-            }
+            let Some(status) = answer else { return Next::Close };
+            let answer = scratch.refusal.take().unwrap_or(LocalAnswer::Error(status));
+            answer::send(setting, scratch, down, answer, Some(backend)).await
         }
     }
 }

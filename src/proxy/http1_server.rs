@@ -47,7 +47,7 @@ enum HeadRead {
 }
 
 /// Serves requests until one side has had enough. `early` was read already.
-pub(crate) async fn serve(mut connection: Connection, mut stream: Stream, early: Vec<u8>) {
+pub(crate) async fn serve(mut connection: Box<Connection>, mut stream: Stream, early: Vec<u8>) {
     connection.count().h1_sessions.add(1);
     let mut rest = early;
     let mut first = true;
@@ -56,7 +56,7 @@ pub(crate) async fn serve(mut connection: Connection, mut stream: Stream, early:
         let input = if rest.is_empty() {
             match park(&connection, &mut stream, first).await {
                 Arrival::Bytes(input) => input,
-                Arrival::TimedOut if first => return refuse_silence(&connection, &mut stream).await,
+                Arrival::TimedOut if first => return Box::pin(refuse_silence(&connection, &mut stream)).await,
                 Arrival::Closed | Arrival::Broken if first => return log_null(&connection),
                 _ => break,
             }
@@ -75,7 +75,7 @@ pub(crate) async fn serve(mut connection: Connection, mut stream: Stream, early:
             break;
         }
     }
-    close(&connection, stream).await;
+    Box::pin(close(&connection, stream)).await;
 }
 
 /// Waits for the first byte of a request, holding no buffer.
@@ -271,7 +271,7 @@ async fn refuse_silence(connection: &Connection, stream: &mut Stream) {
     let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
     let mut scratch = connection.worker.exchanges.take();
     let silent = (Cause::ClientTimeout, Phase::Request);
-    Box::pin(broken(&setting, stream, &mut scratch, connection.accepted, 408, silent)).await;
+    broken(&setting, stream, &mut scratch, connection.accepted, 408, silent).await;
     connection.worker.exchanges.give(scratch);
 }
 

@@ -14,9 +14,9 @@ use super::view::View;
 use crate::logline::{Cause, Phase};
 
 /// Serves requests until one side has had enough.
-pub(crate) async fn serve(connection: Connection, stream: Stream) {
+pub(crate) async fn serve(connection: Box<Connection>, stream: Stream) {
     connection.count().h2_sessions.add(1);
-    let connection = Rc::new(connection);
+    let connection: Rc<Connection> = Rc::from(connection);
     let timeouts = &connection.frontend().config.timeouts;
     let settings = Http2Settings::new(connection.view.config.global.limits, timeouts);
     let streams = Rc::clone(&connection);

@@ -11,7 +11,7 @@ use super::upstream::slot::{Slot, Waited};
 use crate::http::{RequestHead, ResponseHead};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
 use crate::model::log::{Capture, Level};
-use crate::model::{BackendId, ServerId};
+use crate::model::{BackendId, Name, ServerId};
 use crate::state::counters::{BackendShard, FrontendShard};
 use crate::state::servers::TimePeaks;
 use crate::state::snapshot::{BackendInForce, FrontendInForce};
@@ -38,6 +38,7 @@ pub(crate) struct Account {
     /// Answered by the proxy itself.
     intercepted: bool,
     denied: bool,
+    denied_response: bool,
     refused: bool,
     request_captures: Vec<Option<Vec<u8>>>,
     response_captures: Vec<Option<Vec<u8>>>,
@@ -174,8 +175,15 @@ impl Account {
         self.denied
     }
 
-    pub fn deny(&mut self) {
-        self.denied = true;
+    pub fn server_name(&self) -> Option<Name> {
+        self.server.as_ref().map(|(_, state)| Arc::clone(&state.name))
+    }
+
+    /// A rule refused the request, or the response.
+    pub fn deny(&mut self, response: bool) {
+        self.denied = !response;
+        self.denied_response = response;
+        self.end(Cause::Proxy, if response { Phase::Headers } else { Phase::Request });
     }
 
     /// How it ended. The first cause stays: what follows from it is not news.
@@ -194,7 +202,7 @@ impl Account {
                 Failure::ClientGone { .. } | Failure::ClientTimedOut { .. } | Failure::BadBody => {
                     shard.client_aborts.add(1);
                 }
-                Failure::Refused(_) => shard.denied_responses.add(1),
+                Failure::Refused => shard.denied_responses.add(1),
                 Failure::Killed { .. } => {}
             }
         }
@@ -282,6 +290,9 @@ impl Account {
         }
         if self.denied {
             frontend.denied_requests.add(1);
+        }
+        if self.denied_response {
+            frontend.denied_responses.add(1);
         }
         if self.intercepted {
             frontend.intercepted.add(1);

@@ -3,15 +3,29 @@
 use std::sync::Arc;
 
 use super::answer::LocalAnswer;
+use super::clock;
 use super::exchange::{Scratch, Setting};
-use crate::http::RequestHead;
+use super::record::Account;
+use crate::http::{RequestHead, ResponseHead};
+use crate::logline::{Cause, Phase};
 use crate::model::BackendId;
+use crate::model::rule::{Answer, AnswerBody, Condition, Redirect};
 use crate::model::stats::{StatsAdmin, StatsPage};
+use crate::rules::{
+    Context, Facts, TlsFacts, Verdict, format, holds, redirect_location, run_request_rules, run_response_rules,
+};
 use crate::state::snapshot::BackendInForce;
 
 /// Runs the frontend's `http-request` rules. `Some` when one of them answers.
 pub(crate) fn frontend_rules(setting: &Setting<'_>, scratch: &mut Scratch) -> Option<LocalAnswer> {
-    None
+    let rules = &setting.frontend.config.http_request;
+    if rules.is_empty() {
+        return None;
+    }
+    with_facts(setting, None, None, |facts| {
+        let verdict = run_request_rules(rules, &mut scratch.request, facts);
+        answer_of(&verdict, &scratch.request, None, facts, &mut scratch.account)
+    })
 }
 
 /// Runs the backend's `http-request` rules.
@@ -20,16 +34,52 @@ pub(crate) fn backend_rules(
     backend: &BackendInForce,
     scratch: &mut Scratch,
 ) -> Option<LocalAnswer> {
-    None
+    let rules = &backend.config.http_request;
+    if rules.is_empty() {
+        return None;
+    }
+    with_facts(setting, Some(&backend.config.name), None, |facts| {
+        let verdict = run_request_rules(rules, &mut scratch.request, facts);
+        answer_of(&verdict, &scratch.request, None, facts, &mut scratch.account)
+    })
 }
 
 /// The first `use_backend` whose condition holds, else the default.
 pub(crate) fn choose_backend(setting: &Setting<'_>, request: &RequestHead) -> Option<BackendId> {
-    setting.frontend.config.default_backend
+    let frontend = &setting.frontend.config;
+    if !frontend.use_backend.is_empty() {
+        let chosen = with_facts(setting, None, None, |facts| {
+            let context = Context { request: Some(request), response: None, facts };
+            let meets = |condition: &Option<Condition>| condition.as_ref().is_none_or(|given| holds(given, &context));
+            frontend.use_backend.iter().find(|(condition, _)| meets(condition)).map(|(_, id)| *id)
+        });
+        if chosen.is_some() {
+            return chosen;
+        }
+    }
+    frontend.default_backend
 }
 
-/// Runs `http-response` rules, the backend's first. `Some`: the status to refuse the response with.
-pub(crate) fn response_rules(setting: &Setting<'_>, backend: &BackendInForce, scratch: &mut Scratch) -> Option<u16> {
+/// Runs `http-response` rules, the backend's first (HAProxy manual 4.2). `Some`: the answer that is given instead.
+pub(crate) fn response_rules(
+    setting: &Setting<'_>,
+    backend: &BackendInForce,
+    scratch: &mut Scratch,
+) -> Option<LocalAnswer> {
+    let Scratch { request, response, account, .. } = scratch;
+    for rules in [&backend.config.http_response, &setting.frontend.config.http_response] {
+        if rules.is_empty() {
+            continue;
+        }
+        let server = account.server_name();
+        let refused = with_facts(setting, Some(&backend.config.name), server.as_deref(), |facts| {
+            let verdict = run_response_rules(rules, response, request, facts);
+            answer_of(&verdict, request, Some(response), facts, account)
+        });
+        if refused.is_some() {
+            return refused;
+        }
+    }
     None
 }
 
@@ -37,6 +87,98 @@ pub(crate) fn response_rules(setting: &Setting<'_>, backend: &BackendInForce, sc
 pub(crate) fn page_admin(setting: &Setting<'_>, request: &RequestHead, page: &Arc<StatsPage>) -> bool {
     match &page.admin {
         StatsAdmin::Never => false,
-        StatsAdmin::When(condition) => false,
+        StatsAdmin::When(condition) => with_facts(setting, None, None, |facts| {
+            holds(condition, &Context { request: Some(request), response: None, facts })
+        }),
     }
+}
+
+fn with_facts<T>(
+    setting: &Setting<'_>,
+    backend: Option<&str>,
+    server: Option<&str>,
+    run: impl FnOnce(&Facts<'_>) -> T,
+) -> T {
+    let connection = setting.connection;
+    let usable = |id: BackendId| {
+        setting.view.backends.get(id.index()).map_or(0, |backend| backend.rotation.load().members.len() as u32)
+    };
+    run(&Facts {
+        src: connection.ends.peer,
+        dst: connection.ends.local,
+        tls: connection.tls.as_ref().map(|tls| TlsFacts {
+            sni: tls.sni.as_deref(),
+            alpn: tls.alpn.as_deref(),
+            protocol: tls.protocol,
+            cipher: tls.cipher,
+        }),
+        frontend: &setting.frontend.config.name,
+        backend,
+        server,
+        hostname: &connection.worker.hostname,
+        pid: std::process::id(),
+        now: connection.wall_time(clock::now()),
+        unique_id: None,
+        usable_servers: &usable,
+    })
+}
+
+fn answer_of(
+    verdict: &Verdict<'_>,
+    request: &RequestHead,
+    response: Option<&ResponseHead>,
+    facts: &Facts<'_>,
+    account: &mut Account,
+) -> Option<LocalAnswer> {
+    let context = Context { request: Some(request), response, facts };
+    match verdict {
+        Verdict::Continue | Verdict::Allow => None,
+        Verdict::Deny(answer) => {
+            account.deny(response.is_some());
+            Some(local_answer(answer, &context))
+        }
+        Verdict::Return(answer) => {
+            account.end(Cause::Local, Phase::Request);
+            Some(local_answer(answer, &context))
+        }
+        Verdict::Redirect(redirect) => {
+            account.end(Cause::Local, Phase::Request);
+            Some(redirection(redirect, &context))
+        }
+        Verdict::Prometheus => Some(LocalAnswer::Prometheus),
+    }
+}
+
+fn local_answer(answer: &Answer, context: &Context<'_>) -> LocalAnswer {
+    let body = match &answer.body {
+        None if answer.headers.is_empty() => return LocalAnswer::Error(answer.status),
+        Some(AnswerBody::Raw(raw)) => return LocalAnswer::Raw { status: answer.status, raw: Arc::clone(raw) },
+        None => Vec::new(),
+        Some(AnswerBody::Fixed(body)) => body.to_vec(),
+        Some(AnswerBody::Format(text)) => {
+            let mut body = Vec::new();
+            format(text, context, &mut body);
+            body
+        }
+    };
+    let mut headers = Vec::new();
+    if let Some(content_type) = &answer.content_type
+        && !body.is_empty()
+    {
+        headers.push((b"Content-Type".to_vec(), content_type.clone().into_bytes()));
+    }
+    for (name, text) in &answer.headers {
+        let mut value = Vec::new();
+        format(text, context, &mut value);
+        headers.push((name.clone().into_bytes(), value));
+    }
+    LocalAnswer::Whole { status: answer.status, headers, body }
+}
+
+fn redirection(redirect: &Redirect, context: &Context<'_>) -> LocalAnswer {
+    let mut headers = vec![(b"Location".to_vec(), redirect_location(redirect, context))];
+    if let Some(cookie) = &redirect.set_cookie {
+        headers.push((b"Set-Cookie".to_vec(), cookie.clone().into_bytes()));
+    }
+    LocalAnswer::Whole { status: redirect.code, headers, body: Vec::new() }
 }

@@ -28,7 +28,7 @@ use crate::state::snapshot::BackendInForce;
 const PAGE_WAIT: Duration = Duration::from_millis(500);
 
 /// Serves a client connection to its end.
-pub(crate) async fn serve(connection: Connection, mut stream: Stream) {
+pub(crate) async fn serve(connection: Box<Connection>, mut stream: Stream) {
     let mut early = Early::default();
     if let Some(page) = &connection.frontend().config.stats {
         let opening = opening(&connection, &mut stream, &mut early, page).await;

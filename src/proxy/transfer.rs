@@ -42,8 +42,8 @@ pub(crate) enum Failure {
     NoAnswer,
     ServerTimedOut,
     BadAnswer(BadResponse),
-    /// A response rule refused it.
-    Refused(u16),
+    /// A response rule refused it: its answer is in [`Scratch::refusal`].
+    Refused,
     /// The client sent a malformed body.
     BadBody,
     ClientGone {
@@ -69,7 +69,7 @@ impl Failure {
             Failure::Stale | Failure::NoAnswer => (Some(502), Cause::Server, Phase::Headers),
             Failure::ServerTimedOut => (Some(504), Cause::ServerTimeout, Phase::Headers),
             Failure::BadAnswer(_) => (Some(502), Cause::Proxy, Phase::Headers),
-            Failure::Refused(status) => (Some(status), Cause::Proxy, Phase::Headers),
+            Failure::Refused => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::BadBody => (Some(400), Cause::Client, Phase::Headers),
             Failure::ClientGone { phase } => (None, Cause::Client, phase),
             Failure::ClientTimedOut { phase: Phase::Headers } => (Some(408), Cause::ClientTimeout, Phase::Headers),
@@ -359,8 +359,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// The final head is here: rules, headers, and the decision what becomes of both connections.
     fn begin_response(&mut self) -> Result<(), Failure> {
         let connection = self.setting.connection;
-        if let Some(status) = rules_context::response_rules(self.setting, self.backend, self.scratch) {
-            return Err(Failure::Refused(status));
+        if let Some(answer) = rules_context::response_rules(self.setting, self.backend, self.scratch) {
+            self.scratch.refusal = Some(answer);
+            return Err(Failure::Refused);
         }
         let Scratch { request, response, account, .. } = &mut *self.scratch;
         account.answered(response, self.setting.frontend);

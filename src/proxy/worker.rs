@@ -36,6 +36,8 @@ pub(crate) struct Worker {
     pub timers: Rc<Timers>,
     pub buffers: Buffers,
     pub exchanges: Exchanges,
+    /// This machine's name.
+    pub hostname: String,
     view: RefCell<Rc<View>>,
     phase: Cell<Phase>,
     /// Connections served now.
@@ -104,6 +106,7 @@ async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Resul
         timers: Timers::new(clock::refresh()),
         buffers: Buffers::default(),
         exchanges: Exchanges::default(),
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         view: RefCell::new(view),
         phase: Cell::new(*phases.borrow_and_update()),
         connections: Cell::new(0),
