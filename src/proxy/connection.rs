@@ -31,7 +31,7 @@ use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed};
 const PROXY_HEADER_WAIT: Duration = Duration::from_secs(5);
 
 /// What the future of a parked connection may take, in bytes: what is large is boxed while it is needed.
-const PARKED_SIZE: usize = 200;
+const PARKED_SIZE: usize = 400;
 
 /// The addresses of a connection's two ends. `None` on unix sockets.
 #[derive(Debug, Clone, Copy)]
