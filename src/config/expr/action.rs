@@ -1,21 +1,14 @@
-//! What does a rule do? The words of `http-request`, `http-response` and `redirect` (HAProxy manual 4.2).
+//! What does a rule do? The words of `http-request` and `http-response` (HAProxy manual 4.2).
 
-use std::path::Path;
-use std::sync::Arc;
-
+use super::answer::{Defaults, answer};
+use super::redirect::{Text, redirect};
 use super::{ExprError, Scope, is_field_name, known, parse_format, parse_regex};
-use crate::model::rule::{
-    Answer, AnswerBody, Format, FormatPart, HeaderPattern, HttpRequestAction, HttpResponseAction, Redirect, RedirectTo,
-    TextMatch,
-};
+use crate::model::rule::{Format, HeaderPattern, HttpRequestAction, HttpResponseAction, TextMatch};
 
 const REQUEST_ACTIONS: &[&str] =
     &["allow", "set-header", "add-header", "del-header", "deny", "redirect", "return", "use-service"];
 
 const RESPONSE_ACTIONS: &[&str] = &["allow", "set-header", "add-header", "del-header", "deny"];
-
-/// Statuses that have an error page (manual 4.2, `http-request return`).
-const PAGES: [u16; 15] = [200, 400, 403, 404, 405, 408, 410, 413, 425, 429, 500, 501, 502, 503, 504];
 
 /// Reads the words behind the action's name. The name may be spelt `set-header` or `set_header`.
 ///
@@ -83,15 +76,6 @@ pub(crate) fn parse_response_action(
     })
 }
 
-/// Reads what stands behind the keyword `redirect`. Its text is taken as it is; in `http-request redirect` it is a
-/// format (manual 4.2, `redirect`).
-///
-/// # Errors
-/// No or two targets, a status that is no redirection, unknown options.
-pub(crate) fn parse_redirect(words: &[String], scope: &Scope<'_>) -> Result<Redirect, ExprError> {
-    redirect(words, scope, Text::Literal)
-}
-
 fn unknown_action(keyword: &str, name: &str, built: &[&str]) -> ExprError {
     if known::ACTIONS.contains(&name) {
         return ExprError::new(0, format!("`{keyword} {name}` is known but not built yet"));
@@ -100,7 +84,7 @@ fn unknown_action(keyword: &str, name: &str, built: &[&str]) -> ExprError {
         .suggest(name, built.iter().chain(known::ACTIONS).copied())
 }
 
-fn nothing_more(words: &[String], first: usize) -> Result<(), ExprError> {
+pub(super) fn nothing_more(words: &[String], first: usize) -> Result<(), ExprError> {
     match words.first() {
         None => Ok(()),
         Some(word) => Err(ExprError::new(first, format!("`{word}` was not expected here"))
@@ -110,7 +94,7 @@ fn nothing_more(words: &[String], first: usize) -> Result<(), ExprError> {
 
 /// A name a rule may write. What tells where a message ends belongs to the proxy: a rule that changed it would let two
 /// readers see different messages (RFC 9112 §11.2).
-fn header_name(words: &[String], at: usize) -> Result<String, ExprError> {
+pub(super) fn header_name(words: &[String], at: usize) -> Result<String, ExprError> {
     let Some(name) = words.get(at) else {
         return Err(ExprError::new(at, "the name of a header is missing"));
     };
@@ -166,291 +150,12 @@ fn header_pattern(words: &[String]) -> Result<HeaderPattern, ExprError> {
     Ok(HeaderPattern::Text { how, name: name.clone() })
 }
 
-/// What `deny` or `return` answers when nothing is said.
-struct Defaults {
-    status: u16,
-    /// With the error page of the status; else with an empty body.
-    page: bool,
-}
-
-/// `[status <code>] [content-type <type>] [<body>] [hdr <name> <fmt>]*` (manual 4.2, `http-request return`)
-fn answer(defaults: Defaults, words: &[String], scope: &Scope<'_>) -> Result<Answer, ExprError> {
-    let mut answer = Answer { status: defaults.status, content_type: None, body: None, headers: Vec::new() };
-    let mut page = defaults.page;
-    let mut body_at: Option<usize> = None;
-    let mut type_at = None;
-    let mut at = 0;
-    while let Some(word) = words.get(at) {
-        let value =
-            || words.get(at + 1).ok_or_else(|| ExprError::new(at + 1, format!("`{word}` needs a value behind it")));
-        let is_body =
-            ["default-errorfiles", "errorfile", "file", "lf-file", "string", "lf-string"].contains(&word.as_str());
-        if is_body && let Some(first) = body_at {
-            let message = format!("`{word}` says again what to answer: `{}` did", words[first]);
-            return Err(ExprError::new(at, message));
-        }
-        let length = match word.as_str() {
-            "status" | "deny_status" => {
-                answer.status = status(value()?, at + 1)?;
-                2
-            }
-            "content-type" => {
-                answer.content_type = Some(content_type(value()?, at + 1)?);
-                type_at = Some(at);
-                2
-            }
-            "default-errorfiles" => {
-                page = true;
-                1
-            }
-            "hdr" => {
-                let name = header_name(words, at + 1)?;
-                let Some(value) = words.get(at + 2) else {
-                    return Err(ExprError::new(at + 2, format!("the value of `{name}` is missing")));
-                };
-                let value = parse_format(value, scope).map_err(|error| error.at(at + 2))?;
-                answer.headers.push((name, value));
-                3
-            }
-            "errorfiles" => {
-                return Err(ExprError::new(at, "`errorfiles` with `http-errors` sections is known but not built yet"));
-            }
-            _ if is_body => {
-                answer.body = Some(body(word, value()?, at + 1, scope)?);
-                2
-            }
-            _ => {
-                let known = [
-                    "status",
-                    "deny_status",
-                    "content-type",
-                    "default-errorfiles",
-                    "errorfile",
-                    "file",
-                    "lf-file",
-                    "string",
-                    "lf-string",
-                    "hdr",
-                ];
-                return Err(nothing_more(&words[at..], at)
-                    .err()
-                    .map_or_else(|| ExprError::new(at, "unexpected"), |error| error.suggest(word, known)));
-            }
-        };
-        if is_body {
-            body_at = Some(at);
-        }
-        at += length;
-    }
-    if body_at.is_none() && !answer.headers.is_empty() && defaults.page {
-        // A page that was not asked for by name gives way to the fields (run against HAProxy 2.6).
-        page = false;
-    }
-    finish_answer(answer, page, body_at, type_at)
-}
-
-/// Checks what must fit together.
-fn finish_answer(
-    mut answer: Answer,
-    page: bool,
-    body_at: Option<usize>,
-    type_at: Option<usize>,
-) -> Result<Answer, ExprError> {
-    match &answer.body {
-        None if page => {
-            if body_at.is_some() && !PAGES.contains(&answer.status) {
-                let message = format!("there is no error page for status {}", answer.status);
-                return Err(ExprError::new(body_at.unwrap_or_default(), message));
-            }
-            if let Some(at) = type_at {
-                return Err(ExprError::new(at, "`content-type` means nothing for an error page, which has its own"));
-            }
-        }
-        None => {
-            if let Some(at) = type_at {
-                return Err(ExprError::new(at, "`content-type` means nothing without a body")
-                    .hint("add `string`, `lf-string`, `file` or `lf-file`"));
-            }
-            answer.body = Some(AnswerBody::Fixed(Arc::from([])));
-        }
-        Some(AnswerBody::Raw(_)) => {
-            if let Some(at) = type_at {
-                return Err(ExprError::new(at, "`content-type` means nothing for an `errorfile`, which has its own"));
-            }
-        }
-        Some(AnswerBody::Fixed(bytes)) if bytes.is_empty() => {}
-        Some(_) if type_at.is_none() => {
-            return Err(ExprError::new(body_at.unwrap_or_default(), "a body needs a `content-type`")
-                .hint("such as `content-type text/plain`"));
-        }
-        Some(_) => {}
-    }
-    let is_raw = matches!(answer.body, None | Some(AnswerBody::Raw(_)));
-    if is_raw && !answer.headers.is_empty() {
-        let message = "`hdr` means nothing for an error page, which is a whole response";
-        return Err(ExprError::new(body_at.unwrap_or_default(), message));
-    }
-    Ok(answer)
-}
-
-fn status(text: &str, word: usize) -> Result<u16, ExprError> {
-    let status = text.parse().ok().filter(|status| (200..=599).contains(status));
-    status.ok_or_else(|| ExprError::new(word, format!("`{text}` is not a status between 200 and 599")))
-}
-
-fn content_type(text: &str, word: usize) -> Result<String, ExprError> {
-    let printable = text.bytes().all(|byte| matches!(byte, 32..=126));
-    if text.contains('/') && printable {
-        return Ok(text.to_string());
-    }
-    Err(ExprError::new(word, format!("`{text}` is not a content type")).hint("such as `text/plain`"))
-}
-
-fn body(keyword: &str, value: &str, word: usize, scope: &Scope<'_>) -> Result<AnswerBody, ExprError> {
-    let read = || {
-        (scope.read)(Path::new(value))
-            .map_err(|error| ExprError::new(word, format!("cannot read the file `{value}`: {error}")))
-    };
-    Ok(match keyword {
-        "string" => AnswerBody::Fixed(value.as_bytes().into()),
-        "lf-string" => AnswerBody::Format(parse_format(value, scope).map_err(|error| error.at(word))?),
-        "file" => AnswerBody::Fixed(read()?.into()),
-        "lf-file" => {
-            let text = String::from_utf8(read()?)
-                .map_err(|_| ExprError::new(word, format!("the file `{value}` is not UTF-8 text")))?;
-            let format = parse_format(&text, scope).map_err(|error| {
-                let told = format!("in the file `{value}`: {}", error.message);
-                ExprError { message: told, ..error }.at(word)
-            })?;
-            AnswerBody::Format(format)
-        }
-        _ => {
-            let raw = read()?;
-            if !raw.starts_with(b"HTTP/1.") {
-                let message = format!("the file `{value}` is not a whole response: it must start with `HTTP/1.`");
-                return Err(ExprError::new(word, message));
-            }
-            AnswerBody::Raw(raw.into())
-        }
-    })
-}
-
-/// How the text of a redirection is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Text {
-    Literal,
-    Format,
-}
-
-fn redirect(words: &[String], scope: &Scope<'_>, text: Text) -> Result<Redirect, ExprError> {
-    let mut to = None;
-    let mut redirect = Redirect {
-        to: RedirectTo::Location(Format { parts: Vec::new() }),
-        code: 302,
-        drop_query: false,
-        append_slash: false,
-        set_cookie: None,
-        ignore_empty: false,
-    };
-    let mut at = 0;
-    while let Some(word) = words.get(at) {
-        let value =
-            || words.get(at + 1).ok_or_else(|| ExprError::new(at + 1, format!("`{word}` needs a value behind it")));
-        at += match word.as_str() {
-            "location" | "prefix" | "scheme" => {
-                if to.is_some() {
-                    return Err(ExprError::new(at, format!("`{word}` says again where to: one target is enough")));
-                }
-                let format = target(value()?, at + 1, scope, text)?;
-                to = Some(match word.as_str() {
-                    "location" => RedirectTo::Location(format),
-                    "prefix" => RedirectTo::Prefix(format),
-                    _ => RedirectTo::Scheme(format),
-                });
-                2
-            }
-            "code" => {
-                let value = value()?;
-                redirect.code = match value.as_str() {
-                    "301" => 301,
-                    "302" => 302,
-                    "303" => 303,
-                    "307" => 307,
-                    "308" => 308,
-                    _ => {
-                        let message = format!("`{value}` is not a redirection: 301, 302, 303, 307 and 308 are");
-                        return Err(ExprError::new(at + 1, message));
-                    }
-                };
-                2
-            }
-            "set-cookie" => {
-                redirect.set_cookie = Some(format!("{}; path=/;", cookie(value()?, at + 1)?));
-                2
-            }
-            "clear-cookie" => {
-                redirect.set_cookie = Some(format!("{}; path=/; Max-Age=0;", cookie(value()?, at + 1)?));
-                2
-            }
-            "drop-query" => {
-                redirect.drop_query = true;
-                1
-            }
-            "append-slash" => {
-                redirect.append_slash = true;
-                1
-            }
-            "ignore-empty" => {
-                redirect.ignore_empty = true;
-                1
-            }
-            _ => {
-                let known = [
-                    "location",
-                    "prefix",
-                    "scheme",
-                    "code",
-                    "set-cookie",
-                    "clear-cookie",
-                    "drop-query",
-                    "append-slash",
-                    "ignore-empty",
-                ];
-                return Err(ExprError::new(at, format!("`{word}` is no part of a redirection")).suggest(word, known));
-            }
-        };
-    }
-    redirect.to = to.ok_or_else(|| {
-        ExprError::new(words.len(), "a redirection needs `location`, `prefix` or `scheme`, and a value")
-    })?;
-    Ok(redirect)
-}
-
-fn target(value: &str, word: usize, scope: &Scope<'_>, text: Text) -> Result<Format, ExprError> {
-    if value.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
-        return Err(ExprError::new(word, "a location cannot hold control characters"));
-    }
-    match text {
-        Text::Format => parse_format(value, scope).map_err(|error| error.at(word)),
-        Text::Literal if value.is_empty() => Ok(Format { parts: Vec::new() }),
-        Text::Literal => Ok(Format { parts: vec![FormatPart::Text(value.to_string())] }),
-    }
-}
-
-fn cookie(text: &str, word: usize) -> Result<&str, ExprError> {
-    let name = text.split('=').next().unwrap_or_default();
-    let printable = text.bytes().all(|byte| matches!(byte, 33..=126) && byte != b';');
-    if is_field_name(name) && printable {
-        return Ok(text);
-    }
-    Err(ExprError::new(word, format!("`{text}` is not a cookie")).hint("write NAME or NAME=value"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Side, with_scope, words};
+    use super::super::{Side, parse_redirect, with_scope, words};
     use super::*;
     use crate::model::Mode;
+    use crate::model::rule::{Answer, AnswerBody, FormatPart, RedirectTo};
 
     #[track_caller]
     fn check(line: &str, expected: &str) {

@@ -1,6 +1,8 @@
 //! How is `name(arg,'arg 2'),converter(arg)` cut up? (HAProxy manual 7.3; 2.2 for the second level of quotes)
 
-use super::ExprError;
+use super::{ExprError, Scope, is_field_name};
+use crate::model::BackendId;
+use crate::model::rule::{HeaderRef, Part};
 
 /// One name with what stands in its parentheses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +131,114 @@ fn take_escape<'a>(text: &'a str, into: &mut String) -> &'a str {
         _ => into.extend(['\\', c]),
     }
     &text[c.len_utf8()..]
+}
+
+/// A call's arguments, and how to complain about them.
+pub(super) struct Arguments<'a> {
+    pub call: &'a Call,
+}
+
+impl<'a> Arguments<'a> {
+    pub fn wrong(&self, message: String) -> ExprError {
+        ExprError::new(0, message)
+    }
+
+    /// An argument that was given and is not empty.
+    pub fn get(&self, at: usize) -> Option<&'a str> {
+        self.call.given().get(at).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    pub fn none(&self) -> Result<(), ExprError> {
+        match self.call.given() {
+            [] => Ok(()),
+            _ => Err(self.wrong(format!("`{}` takes no argument", self.call.name))),
+        }
+    }
+
+    pub fn at_most(&self, most: usize) -> Result<(), ExprError> {
+        if self.call.given().len() <= most {
+            return Ok(());
+        }
+        let name = &self.call.name;
+        let plural = if most == 1 { "argument" } else { "arguments" };
+        Err(self
+            .wrong(format!("`{name}` takes at most {most} {plural}"))
+            .hint("quote an argument that holds a comma: `'a,b'`"))
+    }
+
+    pub fn one(&self) -> Result<&'a str, ExprError> {
+        self.at_most(1)?;
+        self.get(0).ok_or_else(|| self.wrong(format!("`{}` needs an argument", self.call.name)))
+    }
+
+    /// One argument that may be empty but must have its parentheses.
+    pub fn raw_one(&self) -> Result<&'a str, ExprError> {
+        self.at_most(1)?;
+        match &self.call.arguments {
+            Some(arguments) => Ok(arguments.first().map_or("", String::as_str)),
+            None => Err(self.wrong(format!("`{}` needs an argument", self.call.name))),
+        }
+    }
+
+    pub fn integer(&self, text: &str) -> Result<i64, ExprError> {
+        text.parse().map_err(|_| self.wrong(format!("`{text}` is not an integer")))
+    }
+
+    /// `name[,occurrence]`
+    pub fn header(&self, whole_line: bool) -> Result<HeaderRef, ExprError> {
+        self.at_most(2)?;
+        let call = &self.call.name;
+        let Some(name) = self.get(0) else {
+            return Err(self.wrong(format!("`{call}` needs the name of a header, as in `{call}(host)`")));
+        };
+        if !is_field_name(name) {
+            return Err(self.wrong(format!("`{name}` cannot be the name of a header")));
+        }
+        let occurrence = match self.get(1) {
+            None => None,
+            Some(text) => {
+                let number = self.integer(text)?;
+                let number = i32::try_from(number)
+                    .map_err(|_| self.wrong(format!("there cannot be {number} values of one header")))?;
+                // 0 means the last one, as HAProxy reads it.
+                Some(if number == 0 { -1 } else { number })
+            }
+        };
+        Ok(HeaderRef { name: name.to_ascii_lowercase(), occurrence, whole_line })
+    }
+
+    pub fn backend(&self, scope: &Scope<'_>) -> Result<BackendId, ExprError> {
+        self.at_most(1)?;
+        let Some(name) = self.get(0) else {
+            return scope
+                .own_backend
+                .ok_or_else(|| self.wrong("`nbsrv` in a frontend needs the name of a backend".to_string()));
+        };
+        (scope.backends)(name).ok_or_else(|| {
+            let known = scope.backend_names.iter().map(String::as_str);
+            self.wrong(format!("backend `{name}` is not defined")).suggest(name, known)
+        })
+    }
+
+    /// `index,delimiters[,count]`
+    pub fn part(&self) -> Result<Part, ExprError> {
+        self.at_most(3)?;
+        let name = &self.call.name;
+        let (Some(index), Some(delimiters)) = (self.get(0), self.get(1)) else {
+            return Err(self.wrong(format!("`{name}` needs an index and delimiters, as in `{name}(1,/)`")));
+        };
+        let index = self.integer(index)?;
+        let index = i32::try_from(index).ok().filter(|index| *index != 0);
+        let Some(index) = index else {
+            return Err(self.wrong(format!("`{name}` counts from 1, or from -1 at the end")));
+        };
+        let count = match self.get(2) {
+            None => 1,
+            Some(text) => usize::try_from(self.integer(text)?)
+                .map_err(|_| self.wrong(format!("`{text}` is not a number of parts")))?,
+        };
+        Ok(Part { index, delimiters: delimiters.to_string(), count })
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! Which value is meant? Sample fetches and converters by name (HAProxy manual 7.3).
+//! Which value is meant? Sample fetches by name (HAProxy manual 7.3).
 
-use super::arguments::{Call, split_calls};
+use super::arguments::{Arguments, Call, split_calls};
+use super::converter::{CONVERTERS, build_converter};
 use super::known;
-use super::{ExprError, Scope, Side, is_field_name, parse_regex};
-use crate::model::rule::{Constant, Converter, Expr, Fetch, HeaderRef, Part};
-use crate::model::{BackendId, Mode};
+use super::{ExprError, Scope, Side};
+use crate::model::Mode;
+use crate::model::rule::{Constant, Converter, Expr, Fetch};
 
 /// What type of value comes out; decides the default match (manual 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +28,6 @@ pub(super) const FETCHES: &[&str] = &[
     "ssl_fc_has_sni", "ssl_fc_protocol", "ssl_fc_sni", "status", "str", "unique-id", "url", "url_param", "urlp",
     "urlp_val", "wait_end",
 ];
-
-/// Every converter that is built.
-const CONVERTERS: &[&str] =
-    &["concat", "field", "host_only", "length", "lower", "not", "port_only", "regsub", "upper", "url_dec", "word"];
 
 /// Reads `hdr(host),lower`.
 ///
@@ -209,170 +206,6 @@ fn needs_http(name: &str) -> bool {
     ];
     const FAMILIES: [&str; 8] = ["hdr", "req.hdr", "req.fhdr", "res.", "shdr", "cook", "req.cook", "capture."];
     HTTP.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
-}
-
-/// The converter, and the type it gives when it changes it.
-fn build_converter(call: &Call, input: Kind) -> Result<(Converter, Option<Kind>), ExprError> {
-    let arguments = Arguments { call };
-    let name = call.name.as_str();
-    let plain = |converter, kind| arguments.none().map(|()| (converter, Some(kind)));
-    match name {
-        "lower" => plain(Converter::Lower, Kind::Text),
-        "upper" => plain(Converter::Upper, Kind::Text),
-        "length" => plain(Converter::Length, Kind::Integer),
-        "host_only" => plain(Converter::HostOnly, Kind::Text),
-        "port_only" => plain(Converter::PortOnly, Kind::Integer),
-        "not" if input == Kind::Address => Err(arguments.wrong("`not` takes no address".to_string())),
-        "not" => plain(Converter::Not, Kind::Boolean),
-        "field" => Ok((Converter::Field(arguments.part()?), Some(Kind::Text))),
-        "word" => Ok((Converter::Word(arguments.part()?), Some(Kind::Text))),
-        "url_dec" => {
-            arguments.at_most(1)?;
-            let form = arguments.get(0).map_or(Ok(0), |text| arguments.integer(text))? != 0;
-            Ok((Converter::UrlDecode { form }, Some(Kind::Text)))
-        }
-        "concat" => {
-            let given = call.given();
-            if given.len() > 3 {
-                return Err(arguments.wrong("`concat` takes at most 3 arguments".to_string()));
-            }
-            if given.get(1).is_some_and(|variable| !variable.is_empty()) {
-                return Err(arguments.wrong("variables in `concat` are known but not built yet".to_string()));
-            }
-            let text = |at: usize| given.get(at).cloned().unwrap_or_default();
-            Ok((Converter::Concat { before: text(0), after: text(2) }, Some(Kind::Text)))
-        }
-        "regsub" => {
-            let given = call.given();
-            let (Some(pattern), Some(replacement)) = (given.first(), given.get(1)) else {
-                return Err(arguments.wrong("`regsub` needs a pattern and a replacement".to_string()));
-            };
-            let flags = given.get(2).map_or("", String::as_str);
-            if given.len() > 3 || pattern.is_empty() || flags.chars().any(|flag| flag != 'g' && flag != 'i') {
-                return Err(
-                    arguments.wrong("`regsub` takes a pattern, a replacement and the flags `g` and `i`".to_string())
-                );
-            }
-            let regex = parse_regex(pattern, flags.contains('i'))?;
-            let all = flags.contains('g');
-            Ok((Converter::RegSub { regex, replacement: replacement.clone(), all }, Some(Kind::Text)))
-        }
-        _ if known::is_known_converter(name) => {
-            Err(ExprError::new(0, format!("the converter `{name}` is known but not built yet")))
-        }
-        _ => {
-            let candidates = CONVERTERS.iter().chain(known::CONVERTERS).copied();
-            Err(ExprError::new(0, format!("there is no converter `{name}`")).suggest(name, candidates))
-        }
-    }
-}
-
-/// A call's arguments, and how to complain about them.
-struct Arguments<'a> {
-    call: &'a Call,
-}
-
-impl<'a> Arguments<'a> {
-    fn wrong(&self, message: String) -> ExprError {
-        ExprError::new(0, message)
-    }
-
-    /// An argument that was given and is not empty.
-    fn get(&self, at: usize) -> Option<&'a str> {
-        self.call.given().get(at).map(String::as_str).filter(|text| !text.is_empty())
-    }
-
-    fn none(&self) -> Result<(), ExprError> {
-        match self.call.given() {
-            [] => Ok(()),
-            _ => Err(self.wrong(format!("`{}` takes no argument", self.call.name))),
-        }
-    }
-
-    fn at_most(&self, most: usize) -> Result<(), ExprError> {
-        if self.call.given().len() <= most {
-            return Ok(());
-        }
-        let name = &self.call.name;
-        let plural = if most == 1 { "argument" } else { "arguments" };
-        Err(self
-            .wrong(format!("`{name}` takes at most {most} {plural}"))
-            .hint("quote an argument that holds a comma: `'a,b'`"))
-    }
-
-    fn one(&self) -> Result<&'a str, ExprError> {
-        self.at_most(1)?;
-        self.get(0).ok_or_else(|| self.wrong(format!("`{}` needs an argument", self.call.name)))
-    }
-
-    /// One argument that may be empty but must have its parentheses.
-    fn raw_one(&self) -> Result<&'a str, ExprError> {
-        self.at_most(1)?;
-        match &self.call.arguments {
-            Some(arguments) => Ok(arguments.first().map_or("", String::as_str)),
-            None => Err(self.wrong(format!("`{}` needs an argument", self.call.name))),
-        }
-    }
-
-    fn integer(&self, text: &str) -> Result<i64, ExprError> {
-        text.parse().map_err(|_| self.wrong(format!("`{text}` is not an integer")))
-    }
-
-    /// `name[,occurrence]`
-    fn header(&self, whole_line: bool) -> Result<HeaderRef, ExprError> {
-        self.at_most(2)?;
-        let call = &self.call.name;
-        let Some(name) = self.get(0) else {
-            return Err(self.wrong(format!("`{call}` needs the name of a header, as in `{call}(host)`")));
-        };
-        if !is_field_name(name) {
-            return Err(self.wrong(format!("`{name}` cannot be the name of a header")));
-        }
-        let occurrence = match self.get(1) {
-            None => None,
-            Some(text) => {
-                let number = self.integer(text)?;
-                let number = i32::try_from(number)
-                    .map_err(|_| self.wrong(format!("there cannot be {number} values of one header")))?;
-                // 0 means the last one, as HAProxy reads it.
-                Some(if number == 0 { -1 } else { number })
-            }
-        };
-        Ok(HeaderRef { name: name.to_ascii_lowercase(), occurrence, whole_line })
-    }
-
-    fn backend(&self, scope: &Scope<'_>) -> Result<BackendId, ExprError> {
-        self.at_most(1)?;
-        let Some(name) = self.get(0) else {
-            return scope
-                .own_backend
-                .ok_or_else(|| self.wrong("`nbsrv` in a frontend needs the name of a backend".to_string()));
-        };
-        (scope.backends)(name).ok_or_else(|| {
-            let known = scope.backend_names.iter().map(String::as_str);
-            self.wrong(format!("backend `{name}` is not defined")).suggest(name, known)
-        })
-    }
-
-    /// `index,delimiters[,count]`
-    fn part(&self) -> Result<Part, ExprError> {
-        self.at_most(3)?;
-        let name = &self.call.name;
-        let (Some(index), Some(delimiters)) = (self.get(0), self.get(1)) else {
-            return Err(self.wrong(format!("`{name}` needs an index and delimiters, as in `{name}(1,/)`")));
-        };
-        let index = self.integer(index)?;
-        let index = i32::try_from(index).ok().filter(|index| *index != 0);
-        let Some(index) = index else {
-            return Err(self.wrong(format!("`{name}` counts from 1, or from -1 at the end")));
-        };
-        let count = match self.get(2) {
-            None => 1,
-            Some(text) => usize::try_from(self.integer(text)?)
-                .map_err(|_| self.wrong(format!("`{text}` is not a number of parts")))?,
-        };
-        Ok(Part { index, delimiters: delimiters.to_string(), count })
-    }
 }
 
 #[cfg(test)]

@@ -6,18 +6,22 @@
 
 mod acl;
 mod action;
+mod answer;
 mod arguments;
 mod condition;
+mod converter;
 mod fetch;
 mod format;
 mod known;
 mod pattern;
+mod redirect;
 
 pub(crate) use acl::parse_acl;
-pub(crate) use action::{parse_redirect, parse_request_action, parse_response_action};
+pub(crate) use action::{parse_request_action, parse_response_action};
 pub(crate) use condition::parse_condition;
 pub(crate) use fetch::parse_expr;
 pub(crate) use format::parse_format;
+pub(crate) use redirect::parse_redirect;
 
 #[cfg(test)]
 pub(crate) use testing::{with_scope, words};
