@@ -53,7 +53,9 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Try everything without a file: two small servers, a proxy in front of them, a stats page.
     Demo(DemoArgs),
-
+    /// Print the JSON Schema of the YAML configuration, for editors.
+    #[command(after_help = "Example: lockgate schema > lockgate.schema.json")]
+    Schema,
     /// Print what a haproxy.cfg says in the native language, YAML.
     #[command(after_help = "Example: lockgate convert -f /etc/haproxy/haproxy.cfg > site.yaml")]
     Convert(ConfigArgs),

@@ -31,6 +31,10 @@ pub(crate) fn version_and_build() -> ExitCode {
     )))
 }
 
+pub(crate) fn schema() -> ExitCode {
+    printed(output::print(&format!("{:#}\n", crate::config::json_schema())))
+}
+
 pub(crate) fn completions(shell: Shell) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "lockgate", &mut text);

@@ -73,7 +73,7 @@ const NOT_BUILT: &[(&str, &str)] = &[
     ("-L", "there are no peers yet"),
     ("-m", "memory is not limited by a flag; use the service manager's limit"),
     ("-N", "use `maxconn` in a defaults section"),
-    ("-dK", "keywords are listed in docs/configuration.md"),
+    ("-dK", "use `lockgate keywords`"),
     ("-dD", "diagnostics are always on; see `lockgate check`"),
     ("-dC", "the resolved configuration cannot be dumped yet"),
     ("-dI", "there is no insecure fork to allow"),

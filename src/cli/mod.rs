@@ -82,6 +82,7 @@ fn main_as_clap(arguments: Vec<OsString>) -> ExitCode {
         Command::Run(run) => run::run(&run),
         Command::Check(check) => check::check(&check),
         Command::Demo(demo) => demo::demo(&demo),
+        Command::Schema => generate::schema(),
         Command::Convert(files) => languages::convert(&files),
         Command::Keywords => languages::keywords(),
         Command::Completions { shell } => generate::completions(shell),

@@ -30,7 +30,7 @@ fn a_bad_file_is_reported_and_the_old_configuration_keeps_running() {
     proxy.signal(Signal::USR2);
     let line = proxy.wait_for("bnid");
     assert!(line.contains("lockgate.cfg:2:5"), "{line}");
-    proxy.wait_for("the running configuration stays");
+    proxy.wait_for("the old configuration keeps running");
     assert_eq!(proxy.get("/").text(), "a");
     // And a good one is taken after that.
     let b = Origin::named("b");
