@@ -104,10 +104,6 @@ impl Diagnostic {
         self
     }
 
-    pub fn hint_if(self, condition: bool, hint: &str) -> Self {
-        if condition { self.hint(hint) } else { self }
-    }
-
     /// Ends the message with "did you mean …?" when a candidate is close to what was written.
     pub fn suggest<'a>(mut self, written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
         if let Some(word) = did_you_mean(written, candidates) {

@@ -1,5 +1,6 @@
 //! Does a configuration text mean what it should? Every `tests/it/golden/cfg/*.case` is a text of haproxy.cfg, a
-//! line `----`, and either what it says as YAML or what is told about it.
+//! line `----`, and either what it says as YAML or what is told about it. `tests/it/golden/yaml/*.case` are texts of the
+//! native language with all that is told about them, as an operator sees it.
 //!
 //! `LOCKGATE_BLESS=1` writes what comes out into the cases; read the difference before it is committed.
 
@@ -122,9 +123,25 @@ fn every_keyword_has_one_row() {
     assert!(seen.len() > 700);
 }
 
+/// What `check` shows of a native text: read, resolved, drawn.
+fn shown(text: &str) -> String {
+    let loaded = crate::config::load_text("case.yaml", text);
+    let told = loaded.diagnostics.render(&loaded.sources, crate::diag::Colour::Never);
+    if loaded.config.is_some() { format!("{told}valid\n") } else { told }
+}
+
 #[test]
 fn cases_come_out_as_written() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/cfg");
+    compare("cfg", outcome);
+}
+
+#[test]
+fn native_cases_come_out_as_written() {
+    compare("yaml", shown);
+}
+
+fn compare(language: &str, outcome: impl Fn(&str) -> String) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(language);
     let bless = std::env::var_os("LOCKGATE_BLESS").is_some();
     let mut cases: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.sort();

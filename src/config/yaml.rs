@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::locate::Locate;
 use super::raw;
-use crate::diag::{Diagnostic, Diagnostics, FieldPath, Position, Step};
+use crate::diag::{Diagnostic, Diagnostics, FieldPath, Position, Step, did_you_mean};
 use node::Node;
 pub(crate) use places::Places;
 pub(crate) use schema::json_schema;
@@ -46,6 +46,9 @@ const TIMES: [&str; 18] = [
     "tunnel",
     "timeout",
 ];
+/// HAProxy's other ways to choose a server (manual 4.2 `balance`).
+const NOT_BUILT: [&str; 11] =
+    ["static-rr", "leastconn", "first", "hash", "source", "uri", "url_param", "hdr", "random", "rdp-cookie", "sticky"];
 /// Fields that hold a size.
 const SIZES: [&str; 2] = ["bufsize", "maxrewrite"];
 
@@ -58,46 +61,68 @@ pub(crate) fn read(
     variable: &dyn Fn(&str) -> Option<String>,
     diagnostics: &mut Diagnostics,
 ) -> Option<(raw::Config, Places)> {
-    let places = Places::new(file, text);
+    let mut places = Places::new(file, text);
     let mut tree = match node::parse(text) {
         Ok(tree) => tree,
         Err(problem) => {
             let position = problem.line_and_column.map(|(line, column)| Position::new(file, line, column, 1));
-            let position = position.or_else(|| places.locate(&problem.path));
+            let position = position.or_else(|| places.locate_written(&problem.path));
             diagnostics.push(Diagnostic::error(problem.message).at(position));
             return None;
         }
     };
     for problem in variables::expand(&mut tree, variable) {
-        diagnostics.push(problem.diagnostic.at(places.locate(&problem.path)));
+        diagnostics.push(problem.diagnostic.at(places.locate_written(&problem.path)));
     }
+    let mut misspelt: Vec<(FieldPath, &str)> = Vec::new();
     for _ in 0..MOST_MISFITS {
-        match raw::Config::deserialize(Shape::new(&tree, FieldPath::root())) {
+        let error = match raw::Config::deserialize(Shape::new(&tree, FieldPath::root())) {
             Ok(config) => return Some((config, places)),
-            Err(error) => {
-                let path = error.path();
-                diagnostics.push(tell(&error, &path).at(position(&places, &error, &path)));
-                if !tree.remove(&path) {
-                    return None; // the document itself is of the wrong kind
-                }
-            }
+            Err(error) => error,
+        };
+        let path = error.path();
+        let is_missing_by_spelling =
+            matches!(error.misfit, Misfit::MissingField(field) if misspelt.contains(&(path.clone(), field)));
+        if !is_missing_by_spelling {
+            diagnostics.push(tell(&error, &path).at(position(&places, &error, &path)));
         }
+        if let (Misfit::UnknownField { field, known }, Some(above)) = (&error.misfit, path.parent()) {
+            misspelt.extend(did_you_mean(field, known.iter().copied()).map(|meant| (above, meant)));
+        }
+        let part = whole_rule(&path).unwrap_or(path);
+        if !tree.remove(&part) {
+            return None; // the document itself is of the wrong kind
+        }
+        places.forget(part);
     }
     diagnostics.push(Diagnostic::error("there are more errors than are told; is this a configuration?"));
     None
 }
 
+/// Rules are made of their fields: one with a wrong field has lost its meaning, and is left out as a whole.
+fn whole_rule(path: &FieldPath) -> Option<FieldPath> {
+    match path.steps() {
+        [.., Step::Key(list), Step::Index(_), Step::Key(_)] if RULES.contains(&list.as_str()) => path.parent(),
+        _ => None,
+    }
+}
+
+const RULES: [&str; 5] = ["http_request", "http_response", "redirect", "use_backend", "expect"];
+
 /// An unknown field is underlined itself, not its value.
 fn position(places: &Places, error: &ShapeError, path: &FieldPath) -> Option<Position> {
     match error.misfit {
         Misfit::UnknownField { .. } => places.locate_key(path),
-        _ => places.locate(path),
+        _ => places.locate_written(path),
     }
 }
 
 fn tell(error: &ShapeError, path: &FieldPath) -> Diagnostic {
     match &error.misfit {
         Misfit::UnknownField { field, known } => unknown_field(field, known),
+        Misfit::UnknownVariant { word, .. } if NOT_BUILT.contains(&word.split('(').next().unwrap_or_default()) => {
+            Diagnostic::error(format!("`{word}` is known but not built yet"))
+        }
         Misfit::UnknownVariant { word, known } => {
             let told = Diagnostic::error(format!("`{word}` is none of `{}`", known.join("`, `")));
             told.suggest(word, known.iter().copied())
@@ -134,19 +159,33 @@ fn wrong_type(found: &str, expected: &str, path: &FieldPath) -> Diagnostic {
     match (number, field) {
         (Some(number), Some(field)) if TIMES.contains(&field) => {
             let told = Diagnostic::error(format!("`{number}`: a time needs a unit: us, ms, s, m, h or d"));
-            told.hint(format!("`{number}ms` is what haproxy.cfg means by {number}; or was it `{number}s`?"))
+            return told.hint(format!("`{number}ms` is what haproxy.cfg means by {number}; or was it `{number}s`?"));
         }
         (Some(number), Some(field)) if SIZES.contains(&field) => {
             let told = Diagnostic::error(format!("`{number}`: a size needs a unit: B, KiB, MiB or GiB"));
-            told.hint(format!("`{number}B` is that many bytes"))
+            return told.hint(format!("`{number}B` is that many bytes"));
         }
         (Some(number), _) if expected == "a string" => {
             let told = Diagnostic::error(format!("a text is needed here, not the number {number}"));
-            told.hint(format!("write it in quotes: '{number}'"))
+            return told.hint(format!("write it in quotes: '{number}'"));
         }
-        _ => Diagnostic::error(format!("{expected} is needed here, not {}", found.replace("string \"", "\"")))
-            .hint_if(expected == "a boolean", "write `true` or `false`"),
+        _ => {}
     }
+    let needed = match expected {
+        "u8" => "a number, 0 to 255,",
+        "u16" => "a number, 0 to 65535,",
+        "u32" | "u64" | "usize" => "a whole number, not below 0,",
+        "a boolean" => "`true` or `false`",
+        "a string" => "a text",
+        other => other,
+    };
+    Diagnostic::error(format!("{needed} is needed here, not {}", plain(found)))
+}
+
+/// What serde says it found, without the name of the type.
+fn plain(found: &str) -> String {
+    let bare = ["string ", "integer ", "floating point ", "boolean "].iter().find_map(|kind| found.strip_prefix(kind));
+    bare.unwrap_or(found).replace('"', "`")
 }
 
 #[cfg(test)]

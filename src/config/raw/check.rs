@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Check {
-    /// Not said: `http` in an HTTP backend, else `tcp`. haproxy.cfg's reader always says it, because there
+    /// Not said: `http` in an HTTP backend or where a request is described, else `tcp`. haproxy.cfg's reader always says it, because there
     /// `tcp` is what is meant without a word.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<CheckType>,

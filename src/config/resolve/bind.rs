@@ -171,7 +171,7 @@ fn show(address: &ListenAddress) -> String {
 /// One address in two places: HAProxy lets the kernel share the connections out between them at random.
 pub(super) fn refuse_duplicates(context: &Context<'_>, frontends: &[Frontend]) {
     let mut seen: HashMap<String, &Frontend> = HashMap::new();
-    for frontend in frontends {
+    for frontend in frontends.iter().filter(|frontend| !frontend.disabled) {
         for listener in &frontend.listeners {
             if matches!(&listener.address, ListenAddress::Tcp { address, .. } if address.port() == 0) {
                 continue; // the kernel chooses, each time another

@@ -171,8 +171,13 @@ fn kind(
 ) -> Option<CheckKind> {
     let layers = &section.layers;
     let said = layers.said("check.type", |proxy| proxy.check.as_ref()?.kind.as_ref());
-    let usual = if section.mode == Mode::Http { CheckType::Http } else { CheckType::Tcp };
+    let own_question = section.own().check.as_ref().is_some_and(describes_a_request);
+    let usual = if section.mode == Mode::Http || own_question { CheckType::Http } else { CheckType::Tcp };
     if said.map_or(usual, |said| *said.value) == CheckType::Tcp {
+        if own_question {
+            let told = Diagnostic::warning("only the connection is checked; what is said about a request does nothing");
+            context.tell(&section.path.key("check"), told.code("request-in-tcp-check").hint("write `type: http`"));
+        }
         return Some(CheckKind::Connect);
     }
     let text = |field: &str, pick: fn(&raw::Check) -> Option<&String>, usual: &str| {
@@ -197,6 +202,12 @@ fn kind(
     let body = body.map(|said| said.value.clone().into_bytes()).unwrap_or_default();
     let expect = expectations(context, section);
     Some(CheckKind::Http(HttpCheck { method, uri, version, headers, body, expect }))
+}
+
+/// Whether anything is said that only a request can have.
+fn describes_a_request(check: &raw::Check) -> bool {
+    let raw::Check { kind: _, method, uri, version, headers, body, expect } = check;
+    [method, uri, version, body].into_iter().any(Option::is_some) || headers.is_some() || expect.is_some()
 }
 
 /// HTTP/1.1 unless said; it needs a Host (RFC 9112 §3.2), which is sent even where HAProxy would send none.

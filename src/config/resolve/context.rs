@@ -100,6 +100,10 @@ impl<'a> Context<'a> {
         }
     }
 
+    pub fn errors(&self) -> usize {
+        self.diagnostics.borrow().errors()
+    }
+
     pub fn error(&self, path: &FieldPath, message: impl Into<String>) {
         self.tell(path, Diagnostic::error(message));
     }

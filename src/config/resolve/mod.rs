@@ -75,9 +75,12 @@ pub(crate) fn resolve_in(
         frontends: frontends.into_iter().map(Arc::new).collect(),
         backends: backends.into_iter().map(Arc::new).collect(),
     };
+    // What is odd about a configuration with errors may be the errors.
+    if context.errors() > errors_before {
+        return None;
+    }
     lints::run(&context, &sections, &config);
-    drop(context);
-    (diagnostics.errors() == errors_before).then_some(config)
+    Some(config)
 }
 
 impl Section<'_> {

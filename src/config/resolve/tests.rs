@@ -103,6 +103,28 @@ fn an_http_backend_is_asked_for_health_and_a_tcp_backend_connected_to() {
 }
 
 #[test]
+fn a_described_request_makes_an_http_check() {
+    let yaml = |check: &str| {
+        format!(
+            "{TIMEOUTS}
+frontends: {{ f: {{ bind: [{{ address: ':0' }}], default_backend: b }} }}
+backends: {{ b: {{ check: {check}, servers: {{ a: {{ address: '127.0.0.1:1' }} }} }} }}"
+        )
+    };
+    let kind = |check: &str| {
+        let config = good(&yaml(check));
+        matches!(config.backends[0].servers[0].check.as_ref().unwrap().kind, CheckKind::Http(_))
+    };
+    assert!(kind("{ uri: /up }") && kind("{ type: http }") && !kind("{}") && !kind("{ type: tcp, uri: /up }"));
+    check_warnings(
+        &yaml("{ type: tcp, uri: /up }"),
+        &[
+            "backends.b.check: warning: only the connection is checked; what is said about a request does nothing [request-in-tcp-check]",
+        ],
+    );
+}
+
+#[test]
 fn a_check_timeout_bounds_what_follows_the_connection() {
     let config = good(
         "backends: { db: { timeout: { connect: 1s, check: 3s }, servers: { a: { address: '127.0.0.1:9002', inter: 2s } } } }",

@@ -16,11 +16,35 @@ use crate::diag::{FieldPath, Position, Step};
 pub(crate) struct Places {
     file: Arc<str>,
     text: Arc<str>,
+    /// List items that were left out, as written; those behind them have a lower index in what was read.
+    forgotten: Vec<FieldPath>,
 }
 
 impl Places {
     pub fn new(file: &Arc<str>, text: &Arc<str>) -> Self {
-        Places { file: Arc::clone(file), text: Arc::clone(text) }
+        Places { file: Arc::clone(file), text: Arc::clone(text), forgotten: Vec::new() }
+    }
+
+    /// A part of the text that was told to be wrong and is not among what was read.
+    pub(super) fn forget(&mut self, part: FieldPath) {
+        if matches!(part.steps().last(), Some(Step::Index(_))) {
+            self.forgotten.push(part);
+        }
+    }
+
+    /// The path as written, from the path as read.
+    fn written(&self, path: &FieldPath) -> FieldPath {
+        let mut written = FieldPath::root();
+        for step in path.steps() {
+            written = match step {
+                Step::Key(key) => written.key(key.as_str()),
+                Step::Index(read) => {
+                    let mut indexes = (0..).filter(|index| !self.forgotten.contains(&written.index(*index)));
+                    written.index(indexes.nth(*read).unwrap_or(*read))
+                }
+            };
+        }
+        written
     }
 
     /// Where the last name of a path is written, not what stands behind it.
@@ -57,26 +81,15 @@ impl Places {
 
 impl Locate for Places {
     fn locate(&self, path: &FieldPath) -> Option<Position> {
-        let steps = path.steps();
-        let ends_in_name = matches!(steps.last(), Some(Step::Key(_)));
-        match self.walk(steps, Goal::Value) {
-            Some(found) if found.is_scalar || !ends_in_name => return Some(self.position(&found)),
-            // A whole section: its name is a better place than its first line.
-            Some(_) => return self.locate_key(path),
-            None => {}
-        }
-        let above = path.parent().filter(|above| !above.steps().is_empty())?;
-        match self.locate_key(&above) {
-            Some(place) => Some(place),
-            None => self.locate(&above),
-        }
+        self.locate_written(&self.written(path))
     }
 
     fn locate_word(&self, path: &FieldPath, word: usize) -> Option<Position> {
+        let path = &self.written(path);
         let Some(found) = self.walk(path.steps(), Goal::Value).filter(|found| found.is_scalar) else {
             return self
                 .walk(path.index(word).steps(), Goal::Value)
-                .map_or_else(|| self.locate(path), |found| Some(self.position(&found)));
+                .map_or_else(|| self.locate_written(path), |found| Some(self.position(&found)));
         };
         let whole = self.position(&found);
         let token = self.token(&found);
@@ -88,6 +101,25 @@ impl Locate for Places {
         let length = inside.get(word.start..word.end).unwrap_or_default().chars().count();
         let saturate = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Some(Position { column: whole.column.saturating_add(saturate(before)), length: saturate(length), ..whole })
+    }
+}
+
+impl Places {
+    /// The value, its name, or the nearest thing around it that is there.
+    pub(super) fn locate_written(&self, path: &FieldPath) -> Option<Position> {
+        let steps = path.steps();
+        let ends_in_name = matches!(steps.last(), Some(Step::Key(_)));
+        match self.walk(steps, Goal::Value) {
+            Some(found) if found.is_scalar || !ends_in_name => return Some(self.position(&found)),
+            // A whole section: its name is a better place than its first line.
+            Some(_) => return self.locate_key(path),
+            None => {}
+        }
+        let above = path.parent().filter(|above| !above.steps().is_empty())?;
+        match self.locate_key(&above) {
+            Some(place) => Some(place),
+            None => self.locate_written(&above),
+        }
     }
 }
 

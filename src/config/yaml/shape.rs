@@ -12,7 +12,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::node::Node;
-use crate::diag::FieldPath;
+use crate::diag::{FieldPath, Step};
 
 /// One value and where it stands.
 pub(super) struct Shape<'n> {
@@ -130,7 +130,7 @@ impl<'de> Shape<'de> {
     }
 
     /// A number or truth value that came from a variable.
-    fn from_variable(&self) -> Option<Node> {
+    fn variable_value(&self) -> Option<Node> {
         let Node::Text { text, expanded: true } = self.node else { return None };
         text.parse().map(Node::Integer).or_else(|_| text.parse().map(Node::Bool)).ok()
     }
@@ -147,7 +147,7 @@ fn visit_integer<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Val
 macro_rules! plain {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
-            match self.from_variable() {
+            match self.variable_value() {
                 Some(Node::Integer(value)) => visit_integer(value, visitor).map_err(|error| error.at(&self.path)),
                 Some(Node::Bool(value)) => visitor.visit_bool(value).map_err(|error: ShapeError| error.at(&self.path)),
                 _ => self.visit(visitor),
@@ -166,6 +166,16 @@ impl<'de> Deserializer<'de> for Shape<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         self.visit(visitor)
+    }
+
+    /// `status: 200` is a list of one status code. Elsewhere a number is no text: `mode: 0o660` would be 432.
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        match (self.node, self.path.steps().last()) {
+            (Node::Integer(value), Some(Step::Key(field))) if field == "status" => {
+                visitor.visit_string(value.to_string()).map_err(|error: ShapeError| error.at(&self.path))
+            }
+            _ => self.visit(visitor),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
@@ -230,7 +240,7 @@ impl<'de> Deserializer<'de> for Shape<'de> {
     }
 
     forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+        i128 u128 char str bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
 }
 

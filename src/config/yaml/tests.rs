@@ -83,13 +83,12 @@ backends:
         &[
             "f:3:5: error: there is no field `bnid` here; did you mean `bind`?",
             "f:4:11: error: `htpp` is none of `tcp`, `http`; did you mean `http`?",
-            "f:5:14: error: u32 is needed here, not \"many\"",
+            "f:5:14: error: a whole number, not below 0, is needed here, not `many`",
             "f:7:15: error: `5000`: a time needs a unit: us, ms, s, m, h or d",
-            "f:10:17: error: a boolean is needed here, not \"yes\"",
-            "f:12:20: error: u32 is needed here, not integer `-1`",
+            "f:10:17: error: `true` or `false` is needed here, not `yes`",
+            "f:12:20: error: a whole number, not below 0, is needed here, not `-1`",
             "f:12:24: error: there is no field `adress` here; did you mean `address`?",
-            "f:13:10: error: a mapping is needed here, not \"nothing\"",
-            "f:16:19: error: a text is needed here, not the number 200",
+            "f:13:10: error: a mapping is needed here, not `nothing`",
             "f:17:18: error: a text is needed here, not the number 7",
         ],
     );
