@@ -24,7 +24,8 @@
       proxy.hidden = !found;
       seen += found ? 1 : 0;
       for (const row of proxy.querySelectorAll("tr.server")) {
-        row.hidden = found && !whole && !row.textContent.toLowerCase().includes(words);
+        const said = [...row.querySelectorAll(".name, .status")].map((cell) => cell.textContent).join(" ");
+        row.hidden = found && !whole && !said.toLowerCase().includes(words);
         row.nextElementSibling.hidden = row.hidden;
       }
     }
@@ -52,7 +53,9 @@
   const redraw = async () => {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // The new page's style sheet is another nonce's; this page has its own.
+    const text = (await answer.text()).replace(/<style[^]*?<\/style>/, "");
+    const page = new DOMParser().parseFromString(text, "text/html");
     const open = new Set([...main.querySelectorAll("tr.row:has(details[open])")].map((row) => row.id));
     main.replaceChildren(...page.getElementById("main").childNodes);
     open.forEach((id) => document.getElementById(id)?.querySelector("details")?.setAttribute("open", ""));

@@ -5,6 +5,7 @@ use super::details;
 use super::format::{age, bytes, count};
 use super::markup::Html;
 use super::report::{Level, PastCheck, Row, RowKind, Tone};
+use crate::model::Mode;
 
 /// Check results shown as squares in a row.
 const SHOWN_CHECKS: usize = 30;
@@ -166,8 +167,8 @@ fn name(row: &Row) -> Html {
             .raw("unverified</em>");
     }
     match &row.address {
-        Some(address) => html.small(address),
-        None => html,
+        Some(address) if *address != *row.name => html.small(address),
+        _ => html,
     }
 }
 
@@ -297,8 +298,8 @@ pub(super) fn sparkline(trend: &[u32]) -> Html {
 }
 
 fn total(row: &Row) -> Html {
-    let (number, unit) = match (row.kind, row.requests) {
-        (RowKind::Frontend | RowKind::Backend | RowKind::Server, Some(requests)) => (requests, "requests"),
+    let (number, unit) = match (row.mode, row.requests) {
+        (Mode::Http, Some(requests)) => (requests, "requests"),
         _ => (row.sessions_total, "sessions"),
     };
     let html = if number > 0 { Html::new().text(count(number)) } else { quiet_zero() };

@@ -110,10 +110,11 @@ impl Group {
     /// The event that brings a watcher from the state last sent to this report's.
     fn advance(&mut self, report: &Report) -> String {
         let pieces = html::pieces(report, &self.view.selection);
-        if report.process.generation != self.generation {
+        let redraw = report.process.generation != self.generation;
+        if redraw {
+            // Other rows: the watcher fetches them; what stands around them it is sent whole.
             self.generation = report.process.generation;
-            self.pieces = pieces;
-            return "event: redraw\ndata: {}\n\n".to_owned();
+            self.pieces.clear();
         }
         let changed: Vec<(&str, &str)> = pieces
             .iter()
@@ -122,7 +123,7 @@ impl Group {
             .collect();
         let message = update(report, &self.view, &changed);
         self.pieces = pieces;
-        message
+        if redraw { format!("event: redraw\ndata: {{}}\n\n{message}") } else { message }
     }
 }
 
@@ -182,7 +183,8 @@ mod tests {
 
         report.process.generation += 1;
         live.tell(&report);
-        assert_eq!(next(&mut watcher).0, "redraw");
+        let told = String::from_utf8(watcher.try_recv().unwrap().to_vec()).unwrap();
+        assert!(told.starts_with("event: redraw\n") && told.contains("t-config"), "{told}");
     }
 
     #[test]
