@@ -151,6 +151,6 @@ fn a_full_server_makes_requests_wait_their_turn() {
     assert!(line.contains(" sQ-- "), "{line}");
     let mut third = Client::connect(proxy.address("web"));
     third.send("GET /third HTTP/1.1\r\nHost: x\r\n\r\n");
-    drop(first);
+    first.break_off();
     assert_eq!(third.response().text(), "a");
 }

@@ -125,7 +125,7 @@ fn a_client_that_goes_away_is_logged_as_such() {
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     a.wait_for_requests(1);
-    drop(client);
+    client.break_off();
     let line = proxy.wait_for("/slow");
     assert!(line.contains(" CH-- "), "{line}");
     eventually("the server's slot is free", || {

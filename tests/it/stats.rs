@@ -15,8 +15,7 @@ fn with_stats(lines: &[&str]) -> Site {
 fn in_browser(url: &str) -> String {
     let profile = crate::harness::TempDir::new();
     let directory = format!("--user-data-dir={}", profile.path().display());
-    let arguments =
-        ["--headless", "--no-sandbox", "--disable-gpu", "--timeout=3000", &directory, "--dump-dom", url];
+    let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--timeout=3000", &directory, "--dump-dom", url];
     let output = run_tool("chromium", &arguments, b"");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -125,7 +124,10 @@ fn events_stream_changes() {
         lines.push(client.line().unwrap());
     }
     assert!(lines[0].contains(" 200 "), "{lines:?}");
-    assert!(lines.iter().any(|line| line.to_ascii_lowercase().starts_with("content-type: text/event-stream")), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.to_ascii_lowercase().starts_with("content-type: text/event-stream")),
+        "{lines:?}"
+    );
 }
 
 /// Posts the page's form as a browser on the page does.

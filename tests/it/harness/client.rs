@@ -62,6 +62,11 @@ impl Client {
         self
     }
 
+    /// Breaks the connection (RST): nobody can take it for a client that only has nothing more to send.
+    pub fn break_off(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).expect("an option");
+    }
+
     pub fn local(&self) -> SocketAddr {
         self.stream.local_addr().expect("an address")
     }
