@@ -26,7 +26,7 @@ fn check_same(site: &Site, request: &str, line_with: &str) {
     let haproxy = Haproxy::start(&site.text());
     let mut proxy = site.start();
     for mut client in [haproxy.client(), Client::connect(proxy.address("web"))] {
-        client.send(request).finish_sending();
+        client.send(request);
         let _ = client.to_end();
     }
     let theirs = masked(&haproxy.wait_for(line_with));
