@@ -1,5 +1,4 @@
 //! Lockgate, a health-checking TCP and HTTP reverse proxy. ARCHITECTURE.md is the plan of this house.
-#![allow(dead_code, unused_imports)] // while the rooms are being furnished
 
 #[doc(hidden)]
 pub mod bench_api;

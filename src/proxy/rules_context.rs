@@ -177,6 +177,9 @@ fn local_answer(answer: &Answer, context: &Context<'_>) -> LocalAnswer {
 
 fn redirection(redirect: &Redirect, context: &Context<'_>) -> LocalAnswer {
     let mut headers = vec![(b"Location".to_vec(), redirect_location(redirect, context))];
+    if !redirect.is_permanent() {
+        headers.push((b"Cache-Control".to_vec(), b"no-cache".to_vec()));
+    }
     if let Some(cookie) = &redirect.set_cookie {
         headers.push((b"Set-Cookie".to_vec(), cookie.clone().into_bytes()));
     }
