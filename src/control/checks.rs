@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::controller::Event;
@@ -32,6 +32,9 @@ pub(crate) struct FinishedCheck {
 pub(crate) struct CheckTasks {
     events: mpsc::Sender<Event>,
     tasks: HashMap<(Name, Name), Task>,
+    /// Tasks of servers that a client could not reach, and when their check was last brought forward. Out of here as soon
+    /// as a check passes or the server is down. A server is down when its checks say so, `fall` of them, never sooner.
+    suspects: HashMap<u64, Instant>,
     /// Where each task's server is in the snapshot in force.
     places: HashMap<u64, (BackendId, ServerId)>,
     last_id: u64,
@@ -43,8 +46,13 @@ struct Task {
     id: u64,
     /// The settings it runs by, as they print: `Check` holds compiled expressions, which cannot be compared otherwise.
     settings: String,
-    running: Running,
+    _running: Running,
+    /// Wakes the task before its check is due.
+    hurry: Rc<Notify>,
 }
+
+/// Between two checks of a server that clients could not reach.
+const SUSPECT_PACE: Duration = Duration::from_millis(250);
 
 /// Ends the task with itself.
 #[derive(Debug)]
@@ -70,7 +78,14 @@ pub(crate) enum Start {
 
 impl CheckTasks {
     pub fn new(events: mpsc::Sender<Event>, seed: u64) -> Self {
-        CheckTasks { events, tasks: HashMap::new(), places: HashMap::new(), last_id: 0, chance: Chance { state: seed } }
+        CheckTasks {
+            events,
+            tasks: HashMap::new(),
+            places: HashMap::new(),
+            last_id: 0,
+            suspects: HashMap::new(),
+            chance: Chance { state: seed },
+        }
     }
 
     /// Makes the tasks fit what is watched: ends those of servers that went, that changed or that are not checked now;
@@ -78,6 +93,7 @@ impl CheckTasks {
     pub fn fit(&mut self, watch: &Watch, start: Start) {
         let mut before = std::mem::take(&mut self.tasks);
         self.places.clear();
+        self.suspects.clear();
         let mut fresh = Vec::new();
         for (in_force, backend) in watch.snapshot.backends.iter().zip(&watch.backends) {
             let servers = in_force.servers.iter().zip(&backend.servers);
@@ -131,8 +147,27 @@ impl CheckTasks {
     }
 
     /// Answers a task after its result was taken in.
-    pub fn schedule_next(&mut self, check: &Check, spread: u8, watch: &ServerWatch) -> Duration {
-        schedule(check, spread).next(&watch.health.score(), self.chance.next())
+    pub fn schedule_next(&mut self, task: u64, check: &Check, spread: u8, watch: &ServerWatch) -> Duration {
+        let next = schedule(check, spread).next(&watch.health.score(), self.chance.next());
+        if !self.suspects.contains_key(&task) {
+            return next;
+        }
+        if watch.is_failing() {
+            return next.min(SUSPECT_PACE);
+        }
+        self.suspects.remove(&task);
+        next
+    }
+
+    /// A worker could not connect to this server: the checks that would notice are brought forward.
+    pub fn suspect(&mut self, backend: Name, server: Name, now: Instant) {
+        let Some(task) = self.tasks.get(&(backend, server)) else { return };
+        let hurried = self.suspects.get(&task.id);
+        if hurried.is_some_and(|hurried| now.saturating_duration_since(*hurried) < SUSPECT_PACE) {
+            return;
+        }
+        self.suspects.insert(task.id, now);
+        task.hurry.notify_one();
     }
 
     /// Ends all tasks.
@@ -163,17 +198,28 @@ impl CheckTasks {
         let id = self.last_id;
         let probe = Probe::new(check, watch.snapshot.config.global.limits);
         let checking = Rc::clone(&server.checking);
-        let task = run(id, probe, delay, Rc::clone(&checking), self.events.clone());
+        let hurry = Rc::new(Notify::new());
+        let task = run(id, probe, delay, Rc::clone(&checking), Rc::clone(&hurry), self.events.clone());
         let abort = tokio::task::spawn_local(task).abort_handle();
-        self.tasks.insert(key, Task { id, settings, running: Running { abort, checking } });
+        self.tasks.insert(key, Task { id, settings, _running: Running { abort, checking }, hurry });
         id
     }
 }
 
-async fn run(id: u64, probe: Probe, delay: Duration, checking: Rc<Cell<bool>>, events: mpsc::Sender<Event>) {
+async fn run(
+    id: u64,
+    probe: Probe,
+    delay: Duration,
+    checking: Rc<Cell<bool>>,
+    hurry: Rc<Notify>,
+    events: mpsc::Sender<Event>,
+) {
     let mut due = tokio::time::Instant::now() + delay;
     loop {
-        tokio::time::sleep_until(due).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {}
+            () = hurry.notified() => {}
+        }
         let began = tokio::time::Instant::now();
         checking.set(true);
         // Boxed, so that the thousands that wait do not each hold room for a whole conversation.

@@ -41,8 +41,8 @@ pub(crate) enum Event {
     Checked(FinishedCheck),
     /// A line of the runtime socket.
     Line(LineRequest),
-    /// A stats page or the metrics, asked for through a worker.
-    Page(PageRequest),
+    /// A stats page asked for, or something a worker noticed.
+    FromWorker(events::Event),
     /// An order from inside the process.
     Order(Command, oneshot::Sender<Result<Answer, CommandError>>),
     /// A signal came.
@@ -176,7 +176,7 @@ impl Controller {
         loop {
             let event = tokio::select! {
                 Some(event) = self.incoming.recv() => event,
-                Some(events::Event::Page(request)) = self.from_workers.recv() => Event::Page(request),
+                Some(event) = self.from_workers.recv() => Event::FromWorker(event),
                 _ = second.tick() => Event::Tick,
                 _ = look.tick(), if self.ending.is_some() => Event::Tick,
             };
@@ -193,7 +193,10 @@ impl Controller {
         match event {
             Event::Checked(finished) => self.take_result(finished, now),
             Event::Line(request) => self.answer_line(request, now),
-            Event::Page(request) => self.answer_page(request, now),
+            Event::FromWorker(events::Event::Page(request)) => self.answer_page(request, now),
+            Event::FromWorker(events::Event::ConnectFailed { backend, server }) => {
+                self.checks.suspect(backend, server, now);
+            }
             Event::Order(command, reply) => {
                 // Who asked may have gone; the order stands.
                 let _ = reply.send(self.execute(command, now));
@@ -225,7 +228,7 @@ impl Controller {
             self.watch.apply(backend, id, Input::Checked(verdict), Cause::Check(result), now);
         }
         let spread = self.watch.snapshot.config.global.spread_checks;
-        let next = self.checks.schedule_next(&check, spread, self.watch.server(backend, id));
+        let next = self.checks.schedule_next(finished.task, &check, spread, self.watch.server(backend, id));
         // A task that was ended meanwhile needs no answer.
         let _ = finished.next.send(next);
     }

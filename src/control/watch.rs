@@ -280,6 +280,12 @@ impl ServerWatch {
         self
     }
 
+    /// Still up, but not every check of late has passed.
+    pub fn is_failing(&self) -> bool {
+        let score = self.health.score();
+        score.is_up() && !score.is_full()
+    }
+
     pub fn status(&self) -> Status {
         self.health.status()
     }
