@@ -90,6 +90,12 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// Puts questions there.
+    #[cfg(test)]
+    pub(super) fn to(events: mpsc::Sender<Event>) -> Self {
+        Handle { events }
+    }
+
     /// Answers a line of the runtime socket. `None` when the process is ending.
     pub async fn ask(&self, line: String, level: AccessLevel) -> Option<String> {
         let (reply, answer) = oneshot::channel();

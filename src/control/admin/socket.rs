@@ -183,3 +183,91 @@ async fn talk(session: impl Future<Output = io::Result<()>>, place: tokio::sync:
     }
     drop(place);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::model::frontend::UnixSocketOptions;
+    use crate::model::global::AccessLevel;
+    use crate::model::testing;
+
+    /// A configuration with one runtime socket, in a directory of this test's own.
+    fn global(path: &std::path::Path, mode: u32, level: AccessLevel) -> Global {
+        let options =
+            UnixSocketOptions { path: path.to_owned(), is_abstract: false, mode: Some(mode), user: None, group: None };
+        Global {
+            stats_sockets: vec![StatsSocket { address: StatsSocketAddress::Unix(options), level }],
+            ..testing::global()
+        }
+    }
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("lockgate-{name}-{}.sock", std::process::id()))
+    }
+
+    fn bound(sockets: &AdminSockets) -> Option<Arc<BoundSocket>> {
+        sockets.sockets.first().map(|socket| Arc::clone(&socket.bound))
+    }
+
+    #[test]
+    fn sockets_outlive_reloads_that_keep_them() {
+        let path = path("kept");
+        let mut sockets = AdminSockets::default();
+        sockets.adopt(sockets.bind(&global(&path, 0o600, AccessLevel::Admin)).unwrap());
+        let first = bound(&sockets).unwrap();
+
+        sockets.adopt(sockets.bind(&global(&path, 0o600, AccessLevel::User)).unwrap());
+        assert!(Arc::ptr_eq(&first, &bound(&sockets).unwrap()), "another level needs no other socket");
+
+        sockets.adopt(sockets.bind(&global(&path, 0o660, AccessLevel::User)).unwrap());
+        assert!(!Arc::ptr_eq(&first, &bound(&sockets).unwrap()), "another mode does");
+        drop(first);
+        assert!(path.exists(), "the old socket took the new one's file with it");
+
+        sockets.adopt(sockets.bind(&testing::global()).unwrap());
+        assert!(!path.exists(), "a socket no longer wanted leaves its file");
+    }
+
+    #[test]
+    fn what_cannot_be_bound_changes_nothing() {
+        let mut wrong = global(&path("wrong"), 0o600, AccessLevel::Admin);
+        let nowhere = UnixSocketOptions {
+            path: "/nonexistent/lockgate.sock".into(),
+            is_abstract: false,
+            mode: None,
+            user: None,
+            group: None,
+        };
+        wrong.stats_sockets.push(StatsSocket { address: StatsSocketAddress::Unix(nowhere), level: AccessLevel::User });
+        assert_eq!(AdminSockets::default().bind(&wrong).map(|_| ()).map_err(|errors| errors.len()), Err(1));
+        assert!(!path("wrong").exists(), "the good one stayed bound");
+    }
+
+    #[test]
+    fn a_real_client_is_served() {
+        let path = path("served");
+        let (events, mut incoming) = tokio::sync::mpsc::channel(4);
+        let mut sockets = AdminSockets::default();
+        sockets.adopt(sockets.bind(&global(&path, 0o600, AccessLevel::User)).unwrap());
+        let client = std::thread::spawn(move || {
+            let mut stream = UnixStream::connect(path).unwrap();
+            stream.write_all(b"show cli level;show version\n").unwrap();
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).unwrap();
+            heard
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            sockets.serve(&Handle::to(events));
+            let Some(crate::control::Event::Line(request)) = incoming.recv().await else { panic!("no line") };
+            assert_eq!((request.line.as_str(), request.level), ("show version", AccessLevel::User));
+            request.reply.send("3\n".to_owned()).unwrap();
+            let heard = tokio::task::spawn_blocking(move || client.join().unwrap()).await.unwrap();
+            assert_eq!(heard, "user\n\n3\n\n");
+        });
+    }
+}

@@ -59,6 +59,7 @@ struct Page<'a> {
     scraped: Option<String>,
     version: Option<&'a str>,
     pid: u32,
+    uptime: String,
     uri: &'a str,
     uri_query: Option<(String, String)>,
     scope: &'a str,
@@ -115,6 +116,7 @@ pub(super) fn page(report: &Report, options: &PageOptions<'_>, nonce: &str) -> a
         scraped: (!options.hide_version).then(|| scraped(report)),
         version: (!options.hide_version).then_some(process.version),
         pid: process.pid,
+        uptime: uptime_text(process.uptime),
         uri: options.uri,
         uri_query: options.uri.split_once('?').map(|(_, query)| {
             let (name, value) = query.split_once('=').unwrap_or((query, ""));
@@ -423,6 +425,7 @@ mod tests {
             "backup",
             "nonce=\"n0nce\"",
             "HAProxy version ",
+            "uptime = </b> 1d 2h03m04s",
         ] {
             assert!(html.contains(wanted), "{wanted} is not on the page");
         }

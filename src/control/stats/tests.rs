@@ -146,8 +146,9 @@ fn nothing_but_the_pages_own_script_runs() {
     let nonce = policy.split("script-src 'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
     assert!(policy.starts_with("default-src 'none';") && nonce.len() >= 32, "{policy}");
     let page = text(&reply);
-    assert_eq!(page.matches("<script").count(), page.matches(&format!("<script nonce=\"{nonce}\">")).count());
-    assert_eq!(page.matches("<style").count(), page.matches(&format!("<style nonce=\"{nonce}\">")).count());
+    assert_eq!(page.matches("<script ").count(), page.matches(&format!("<script nonce=\"{nonce}\">")).count());
+    assert_eq!(page.matches("<style ").count(), page.matches(&format!("<style nonce=\"{nonce}\">")).count());
+    assert!(!page.contains("<script>") && !page.contains("<style>"));
     assert!(!page.contains(" style=\""), "the policy forbids style attributes");
 }
 
