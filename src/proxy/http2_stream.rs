@@ -1,86 +1,120 @@
 //! One request of an HTTP/2 connection, as an exchange sees it.
+//!
+//! hyper wants a whole `Response` with a body it polls; an exchange wants to push. Between them stands a [`Pipe`] with
+//! room for one piece: the exchange waits while the client's flow control does not take it, which is the back-pressure.
+//!
+//! Left out, because hyper's server cannot send it: interim responses.
 
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
 use crate::http::{BodyLength, RequestHead, ResponseHead, chunk_header, end_chunks};
 
-/// One stream. Dropping it before its response has ended resets the stream, behind the bytes it was given.
+/// One stream. Dropping it before its response has ended resets the stream.
+#[derive(Debug)]
 pub(crate) struct Http2Stream {
-    body: RecvStream,
-    body_state: BodyState,
-    reply: SendResponse<Bytes>,
-    response: ResponseState,
+    body: Incoming,
+    body_done: bool,
+    pipe: Rc<RefCell<Pipe>>,
     received: u64,
     sent: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyState {
-    Data,
-    Trailers,
-    Done,
+/// From an exchange to hyper.
+#[derive(Debug, Default)]
+struct Pipe {
+    head: Option<Response<()>>,
+    data: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    state: PipeState,
+    /// hyper let go of its end: the client reset the stream, or its connection is gone.
+    client_gone: bool,
+    producer: Option<Waker>,
+    consumer: Option<Waker>,
 }
 
-enum ResponseState {
-    Due,
-    /// `left`: bytes of the body still to be sent, where its length is known.
-    Body {
-        stream: SendStream<Bytes>,
-        left: Option<u64>,
-    },
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum PipeState {
+    #[default]
+    Open,
     Ended,
-    /// The client was gone before it could be told anything.
-    Lost,
+    /// The exchange gave up in the middle: the stream is to be reset.
+    Broken,
+}
+
+impl Pipe {
+    fn wake_consumer(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            consumer.wake();
+        }
+    }
+
+    fn wake_producer(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.wake();
+        }
+    }
+
+    /// Ready when hyper has taken all it was given.
+    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.client_gone {
+            return Poll::Ready(Err(gone()));
+        }
+        if self.head.is_none() && self.data.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.producer = Some(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 fn gone() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
-impl Http2Stream {
-    pub fn new(body: RecvStream, reply: SendResponse<Bytes>) -> Self {
-        let body_state = if body.is_end_stream() { BodyState::Done } else { BodyState::Data };
-        Http2Stream { body, body_state, reply, response: ResponseState::Due, received: 0, sent: 0 }
-    }
+/// Counts itself for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(Rc<Cell<u32>>);
 
-    fn take_data(&mut self, data: &[u8], framing: BodyFraming, out: &mut Vec<u8>) {
-        self.received += data.len() as u64;
-        if framing == BodyFraming::Chunked && !data.is_empty() {
-            chunk_header(data.len(), out);
-            out.extend_from_slice(data);
-            out.extend_from_slice(b"\r\n");
-        } else {
-            out.extend_from_slice(data);
-        }
-        // The client may send as much again. An error means that the stream has ended, which the next read tells.
-        let _ = self.body.flow_control().release_capacity(data.len());
-        if self.body.is_end_stream() {
-            self.end_body(None, framing, out);
-        }
+impl Counted {
+    pub fn new(count: &Rc<Cell<u32>>) -> Self {
+        count.set(count.get() + 1);
+        Counted(Rc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Http2Stream {
+    /// The exchange's end, and hyper's, which lives until all of the response is handed to the connection.
+    pub fn new(body: Incoming, replies: &Rc<Cell<u32>>) -> (Self, Reply) {
+        let pipe = Rc::new(RefCell::new(Pipe::default()));
+        let body_done = body.is_end_stream();
+        let stream = Http2Stream { body, body_done, pipe: Rc::clone(&pipe), received: 0, sent: 0 };
+        (stream, Reply { pipe, _counted: Counted::new(replies) })
     }
 
     fn end_body(&mut self, trailers: Option<&HeaderMap>, framing: BodyFraming, out: &mut Vec<u8>) {
-        self.body_state = BodyState::Done;
+        self.body_done = true;
         if framing == BodyFraming::Chunked {
             let fields = trailers.into_iter().flatten();
             end_chunks(fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())), out);
         }
-    }
-
-    fn fields_of(&mut self, response: &ResponseHead) -> Response<()> {
-        let mut head = Response::new(());
-        *head.status_mut() = StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-        for (name, value) in response.end_to_end() {
-            self.sent += append(head.headers_mut(), name, value);
-        }
-        head
     }
 }
 
@@ -92,67 +126,64 @@ impl Downstream for Http2Stream {
         framing: BodyFraming,
         out: &mut Vec<u8>,
     ) -> Poll<Result<bool, BodyError>> {
-        if self.body_state == BodyState::Data {
-            match ready!(self.body.poll_data(cx)) {
-                Some(Ok(data)) => self.take_data(&data, framing, out),
-                Some(Err(_)) => return Poll::Ready(Err(BodyError::Gone(gone()))),
-                None => self.body_state = BodyState::Trailers,
+        if self.body_done {
+            return Poll::Ready(Ok(true));
+        }
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
+            self.end_body(None, framing, out);
+            return Poll::Ready(Ok(true));
+        };
+        let frame = frame.map_err(|_| BodyError::Gone(gone()))?;
+        match frame.into_data() {
+            Ok(data) => {
+                self.received += data.len() as u64;
+                if framing == BodyFraming::Chunked && !data.is_empty() {
+                    chunk_header(data.len(), out);
+                    out.extend_from_slice(&data);
+                    out.extend_from_slice(b"\r\n");
+                } else {
+                    out.extend_from_slice(&data);
+                }
+                if self.body.is_end_stream() {
+                    self.end_body(None, framing, out);
+                }
             }
+            Err(other) => self.end_body(other.trailers_ref(), framing, out),
         }
-        if self.body_state == BodyState::Trailers {
-            let trailers = ready!(self.body.poll_trailers(cx)).map_err(|_| BodyError::Gone(gone()))?;
-            self.end_body(trailers.as_ref(), framing, out);
-        }
-        Poll::Ready(Ok(self.body_is_done()))
+        Poll::Ready(Ok(self.body_done))
     }
 
     fn body_is_done(&self) -> bool {
-        self.body_state == BodyState::Done
+        self.body_done
     }
 
-    fn interim(&mut self, _request: &RequestHead, response: &ResponseHead) {
-        let head = self.fields_of(response);
-        // A client that is gone is found out about by whoever waits for it.
-        let _ = self.reply.send_informational(head);
-    }
+    fn interim(&mut self, _request: &RequestHead, _response: &ResponseHead) {}
 
     fn head(&mut self, _request: &RequestHead, response: &ResponseHead, options: HeadOptions) {
-        let mut head = self.fields_of(response);
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        for (name, value) in response.end_to_end() {
+            self.sent += append(head.headers_mut(), name, value);
+        }
         if options.no_store {
             head.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        let left = match response.body() {
-            BodyLength::None => Some(0),
-            BodyLength::Length(length) => Some(length),
-            BodyLength::Chunked | BodyLength::UntilClose => None,
-        };
-        self.response = match self.reply.send_response(head, left == Some(0)) {
-            Err(_) => ResponseState::Lost,
-            Ok(_) if left == Some(0) => ResponseState::Ended,
-            Ok(stream) => ResponseState::Body { stream, left },
-        };
+        let mut pipe = self.pipe.borrow_mut();
+        pipe.head = Some(head);
+        if matches!(response.body(), BodyLength::None | BodyLength::Length(0)) {
+            pipe.state = PipeState::Ended;
+        }
+        pipe.wake_consumer();
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let ResponseState::Body { stream, left } = &mut self.response else { return Poll::Ready(Err(gone())) };
-        stream.reserve_capacity(bytes.len());
-        let mut capacity = stream.capacity();
-        while capacity == 0 {
-            capacity = match ready!(stream.poll_capacity(cx)) {
-                Some(Ok(capacity)) => capacity,
-                Some(Err(_)) | None => return Poll::Ready(Err(gone())),
-            };
+        let mut pipe = self.pipe.borrow_mut();
+        if pipe.data.is_some() || pipe.client_gone {
+            ready!(pipe.poll_empty(cx))?;
         }
-        let bytes = &bytes[..bytes.len().min(capacity)];
-        let last = left.as_mut().is_some_and(|left| {
-            *left = left.saturating_sub(bytes.len() as u64);
-            *left == 0
-        });
-        stream.send_data(Bytes::copy_from_slice(bytes), last).map_err(|_| gone())?;
         self.sent += bytes.len() as u64;
-        if last {
-            self.response = ResponseState::Ended;
-        }
+        pipe.data = Some(Bytes::copy_from_slice(bytes));
+        pipe.wake_consumer();
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -164,24 +195,23 @@ impl Downstream for Http2Stream {
                 self.sent += append(&mut map, &line[..colon], line[colon + 1..].trim_ascii_start());
             }
         }
-        let ResponseState::Body { stream, .. } = &mut self.response else { return };
-        let ended = if map.is_empty() { stream.send_data(Bytes::new(), true) } else { stream.send_trailers(map) };
-        self.response = if ended.is_ok() { ResponseState::Ended } else { ResponseState::Lost };
+        let mut pipe = self.pipe.borrow_mut();
+        pipe.trailers = (!map.is_empty()).then_some(map);
+        pipe.state = PipeState::Ended;
+        pipe.wake_consumer();
     }
 
-    /// What was sent is with the connection, which writes it as the client takes it.
-    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(if matches!(self.response, ResponseState::Lost) { Err(gone()) } else { Ok(()) })
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe.borrow_mut().poll_empty(cx)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, _request: &mut RequestHead) -> Poll<io::Error> {
-        let reset = match &mut self.response {
-            ResponseState::Due => self.reply.poll_reset(cx),
-            ResponseState::Body { stream, .. } => stream.poll_reset(cx),
-            ResponseState::Ended => return Poll::Pending,
-            ResponseState::Lost => return Poll::Ready(gone()),
-        };
-        reset.map(|_| gone())
+        let mut pipe = self.pipe.borrow_mut();
+        if pipe.client_gone {
+            return Poll::Ready(gone());
+        }
+        pipe.producer = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Fields count as HTTP/1 would have sent them, so that numbers compare.
@@ -197,4 +227,95 @@ fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> u64 {
         map.append(name, value);
     }
     (name.len() + value.len() + 4) as u64
+}
+
+impl Drop for Http2Stream {
+    fn drop(&mut self) {
+        let mut pipe = self.pipe.borrow_mut();
+        if pipe.state == PipeState::Open {
+            pipe.state = PipeState::Broken;
+        }
+        pipe.wake_consumer();
+    }
+}
+
+/// hyper's end of the pipe: waits for the head, then is the body.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pipe: Rc<RefCell<Pipe>>,
+    _counted: Counted,
+}
+
+/// The exchange ended without a whole response.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("response was cut")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl Reply {
+    /// The response, once the exchange has sent its head.
+    pub async fn head(self) -> Result<Response<Reply>, Broken> {
+        let head = poll_fn(|cx| {
+            let mut pipe = self.pipe.borrow_mut();
+            match pipe.head.take() {
+                Some(head) => {
+                    pipe.wake_producer();
+                    Poll::Ready(Ok(head))
+                }
+                None if pipe.state != PipeState::Open => Poll::Ready(Err(Broken)),
+                None => {
+                    pipe.consumer = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await?;
+        Ok(head.map(|()| self))
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let mut pipe = self.pipe.borrow_mut();
+        if let Some(data) = pipe.data.take() {
+            pipe.wake_producer();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match pipe.state {
+            PipeState::Ended => Poll::Ready(pipe.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
+            PipeState::Broken => Poll::Ready(Some(Err(Broken))),
+            PipeState::Open => {
+                pipe.consumer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let pipe = self.pipe.borrow();
+        pipe.data.is_none() && pipe.trailers.is_none() && pipe.state == PipeState::Ended
+    }
+
+    /// Lengths are told by the response's own Content-Length.
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let mut pipe = self.pipe.borrow_mut();
+        // With all of it taken, this is how a response ends well.
+        pipe.client_gone = pipe.state != PipeState::Ended || pipe.head.is_some() || pipe.data.is_some();
+        pipe.wake_producer();
+    }
 }

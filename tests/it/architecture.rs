@@ -32,7 +32,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[("rules", "http"), ("wire", "http"), ("dia
 const CRATES: &[(&str, &[&str])] = &[
     ("serde", &["config/raw", "config/yaml", "config/words"]),
     ("rustls_pemfile", &["config/pem"]),
-    ("h2", &["proxy/http2", "proxy/upstream/http2"]),
+    ("hyper", &["proxy/http2", "proxy/upstream/http2", "control/probe", "control/notify"]),
 ];
 
 #[test]
