@@ -75,7 +75,6 @@ fn refusals_are_haproxys() {
     check_same(&site, "GET /no HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "/no");
     check_same(&site, "GET /go HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "/go");
     check_same(&site, "GET /nobody HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "/nobody");
-    check_same(&site, "BAD REQUEST LINE HTTP\r\n\r\n", "BADREQ");
 }
 
 #[test]

@@ -130,12 +130,11 @@ fn events_stream_changes() {
     );
 }
 
-/// Posts the page's form as a browser on the page does.
-fn post(proxy: &Proxy, form: &str) -> crate::harness::Response {
-    let address = proxy.address("stats");
-    let mut client = crate::harness::Client::connect(address);
+/// Posts the page's form; `headers` are further lines.
+fn post(proxy: &Proxy, form: &str, headers: &str) -> crate::harness::Response {
+    let mut client = crate::harness::Client::connect(proxy.address("stats"));
     client.send(format!(
-        "POST / HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nAuthorization: Basic YWRtaW46c2VjcmV0\r\nConnection: close\r\n\
+        "POST / HTTP/1.1\r\nHost: test.example\r\nAuthorization: Basic YWRtaW46c2VjcmV0\r\nConnection: close\r\n{headers}\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
         form.len()
     ));
@@ -147,15 +146,27 @@ fn the_form_changes_states_only_where_admin_is_allowed() {
     let a = Origin::named("a");
     let form = "s=a&action=maint&b=app";
     let open = with_stats(&["stats uri /", "stats auth admin:secret", "stats admin if TRUE"]).server(&a, "").start();
-    let answer = post(&open, form);
+    let closed = with_stats(&["stats uri /", "stats auth admin:secret"]).server(&a, "").start();
+    // A page elsewhere that has the operator's browser post is not the operator.
+    for (proxy, headers) in
+        [(&closed, ""), (&open, "Origin: http://evil.example\r\n"), (&open, "Origin: http://test.example\r\n")]
+    {
+        let answer = post(proxy, form, headers);
+        assert!(answer.header("location").is_some_and(|to| to.ends_with("st=DENY")), "{}", answer.head);
+        assert_ne!(crate::admin::stat(proxy, "app", "a", "status"), "MAINT");
+    }
+    // A script, as HAProxy's users have them.
+    let answer = post(&open, form, "");
     assert_eq!((answer.status, answer.header("location")), (303, Some("/;st=DONE")), "{}", answer.head);
     assert_eq!(crate::admin::stat(&open, "app", "a", "status"), "MAINT");
-    let closed = with_stats(&["stats uri /", "stats auth admin:secret"]).server(&a, "").start();
-    let answer = post(&closed, form);
-    assert!(
-        answer.header("location").is_some_and(|to| to.ends_with("st=DENY")) || answer.status == 403,
-        "{}",
-        answer.head
-    );
-    assert_ne!(crate::admin::stat(&closed, "app", "a", "status"), "MAINT");
+    // The page itself brings its token.
+    let page = get_with(open.address("stats"), "/", "Authorization: Basic YWRtaW46c2VjcmV0\r\n").text();
+    let token = page
+        .split("name=\"token\" value=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or_else(|| panic!("{page}"));
+    let answer = post(&open, &format!("s=a&action=ready&b=app&token={token}"), "Origin: http://test.example\r\n");
+    assert_eq!(answer.header("location"), Some("/;st=DONE"));
+    assert_ne!(crate::admin::stat(&open, "app", "a", "status"), "MAINT");
 }
