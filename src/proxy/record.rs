@@ -215,10 +215,11 @@ impl Account {
         self.count(setting, bytes, now);
         let config = &setting.frontend.config.log;
         let normal = self.termination.is_none() && self.retries == 0 && self.status.is_none_or(|status| status < 500);
-        if !setting.frontend.logs.wants(Level::Info) || (config.dont_log_normal && normal) {
-            return;
+        // Refused without having sent a byte: a client that only connected.
+        let null = config.dont_log_null && self.refused && bytes.received == 0;
+        if setting.frontend.logs.wants(Level::Info) && !null && !(config.dont_log_normal && normal) {
+            self.log(setting, Some(request), bytes);
         }
-        self.log(setting, Some(request), bytes);
     }
 
     /// Counts and logs a TCP session.
