@@ -204,3 +204,24 @@ pub fn fuzz_cfg(data: &[u8]) {
     let again = yaml::read(&"fuzz.yaml".into(), &yaml_text.as_str().into(), &|_| None, &mut told);
     assert_eq!(again.map(|(raw, _)| raw), Some(raw), "{yaml_text}");
 }
+
+/// Fuzz target: no text read as YAML panics, neither when its mistakes are placed and drawn nor when it is resolved.
+/// Names are not looked up: texts with letters in addresses stay unresolved.
+pub fn fuzz_yaml(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut told = Diagnostics::new();
+    let read = yaml::read(&"fuzz.yaml".into(), &text.into(), &|_| None, &mut told);
+    if let Some((config, places)) = read
+        && !text.contains("address")
+    {
+        let _ = crate::config::resolve::resolve(&config, &places, &mut told);
+    }
+    let mut sources = crate::diag::Sources::new();
+    sources.insert("fuzz.yaml".into(), text);
+    let _ = told.render(&sources, crate::diag::Colour::Always);
+}
+
+/// Fuzz target: no bytes read as a PEM file panic.
+pub fn fuzz_pem(data: &[u8]) {
+    crate::config::fuzz_pem(data);
+}

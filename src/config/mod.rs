@@ -19,3 +19,8 @@ mod golden;
 pub(crate) use load::{Loaded, Written, load, load_text, read_files, read_text};
 pub(crate) use resolve::detection_time;
 pub(crate) use yaml::json_schema;
+
+/// For `fuzz/`: what a file named by `crt` or `ca-file` may hold.
+pub(crate) fn fuzz_pem(data: &[u8]) {
+    let _ = pem::parse(data);
+}

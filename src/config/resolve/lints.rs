@@ -35,9 +35,9 @@ pub(super) fn run<'a>(context: &Context<'a>, sections: &[Section<'a>], config: &
             lint.backend(backend, leads_here(config, backend));
         }
     }
-    if config.frontends.is_empty() && config.global.stats_sockets.is_empty() {
-        let told = Diagnostic::warning("there is no frontend: nothing will be served").code("no-frontend");
-        context.tell(&FieldPath::root(), told);
+    if config.frontends.iter().all(|frontend| frontend.listeners.is_empty()) {
+        let told = "nothing listens: no frontend has a `bind`, so there is nothing to run";
+        context.tell(&FieldPath::root(), Diagnostic::warning(told).code("no-frontend"));
     }
 }
 
