@@ -21,16 +21,9 @@ impl Candidate {
     }
 }
 
-/// The servers chosen, in the order given, with their weights.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Chosen {
-    pub servers: Vec<(ServerId, u32)>,
-    /// No primary can serve.
-    pub on_backup: bool,
-}
-
-/// All usable primaries; without one the first usable backup, or all of them with `all_backups`.
-pub(crate) fn choose(candidates: &[Candidate], all_backups: bool) -> Chosen {
+/// All usable primaries; without one the first usable backup, or all of them with `all_backups`. In the order given,
+/// with their weights.
+pub(crate) fn choose(candidates: &[Candidate], all_backups: bool) -> Vec<(ServerId, u32)> {
     let of = |role: Role| {
         candidates
             .iter()
@@ -39,10 +32,9 @@ pub(crate) fn choose(candidates: &[Candidate], all_backups: bool) -> Chosen {
     };
     let primaries: Vec<_> = of(Role::Active).collect();
     if !primaries.is_empty() {
-        return Chosen { servers: primaries, on_backup: false };
+        return primaries;
     }
-    let backups: Vec<_> = of(Role::Backup).take(if all_backups { usize::MAX } else { 1 }).collect();
-    Chosen { on_backup: !backups.is_empty(), servers: backups }
+    of(Role::Backup).take(if all_backups { usize::MAX } else { 1 }).collect()
 }
 
 #[cfg(test)]
@@ -51,7 +43,7 @@ mod tests {
 
     /// `P` a usable primary, `p` one that is not, `B`/`b` the same of backups, `0` a primary of weight 0.
     #[track_caller]
-    fn check(servers: &str, all_backups: bool, expected: &[u32], on_backup: bool) {
+    fn check(servers: &str, all_backups: bool, expected: &[u32]) {
         let candidates: Vec<_> = servers
             .chars()
             .enumerate()
@@ -63,19 +55,18 @@ mod tests {
             })
             .collect();
         let chosen = choose(&candidates, all_backups);
-        assert_eq!(chosen.servers.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), expected, "of {servers}");
-        assert_eq!(chosen.on_backup, on_backup, "of {servers}");
+        assert_eq!(chosen.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), expected, "of {servers}");
     }
 
     #[test]
     fn backups_serve_only_when_no_primary_can() {
-        check("PPB", false, &[0, 1], false);
-        check("pPB", false, &[1], false);
-        check("ppB", false, &[2], true);
-        check("0BB", false, &[1], true);
-        check("ppbBB", false, &[3], true);
-        check("ppbBB", true, &[3, 4], true);
-        check("ppb", true, &[], false);
-        check("", false, &[], false);
+        check("PPB", false, &[0, 1]);
+        check("pPB", false, &[1]);
+        check("ppB", false, &[2]);
+        check("0BB", false, &[1]);
+        check("ppbBB", false, &[3]);
+        check("ppbBB", true, &[3, 4]);
+        check("ppb", true, &[]);
+        check("", false, &[]);
     }
 }

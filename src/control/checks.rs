@@ -176,6 +176,7 @@ impl CheckTasks {
         self.places.clear();
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.tasks.len()
     }

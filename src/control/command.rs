@@ -119,7 +119,9 @@ pub(crate) enum CommandError {
     NoSuchFrontend,
     NotAServerName,
     BadWeight,
-    BadWeightPercent,
+    NegativePercent,
+    WeightNotANumber,
+    WeightWithGarbage,
     NoHealthCheck,
     NoAgent,
     AgentNotEnabled,
@@ -132,9 +134,6 @@ pub(crate) enum CommandError {
     ValueOutOfRange,
     /// The server is reached over a unix socket.
     NoAddressToChange,
-    ReloadFailed {
-        messages: String,
-    },
 }
 
 impl fmt::Display for CommandError {
@@ -145,7 +144,9 @@ impl fmt::Display for CommandError {
             CommandError::NoSuchFrontend => "No such frontend.",
             CommandError::NotAServerName => "Require 'backend/server'.",
             CommandError::BadWeight => "Absolute weight can only be between 0 and 256 inclusive.",
-            CommandError::BadWeightPercent => "Relative weight must be positive.",
+            CommandError::NegativePercent => "Relative weight must be positive.",
+            CommandError::WeightNotANumber => "Empty weight string empty or preceded by garbage",
+            CommandError::WeightWithGarbage => "Trailing garbage in weight string",
             CommandError::NoHealthCheck => "Health check was not configured on this server, cannot enable.",
             CommandError::NoAgent => "Agent was not configured on this server, cannot enable.",
             CommandError::AgentNotEnabled => "agent checks are not enabled on this server.",
@@ -157,7 +158,6 @@ impl fmt::Display for CommandError {
             CommandError::FrontendAlreadyShutDown => "Frontend was already shut down.",
             CommandError::ValueOutOfRange => "Value out of range.",
             CommandError::NoAddressToChange => "can't change the address of a server reached over a unix socket.",
-            CommandError::ReloadFailed { messages } => return f.write_str(messages),
         })
     }
 }
@@ -183,17 +183,50 @@ impl NewWeight {
     /// `3` or `50%`.
     ///
     /// # Errors
-    /// The number as told by HAProxy when it is none: the text is returned for the socket's own message.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const GARBAGE: &str = "Empty weight string empty or preceded by garbage";
+    /// One of the weight's own [`CommandError`]s.
+    pub fn parse(text: &str) -> Result<Self, CommandError> {
         let (digits, percent) = match text.strip_suffix('%') {
             Some(digits) => (digits, true),
             None => (text, false),
         };
-        let number: u32 = digits.parse().map_err(|_| match digits.starts_with(|c: char| c.is_ascii_digit()) {
-            true => "Trailing garbage in weight string",
-            false => GARBAGE,
+        let number: i64 = digits.parse().map_err(|_| match digits.starts_with(|c: char| c.is_ascii_digit()) {
+            true => CommandError::WeightWithGarbage,
+            false => CommandError::WeightNotANumber,
         })?;
-        Ok(if percent { NewWeight::Percent(number) } else { NewWeight::Absolute(number) })
+        match (percent, u32::try_from(number)) {
+            (true, Ok(percent)) => Ok(NewWeight::Percent(percent)),
+            (true, Err(_)) if number < 0 => Err(CommandError::NegativePercent),
+            (true, Err(_)) => Ok(NewWeight::Percent(u32::MAX)),
+            (false, Ok(weight)) if weight <= u32::from(MAX_WEIGHT) => Ok(NewWeight::Absolute(weight)),
+            (false, _) => Err(CommandError::BadWeight),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<NewWeight, &str>) {
+        assert_eq!(
+            NewWeight::parse(text).map_err(|error| error.to_string()),
+            expected.map_err(str::to_owned),
+            "{text}"
+        );
+    }
+
+    /// Answers of haproxy 2.6 to `set weight be/s1 …`.
+    #[test]
+    fn weights_are_read_as_haproxy_reads_them() {
+        check("0", Ok(NewWeight::Absolute(0)));
+        check("256", Ok(NewWeight::Absolute(256)));
+        check("257", Err("Absolute weight can only be between 0 and 256 inclusive."));
+        check("-1", Err("Absolute weight can only be between 0 and 256 inclusive."));
+        check("150%", Ok(NewWeight::Percent(150)));
+        check("-1%", Err("Relative weight must be positive."));
+        check("abc", Err("Empty weight string empty or preceded by garbage"));
+        check("5x", Err("Trailing garbage in weight string"));
+        check("5%x", Err("Trailing garbage in weight string"));
     }
 }

@@ -10,7 +10,6 @@ use tokio::time::MissedTickBehavior;
 
 use super::admin::socket::AdminSockets;
 use super::checks::{CheckTasks, FinishedCheck, Start};
-use super::command::{Answer, Command, CommandError};
 use super::desk::Desk;
 use super::history::{Cause, PastCheck};
 use super::reload::{OnState, Reload, Sockets, Source};
@@ -22,7 +21,6 @@ use crate::model::global::AccessLevel;
 use crate::state::Shared;
 use crate::state::events::{self, PageRequest, Phase};
 use crate::state::tls::TlsShared;
-use crate::wire::check_dialog::Outcome;
 
 /// Events of the control thread's own tasks that may wait; senders wait when it is full.
 pub(super) const EVENTS: usize = 4096;
@@ -43,8 +41,6 @@ pub(crate) enum Event {
     Line(LineRequest),
     /// A stats page asked for, or something a worker noticed.
     FromWorker(events::Event),
-    /// An order from inside the process.
-    Order(Command, oneshot::Sender<Result<Answer, CommandError>>),
     /// A signal came.
     Asked(Asked),
     /// The configuration was read again; the error is the text of its diagnostics.
@@ -100,13 +96,6 @@ impl Handle {
     pub async fn ask(&self, line: String, level: AccessLevel) -> Option<String> {
         let (reply, answer) = oneshot::channel();
         self.events.send(Event::Line(LineRequest { line, level, reply })).await.ok()?;
-        answer.await.ok()
-    }
-
-    /// Has a command executed. `None` when the process is ending.
-    pub async fn order(&self, command: Command) -> Option<Result<Answer, CommandError>> {
-        let (reply, answer) = oneshot::channel();
-        self.events.send(Event::Order(command, reply)).await.ok()?;
         answer.await.ok()
     }
 }
@@ -203,10 +192,6 @@ impl Controller {
             Event::FromWorker(events::Event::ConnectFailed { backend, server }) => {
                 self.checks.suspect(backend, server, now);
             }
-            Event::Order(command, reply) => {
-                // Who asked may have gone; the order stands.
-                let _ = reply.send(self.execute(command, now));
-            }
             Event::Asked(Asked::Reload) => self.begin_reload(now),
             Event::Asked(asked) => self.end(asked, now),
             Event::Loaded(loaded) => self.end_reload(*loaded, now),
@@ -218,11 +203,7 @@ impl Controller {
         let Some((backend, id)) = self.checks.place(finished.task) else { return };
         let Some(check) = self.watch.snapshot.backend(backend).server(id).config.check.clone() else { return };
         let result = finished.result;
-        let verdict = match result.outcome {
-            Outcome::L7OkConditional => Verdict::PassedConditionally,
-            outcome if outcome.passed() => Verdict::Passed,
-            _ => Verdict::Failed,
-        };
+        let verdict = if result.outcome.passed() { Verdict::Passed } else { Verdict::Failed };
         let server = &mut self.watch.backends[backend.index()].servers[id.index()];
         server.checks.push(PastCheck { at: now, result: result.clone() });
         if result.is_own_shortage() {

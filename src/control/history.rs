@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::health::{Change, Status};
+use crate::health::Status;
 use crate::wire::check_dialog::CheckResult;
 
 /// Check results kept per server.
@@ -36,18 +36,6 @@ impl<T> Ring<T> {
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
         self.entries.iter()
     }
-
-    pub fn last(&self) -> Option<&T> {
-        self.entries.back()
-    }
-
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 /// One check that ended.
@@ -62,7 +50,6 @@ pub(crate) struct PastCheck {
 #[derive(Debug, Clone)]
 pub(crate) struct PastTransition {
     pub at: Instant,
-    pub change: Change,
     /// The status after it.
     pub status: Status,
     pub cause: Cause,
@@ -87,6 +74,5 @@ mod tests {
         let mut ring = Ring::new(3);
         (1..=5).for_each(|n| ring.push(n));
         assert_eq!(ring.iter().copied().collect::<Vec<_>>(), [3, 4, 5]);
-        assert_eq!(ring.last(), Some(&5));
     }
 }

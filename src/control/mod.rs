@@ -1,6 +1,7 @@
 //! The one control thread: health, orders, stats, reload. It alone decides; workers read what it publishes in `state`.
 
 pub(crate) mod admin;
+mod carry;
 mod checks;
 pub(crate) mod command;
 pub(crate) mod controller;
@@ -18,8 +19,7 @@ mod transitions;
 pub(crate) mod watch;
 mod wording;
 
-pub(crate) use command::{Answer, Command, CommandError, NewWeight, ServerName};
-pub(crate) use controller::{Controller, Event, Exit, Handle, LineRequest, ServiceState};
+pub(crate) use controller::{Controller, Handle, LineRequest, ServiceState};
 pub(crate) use desk::Desk;
-pub(crate) use reload::{BootError, ListenError, OnState, Source, boot};
-pub(crate) use watch::{ReloadReport, Watch};
+pub(crate) use reload::{OnState, boot};
+pub(crate) use watch::Watch;

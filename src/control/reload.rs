@@ -13,6 +13,7 @@ use super::admin::socket::AdminSockets;
 use super::checks::{CheckTasks, Start};
 use super::controller::{Controller, EVENTS, Event, ServiceState};
 use super::desk::Desk;
+use super::history::Cause;
 use super::transitions::announce;
 use super::watch::{ReloadReport, Watch};
 use crate::model::frontend::ListenAddress;
@@ -63,7 +64,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
     admin.adopt(runtime_sockets);
     let now = Instant::now();
     let snapshot = Arc::new(Snapshot::build(config, None, bound, &tls, workers));
-    let mut watch = Watch::of(Arc::clone(&snapshot), None, now);
+    let mut watch = Watch::of(Arc::clone(&snapshot), now);
     watch.publish_all_rotations(now);
     let (worker_events, from_workers) = mpsc::channel(EVENT_QUEUE);
     let (events, incoming) = mpsc::channel(EVENTS);
@@ -160,14 +161,19 @@ impl Controller {
         let threads = config.global.threads.get();
         let workers = self.sockets.workers;
         let snapshot = Arc::new(Snapshot::build(config, Some(&old), bound, &self.tls, workers));
-        let before = self.take_watch();
-        self.watch = Watch::of(Arc::clone(&snapshot), Some(before), now);
-        self.watch.publish_all_rotations(now);
+        let changed = self.watch.turn_to(Arc::clone(&snapshot), now);
+        let emptied = self.watch.publish_all_rotations(now);
         self.publish_snapshot();
         self.checks.fit(&self.watch, Start::Spread);
         let handle = self.handle();
         self.admin.adopt(runtime_sockets);
         self.admin.serve(&handle);
+        for (backend, server, change) in changed {
+            self.watch.tell_change(backend, server, change, &Cause::Config);
+        }
+        for backend in emptied {
+            self.watch.tell_no_server_left(backend);
+        }
         let mut message = format!("configuration reloaded, generation {}", snapshot.generation);
         if threads != workers {
             message.push_str(&format!("; nbthread {threads} takes effect at the next start, {workers} stay"));
@@ -183,19 +189,6 @@ impl Controller {
         if self.ending.is_none() {
             self.shared.phase.send_replace(Phase::Running { generation });
         }
-    }
-
-    /// Takes the watch out to build the next one from it.
-    fn take_watch(&mut self) -> Watch {
-        let empty = Watch {
-            snapshot: Arc::clone(&self.watch.snapshot),
-            frontends: Vec::new(),
-            backends: Vec::new(),
-            process: super::watch::ProcessWatch::default(),
-            last_reload: None,
-            configured_maxconn: 0,
-        };
-        std::mem::replace(&mut self.watch, empty)
     }
 
     /// The whole story goes to whoever watches the process; a log line has room for one error each.

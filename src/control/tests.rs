@@ -21,6 +21,7 @@ use crate::model::log::Level;
 use crate::model::testing::{backend, checked, config, frontend, server};
 use crate::model::{Backend, Config, Server};
 use crate::state::Snapshot;
+use crate::state::events::Event as WorkerEvent;
 use crate::state::events::Phase;
 use crate::state::logs::LogSinks;
 use crate::wire::check_dialog::{CheckPhase, CheckResult, Outcome};
@@ -178,15 +179,30 @@ fn the_next_check_follows_the_score() {
 }
 
 #[test]
+fn a_server_that_clients_could_not_reach_is_checked_faster_until_its_fate_is_clear() {
+    let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
+    let usual = Some(Duration::from_secs(2));
+    stage.results("a", ".");
+    let failed = WorkerEvent::ConnectFailed { backend: "be".into(), server: "a".into() };
+    stage.controller.take(Event::FromWorker(failed), stage.now);
+    let hurried = stage.result("a", Outcome::L4Connection).unwrap();
+    assert!(hurried < Duration::from_secs(1), "{hurried:?}");
+    assert_eq!(stage.status("a"), "UP 2/3", "a worker's word alone takes nobody down");
+    assert_eq!(stage.result("a", Outcome::L4Ok), usual);
+    assert_eq!(stage.result("a", Outcome::L4Connection), usual, "the suspicion is over");
+}
+
+#[test]
 fn history_keeps_results_and_causes() {
     let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
     stage.results("a", ".xxx");
     stage.results("a", &"x".repeat(200));
     let server = &stage.controller.watch().backends[0].servers[0];
-    assert_eq!(server.checks.len(), 100);
+    assert_eq!(server.checks.iter().len(), 100);
     assert_eq!((server.failed_checks, server.went_down), (3, 1));
-    assert_eq!(server.check_outcome(), Outcome::L4Connection);
-    assert_eq!(server.transitions.len(), 1);
+    assert!(server.checks.iter().all(|check| check.result.outcome == Outcome::L4Connection));
+    let causes: Vec<_> = server.transitions.iter().map(|transition| transition.status.to_string()).collect();
+    assert_eq!(causes, ["DOWN"]);
 }
 
 #[test]
@@ -246,7 +262,7 @@ fn running_out_of_sockets_takes_no_server_down() {
     let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
     stage.result("a", Outcome::SocketError);
     assert_eq!((stage.turns().as_str(), stage.status("a").as_str()), ("a", "UP 1/3"));
-    assert_eq!(stage.controller.watch().backends[0].servers[0].checks.len(), 1);
+    assert_eq!(stage.controller.watch().backends[0].servers[0].checks.iter().len(), 1);
 }
 
 #[test]
@@ -373,6 +389,20 @@ fn a_reload_keeps_health_orders_counters_and_checks() {
     assert_eq!(stage.controller.checks.len(), 3);
     stage.results("a", "..");
     assert_eq!(stage.status("a"), "UP", "and its results find their server");
+}
+
+#[test]
+fn what_the_file_changes_is_told_and_kept() {
+    let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1"), server("b", "127.0.0.1:2")]);
+    stage.results("a", ".xxx");
+    stage.log_lines();
+    let disabled = Server { disabled: true, ..server("b", "127.0.0.1:2") };
+    stage.adopt(vec![backend("be", vec![checked("a", "127.0.0.1:9"), disabled])]).unwrap();
+    assert_eq!(stage.status("a"), "UP 1/3", "another address is another server");
+    assert_eq!(stage.status("b"), "MAINT");
+    assert_eq!(stage.turns(), "a");
+    let causes: Vec<_> = stage.controller.watch().backends[0].servers[1].transitions.iter().collect();
+    assert_eq!((causes.len(), &causes[0].cause), (1, &super::history::Cause::Config));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::history::{Cause, PastTransition};
 use super::watch::Watch;
 use super::wording::{Scene, no_server_left, tell};
 use crate::balance::{Candidate, choose, turns};
-use crate::health::{AdminState, Change, Effects, Input, Status};
+use crate::health::{AdminState, Change, Effects, Input};
 use crate::model::backend::Role;
 use crate::model::log::Level;
 use crate::model::{BackendId, ServerId};
@@ -29,12 +29,8 @@ impl Watch {
         let status = entry.health.status();
         entry.state.maintenance.store(entry.health.admin().state == AdminState::Maint, Relaxed);
         if let Some(change) = effects.change {
-            if matches!(change, Change::WentDown | Change::EnteredMaint { was_up: true, .. }) {
-                entry.went_down += 1;
-            }
-            entry.changed_at = now;
-            entry.downtime.set_down(matches!(status, Status::Down { .. } | Status::Maint), now);
-            entry.transitions.push(PastTransition { at: now, change, status, cause: cause.clone() });
+            entry.mark_changed(change, now);
+            entry.transitions.push(PastTransition { at: now, status, cause: cause.clone() });
         }
         let lost_all = effects.rotation && self.publish_rotation(backend, now);
         if let Some(change) = effects.change {
@@ -64,9 +60,8 @@ impl Watch {
         let chosen = choose(&candidates, in_force.config.all_backups);
         let before = in_force.rotation.load();
         let rotation = Rotation {
-            turns: turns(&chosen.servers),
-            members: chosen.servers.iter().map(|(id, _)| *id).collect(),
-            on_backup: chosen.on_backup,
+            turns: turns(&chosen),
+            members: chosen.iter().map(|(id, _)| *id).collect(),
             version: before.version + 1,
         };
         let has_server = !rotation.members.is_empty();
@@ -84,17 +79,14 @@ impl Watch {
         lost_all
     }
 
-    /// For each backend of a snapshot that has just been built, before workers see it.
-    pub(super) fn publish_all_rotations(&mut self, now: Instant) {
+    /// For each backend of a snapshot that has just been built, before workers see it. Returns those that lost their
+    /// last usable server by it.
+    pub(super) fn publish_all_rotations(&mut self, now: Instant) -> Vec<BackendId> {
         let ids: Vec<_> = self.snapshot.backends.iter().map(|backend| backend.config.id).collect();
-        for id in ids {
-            for server in &self.backends[id.index()].servers {
-                server.state.maintenance.store(server.health.admin().state == AdminState::Maint, Relaxed);
-            }
-            if self.publish_rotation(id, now) {
-                self.tell_no_server_left(id);
-            }
+        for server in self.backends.iter().flat_map(|backend| &backend.servers) {
+            server.state.maintenance.store(server.health.admin().state == AdminState::Maint, Relaxed);
         }
+        ids.into_iter().filter(|&id| self.publish_rotation(id, now)).collect()
     }
 
     /// Usable servers: active and backup ones.
@@ -107,7 +99,7 @@ impl Watch {
         (count(Role::Active), count(Role::Backup))
     }
 
-    fn tell_change(&self, backend: BackendId, server: ServerId, change: Change, cause: &Cause) {
+    pub(super) fn tell_change(&self, backend: BackendId, server: ServerId, change: Change, cause: &Cause) {
         let in_force = self.snapshot.backend(backend);
         let watch = self.server(backend, server);
         let (active_left, backup_left) = self.usable(backend);

@@ -2,7 +2,6 @@
 //! thread read them. Counters live in `state`; here is what is derived from them, and what workers never need.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,13 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::history::{KEPT_CHECKS, KEPT_TRANSITIONS, PastCheck, PastTransition, Ring};
 use super::sampler::{Rate, TimeAverages};
-use crate::health::{Health, Status};
-use crate::model::{Backend, BackendId, FrontendId, Name, Server, ServerId};
+use crate::health::{Change, Health, Status};
+use crate::model::{BackendId, FrontendId, ServerId};
 use crate::state::counters::{BackendTotals, FrontendTotals, Gauge};
 use crate::state::events::Process;
 use crate::state::snapshot::Snapshot;
 use crate::state::{BackendState, FrontendState, ListenerState, ServerState};
-use crate::wire::check_dialog::Outcome;
 
 /// Everything control keeps, indexed as the snapshot in force is.
 #[derive(Debug)]
@@ -261,25 +259,6 @@ impl ServerWatch {
         }
     }
 
-    /// A server that has just been configured.
-    pub fn of(config: &Server, state: Arc<ServerState>, now: Instant) -> Self {
-        let health = Health::new(thresholds(config), config.disabled);
-        ServerWatch::new(state, health, config.weight, now)
-    }
-
-    /// The same server under a configuration read anew: a weight changed by an operator stays unless the file's did.
-    fn under(mut self, before: &Server, config: &Server) -> Self {
-        self.health = self.health.under(thresholds(config), before.disabled, config.disabled);
-        if before.address != config.address {
-            self.health = self.health.restarted();
-        }
-        if before.weight != config.weight {
-            self.weight = config.weight;
-        }
-        self.initial_weight = config.weight;
-        self
-    }
-
     /// Still up, but not every check of late has passed.
     pub fn is_failing(&self) -> bool {
         let score = self.health.score();
@@ -300,13 +279,13 @@ impl ServerWatch {
         [&mut self.sessions, &mut self.requests].into_iter().for_each(Rate::reset_max);
     }
 
-    pub fn last_check(&self) -> Option<&PastCheck> {
-        self.checks.last()
-    }
-
-    /// `check_status`: [`Outcome::Initializing`] until the first check has ended.
-    pub fn check_outcome(&self) -> Outcome {
-        self.last_check().map_or(Outcome::Initializing, |check| check.result.outcome)
+    /// Counts a change of status that has just happened.
+    pub(super) fn mark_changed(&mut self, change: Change, now: Instant) {
+        if matches!(change, Change::WentDown | Change::EnteredMaint { was_up: true, .. }) {
+            self.went_down += 1;
+        }
+        self.changed_at = now;
+        self.downtime.set_down(matches!(self.status(), Status::Down { .. } | Status::Maint), now);
     }
 
     /// It can be picked: healthy, ready and of some weight.
@@ -316,84 +295,6 @@ impl ServerWatch {
 }
 
 impl Watch {
-    /// What is known under a snapshot. Whatever `before` knew under the same name is carried over.
-    pub fn of(snapshot: Arc<Snapshot>, before: Option<Watch>, now: Instant) -> Self {
-        let configured_maxconn = snapshot.config.global.maxconn;
-        let Some(mut before) = before else {
-            let mut watch = Watch {
-                frontends: Vec::new(),
-                backends: Vec::new(),
-                process: ProcessWatch::default(),
-                last_reload: None,
-                configured_maxconn,
-                snapshot,
-            };
-            watch.fill(&mut HashMap::new(), &mut HashMap::new(), now);
-            return watch;
-        };
-        let mut frontends: HashMap<Name, FrontendWatch> =
-            before.frontends.drain(..).map(|watch| (Arc::clone(&watch.state.name), watch)).collect();
-        let mut backends: HashMap<Name, (Arc<Backend>, BackendWatch)> = before
-            .backends
-            .drain(..)
-            .zip(&before.snapshot.backends)
-            .map(|(watch, in_force)| (Arc::clone(&watch.state.name), (Arc::clone(&in_force.config), watch)))
-            .collect();
-        let mut watch = Watch { snapshot, configured_maxconn, ..before };
-        watch.fill(&mut frontends, &mut backends, now);
-        watch
-    }
-
-    fn fill(
-        &mut self,
-        frontends: &mut HashMap<Name, FrontendWatch>,
-        backends: &mut HashMap<Name, (Arc<Backend>, BackendWatch)>,
-        now: Instant,
-    ) {
-        let snapshot = Arc::clone(&self.snapshot);
-        for in_force in &snapshot.frontends {
-            let id = in_force.config.id;
-            let mut watch = frontends
-                .remove(&in_force.state.name)
-                .unwrap_or_else(|| FrontendWatch::new(Arc::clone(&in_force.state)));
-            let listeners = snapshot.listeners.iter().filter(|listener| listener.frontend == id);
-            let mut known: Vec<_> = watch.listeners.drain(..).collect();
-            watch.listeners = listeners
-                .map(|listener| match known.iter().position(|known| Arc::ptr_eq(&known.state, &listener.state)) {
-                    Some(at) => ListenerWatch { index: listener.index, ..known.swap_remove(at) },
-                    None => ListenerWatch::new(listener.index, Arc::clone(&listener.state)),
-                })
-                .collect();
-            if watch.serving == Serving::ShutDown {
-                watch.serving = Serving::Open;
-            }
-            watch.publish_limit();
-            self.frontends.push(watch);
-        }
-        for in_force in &snapshot.backends {
-            let (before, mut watch) = match backends.remove(&in_force.state.name) {
-                Some((config, watch)) => (Some(config), watch),
-                None => (None, BackendWatch::new(Arc::clone(&in_force.state), now)),
-            };
-            let mut known: HashMap<Name, ServerWatch> =
-                watch.servers.drain(..).map(|server| (Arc::clone(&server.state.name), server)).collect();
-            watch.servers = in_force
-                .servers
-                .iter()
-                .map(|server| {
-                    let configured_before = before
-                        .as_ref()
-                        .and_then(|backend| backend.servers.iter().find(|old| old.name == server.config.name));
-                    match (known.remove(&server.config.name), configured_before) {
-                        (Some(watch), Some(old)) => watch.under(old, &server.config),
-                        _ => ServerWatch::of(&server.config, Arc::clone(&server.state), now),
-                    }
-                })
-                .collect();
-            self.backends.push(watch);
-        }
-    }
-
     pub fn frontend(&self, id: FrontendId) -> &FrontendWatch {
         &self.frontends[id.index()]
     }
@@ -456,10 +357,6 @@ impl Watch {
     pub fn find_frontend(&self, name: &str) -> Option<FrontendId> {
         self.snapshot.config.frontends.iter().find(|frontend| &*frontend.name == name).map(|frontend| frontend.id)
     }
-}
-
-fn thresholds(server: &Server) -> Option<(u32, u32)> {
-    server.check.as_ref().map(|check| (check.rise, check.fall))
 }
 
 /// The wall clock's time of a moment of the process clock.

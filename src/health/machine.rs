@@ -4,6 +4,7 @@
 //! health) and whether it is checked at all. Inputs go in one at a time; each returns the effects `control` performs.
 
 use super::score::{Score, Verdict};
+use super::status::Status;
 
 /// What an operator ordered (HAProxy management guide, `set server … state`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,33 +38,6 @@ pub(crate) enum ForcedHealth {
     /// Alive, but takes no new traffic (NOLB).
     Stopping,
     Down,
-}
-
-/// What a server is, as HAProxy prints it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// Not checked, taken as up.
-    NoCheck,
-    /// `UP`, or `UP 1/3` with failures left to go when going down.
-    Up {
-        left: u32,
-        fall: u32,
-    },
-    /// `DOWN`, or `DOWN 1/2` with passes so far when going up.
-    Down {
-        passed: u32,
-        rise: u32,
-    },
-    /// Alive, no new traffic by its own or an operator's word.
-    NoLb {
-        left: u32,
-        fall: u32,
-    },
-    Drain {
-        left: u32,
-        fall: u32,
-    },
-    Maint,
 }
 
 /// Everything that decides a server's status.
@@ -157,7 +131,6 @@ impl Health {
                 self.score.observe(verdict);
                 self.stopping = match verdict {
                     Verdict::Passed => false,
-                    Verdict::PassedConditionally => self.score.is_up(),
                     Verdict::Failed => self.stopping && self.score.is_up(),
                 };
             }
@@ -202,7 +175,8 @@ impl Health {
         }
     }
 
-    fn change_since(&self, before: &Self) -> Option<Change> {
+    /// What is worth telling of the way from `before` to now.
+    pub fn change_since(&self, before: &Self) -> Option<Change> {
         match (before.admin.state, self.admin.state) {
             (AdminState::Maint, AdminState::Maint) => None,
             (_, AdminState::Maint) => Some(Change::EnteredMaint {
@@ -307,43 +281,17 @@ impl Health {
     }
 }
 
-impl Status {
-    /// Down in the sense of `downtime` and of the page's colours: it cannot serve.
-    pub fn is_down(&self) -> bool {
-        matches!(self, Status::Down { .. })
-    }
-}
-
-impl std::fmt::Display for Status {
-    /// As `show stat` prints it: `UP`, `UP 1/3`, `DOWN 1/2`, `no check`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let counted = |f: &mut std::fmt::Formatter<'_>, word: &str, left: u32, fall: u32| {
-            if left == fall { f.write_str(word) } else { write!(f, "{word} {left}/{fall}") }
-        };
-        match *self {
-            Status::NoCheck => f.write_str("no check"),
-            Status::Up { left, fall } => counted(f, "UP", left, fall),
-            Status::Down { passed: 0, .. } => f.write_str("DOWN"),
-            Status::Down { passed, rise } => write!(f, "DOWN {passed}/{rise}"),
-            Status::NoLb { left, fall } => counted(f, "NOLB", left, fall),
-            Status::Drain { left, fall } => counted(f, "DRAIN", left, fall),
-            Status::Maint => f.write_str("MAINT"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A story of one server, rise 2 and fall 3, fully up at first. `.` passed, `?` passed conditionally, `x` failed;
+    /// A story of one server, rise 2 and fall 3, fully up at first. `.` passed, `x` failed;
     /// `R`eady, `D`rain, `M`aint; `u`p, `s`topping, `d`own forced; `-` checks off, `+` on.
     fn story(mut health: Health, inputs: &str) -> (Health, Effects) {
         let mut last = Effects::default();
         for input in inputs.chars() {
             last = health.apply(match input {
                 '.' => Input::Checked(Verdict::Passed),
-                '?' => Input::Checked(Verdict::PassedConditionally),
                 'x' => Input::Checked(Verdict::Failed),
                 'R' => Input::Admin(AdminState::Ready, Origin::Operator),
                 'D' => Input::Admin(AdminState::Drain, Origin::Operator),
@@ -409,15 +357,6 @@ mod tests {
         check(".s.", "UP", true, Some(Change::Resumed));
         check(".sx", "NOLB 2/3", false, None);
         check("xs", "NOLB", false, Some(Change::Stopping));
-    }
-
-    #[test]
-    fn a_conditional_pass_takes_new_traffic_away() {
-        check(".?", "NOLB", false, Some(Change::Stopping));
-        check(".?.", "UP", true, Some(Change::Resumed));
-        check(".?xxx", "DOWN", false, Some(Change::WentDown));
-        check("x?", "DOWN 1/2", false, None);
-        check("x??", "NOLB", false, Some(Change::Stopping));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub(crate) mod machine;
 pub(crate) mod schedule;
 pub(crate) mod score;
+pub(crate) mod status;
 
-pub(crate) use machine::{Admin, AdminState, Change, Effects, ForcedHealth, Health, Input, Origin, Status};
-pub(crate) use score::{Score, Transition, Verdict};
+pub(crate) use machine::{AdminState, Change, Effects, ForcedHealth, Health, Input, Origin};
+pub(crate) use score::Verdict;
+pub(crate) use status::Status;

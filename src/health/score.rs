@@ -17,8 +17,6 @@ pub(crate) struct Score {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Passed,
-    /// Alive, but wants no new traffic (L7OKC, `http-check disable-on-404`).
-    PassedConditionally,
     Failed,
 }
 
@@ -40,8 +38,8 @@ impl Score {
     pub fn observe(&mut self, verdict: Verdict) -> Option<Transition> {
         let was_up = self.is_up();
         self.value = match verdict {
-            Verdict::Passed | Verdict::PassedConditionally if self.rise <= self.value + 1 => self.top(),
-            Verdict::Passed | Verdict::PassedConditionally => self.value + 1,
+            Verdict::Passed if self.rise <= self.value + 1 => self.top(),
+            Verdict::Passed => self.value + 1,
             Verdict::Failed if self.value <= self.rise => 0,
             Verdict::Failed => self.value - 1,
         };

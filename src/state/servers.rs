@@ -92,26 +92,8 @@ pub(crate) struct Rotation {
     pub turns: Box<[ServerId]>,
     /// Each server in the rotation once, in configuration order.
     pub members: Box<[ServerId]>,
-    /// Backups serve because no primary can.
-    pub on_backup: bool,
     /// Counts the rotations of this backend, for logs and tests.
     pub version: u64,
-}
-
-impl Rotation {
-    /// Whose turn it is at this position of the shared cursor. `None` when nobody can serve.
-    pub fn pick(&self, cursor: u64) -> Option<ServerId> {
-        let turns = self.turns.len() as u64;
-        self.turns.get(usize::try_from(cursor.checked_rem(turns)?).ok()?).copied()
-    }
-
-    /// The next one in turn that is not `avoided`; that one again when it is the only one (redispatch).
-    pub fn pick_other(&self, cursor: u64, avoided: ServerId) -> Option<ServerId> {
-        let turns = self.turns.len();
-        let start = usize::try_from(cursor.checked_rem(turns as u64)?).ok()?;
-        let other = self.turns.iter().cycle().skip(start).take(turns).find(|&&id| id != avoided);
-        Some(*other.unwrap_or(&avoided))
-    }
 }
 
 impl FrontendState {
@@ -160,31 +142,5 @@ impl ServerState {
             kill_generation: AtomicU64::new(0),
             maintenance: AtomicBool::new(false),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rotation(turns: &[u32]) -> Rotation {
-        Rotation { turns: turns.iter().copied().map(ServerId).collect(), ..Rotation::default() }
-    }
-
-    #[test]
-    fn picks_go_round() {
-        let two = rotation(&[0, 1, 0]);
-        let picks: Vec<_> = (0..7).filter_map(|cursor| two.pick(cursor)).map(|id| id.0).collect();
-        assert_eq!(picks, [0, 1, 0, 0, 1, 0, 0]);
-        assert_eq!(rotation(&[]).pick(3), None);
-        assert_eq!(two.pick(u64::MAX), Some(ServerId(0)));
-    }
-
-    #[test]
-    fn another_server_is_taken_when_there_is_one() {
-        assert_eq!(rotation(&[0, 1, 0]).pick_other(0, ServerId(0)), Some(ServerId(1)));
-        assert_eq!(rotation(&[0, 1, 0]).pick_other(4, ServerId(1)), Some(ServerId(0)));
-        assert_eq!(rotation(&[0]).pick_other(0, ServerId(0)), Some(ServerId(0)));
-        assert_eq!(rotation(&[]).pick_other(0, ServerId(0)), None);
     }
 }

@@ -193,10 +193,7 @@ fn server_command(verb: Verb, server: ServerName, words: &[&str]) -> Result<Comm
 
 fn weight(words: &[&str]) -> Result<NewWeight, String> {
     let word = words.first().ok_or("Require <weight> or <weight%>.")?;
-    if word.starts_with('-') && word.trim_end_matches('%').parse::<i64>().is_ok() {
-        return Err(CommandError::BadWeight.to_string());
-    }
-    NewWeight::parse(word).map_err(str::to_owned)
+    NewWeight::parse(word).map_err(|error| error.to_string())
 }
 
 /// `set server b/s …` (management guide 9.3).

@@ -267,8 +267,6 @@ fn cause_of(result: &CheckResult) -> String {
 /// How `show servers state` numbers results; measured with haproxy 2.6.
 fn number(outcome: Outcome) -> u8 {
     match outcome {
-        Outcome::Unknown => 0,
-        Outcome::Initializing => 1,
         Outcome::SocketError => 5,
         Outcome::L4Ok => 6,
         Outcome::L4Timeout => 7,
@@ -279,7 +277,6 @@ fn number(outcome: Outcome) -> u8 {
         Outcome::L7Timeout => 12,
         Outcome::L7Response => 13,
         Outcome::L7Ok => 15,
-        Outcome::L7OkConditional => 16,
         Outcome::L7Status => 17,
     }
 }

@@ -10,10 +10,6 @@ pub(crate) use http::{HttpDialog, request};
 /// How a check ended, in HAProxy's codes (management guide 9.1, `check_status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
-    /// Not known: there is no check.
-    Unknown,
-    /// No check has ended yet.
-    Initializing,
     /// While connecting: the check could not be made, out of sockets or ports. Later: the connection broke.
     SocketError,
     /// The connection was made, and that is all the check wants.
@@ -27,8 +23,6 @@ pub(crate) enum Outcome {
     /// The TLS handshake failed.
     L6Response,
     L7Ok,
-    /// Passed on a condition: alive, but wants no new traffic.
-    L7OkConditional,
     L7Timeout,
     /// The answer is not what the protocol allows.
     L7Response,
@@ -40,8 +34,6 @@ impl Outcome {
     /// `L7STS`, as `show stat` has it in `check_status`.
     pub fn code(self) -> &'static str {
         match self {
-            Outcome::Unknown => "UNK",
-            Outcome::Initializing => "INI",
             Outcome::SocketError => "SOCKERR",
             Outcome::L4Ok => "L4OK",
             Outcome::L4Timeout => "L4TOUT",
@@ -50,7 +42,6 @@ impl Outcome {
             Outcome::L6Timeout => "L6TOUT",
             Outcome::L6Response => "L6RSP",
             Outcome::L7Ok => "L7OK",
-            Outcome::L7OkConditional => "L7OKC",
             Outcome::L7Timeout => "L7TOUT",
             Outcome::L7Response => "L7RSP",
             Outcome::L7Status => "L7STS",
@@ -60,8 +51,6 @@ impl Outcome {
     /// In words, as `check_desc` and the log's `reason:` have it.
     pub fn description(self) -> &'static str {
         match self {
-            Outcome::Unknown => "Unknown",
-            Outcome::Initializing => "Initializing",
             Outcome::SocketError => "Socket error",
             Outcome::L4Ok => "Layer4 check passed",
             Outcome::L4Timeout => "Layer4 timeout",
@@ -70,7 +59,6 @@ impl Outcome {
             Outcome::L6Timeout => "Layer6 timeout",
             Outcome::L6Response => "Layer6 invalid response",
             Outcome::L7Ok => "Layer7 check passed",
-            Outcome::L7OkConditional => "Layer7 check conditionally passed",
             Outcome::L7Timeout => "Layer7 timeout",
             Outcome::L7Response => "Layer7 invalid response",
             Outcome::L7Status => "Layer7 wrong status",
@@ -78,26 +66,8 @@ impl Outcome {
     }
 
     pub fn passed(self) -> bool {
-        matches!(self, Outcome::L4Ok | Outcome::L6Ok | Outcome::L7Ok | Outcome::L7OkConditional)
+        matches!(self, Outcome::L4Ok | Outcome::L6Ok | Outcome::L7Ok)
     }
-
-    /// Every code there can be, for the state gauges of `/metrics`.
-    pub const ALL: [Outcome; 14] = [
-        Outcome::Unknown,
-        Outcome::Initializing,
-        Outcome::SocketError,
-        Outcome::L4Ok,
-        Outcome::L4Timeout,
-        Outcome::L4Connection,
-        Outcome::L6Ok,
-        Outcome::L6Timeout,
-        Outcome::L6Response,
-        Outcome::L7Ok,
-        Outcome::L7OkConditional,
-        Outcome::L7Timeout,
-        Outcome::L7Response,
-        Outcome::L7Status,
-    ];
 }
 
 impl fmt::Display for Outcome {
