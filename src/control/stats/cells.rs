@@ -51,7 +51,6 @@ pub(super) struct RowView {
     pub more: Html,
     /// Value of the checkbox; only servers have one.
     pub server: Option<String>,
-    pub name: String,
 }
 
 pub(super) struct CellView {
@@ -102,7 +101,6 @@ pub(super) fn view(row: &Row, shown: Shown) -> RowView {
         cells: cells.collect(),
         more: if shown.details { details::render(row, shown.now) } else { Html::new() },
         server: (row.kind == RowKind::Server).then(|| row.name.to_string()),
-        name: row.name.to_string(),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::html;
 use super::json;
+use super::overview;
 use super::report::Report;
 use super::selection::Selection;
 
@@ -128,7 +129,7 @@ impl Group {
 }
 
 fn update(report: &Report, view: &View, pieces: &[(&str, &str)]) -> String {
-    let title = html::title(report, &view.selection, view.node.as_deref().unwrap_or(&report.process.node));
+    let title = overview::title(report, &view.selection, view.node.as_deref().unwrap_or(&report.process.node));
     let mut data = format!(
         "event: pieces\ndata: {{\"now\":{},\"title\":{},\"pieces\":{{",
         json::text(&super::format::iso(report.process.now)),

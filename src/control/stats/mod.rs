@@ -14,6 +14,7 @@ pub(crate) mod info;
 pub(crate) mod json;
 pub(crate) mod live;
 mod markup;
+mod overview;
 mod pages;
 pub(crate) mod prometheus;
 mod query;
