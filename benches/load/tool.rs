@@ -231,7 +231,7 @@ impl Responder {
             state.skip -= skipped;
             let Some(end) = state.input.windows(4).position(|window| window == b"\r\n\r\n") else { return };
             let head = String::from_utf8_lossy(&state.input[..end]).to_ascii_lowercase();
-            let size = head.split('/').nth(1).map_or(0, |path| leading_number(path));
+            let size = head.split('/').nth(1).map_or(0, leading_number);
             state.close |= head.contains("\r\nconnection: close");
             state.skip = head.split("\r\ncontent-length: ").nth(1).map_or(0, leading_number);
             state.input.drain(..end + 4);

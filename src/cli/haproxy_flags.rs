@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
-use super::args::{CheckArgs, ConfigArgs, RunArgs};
+use super::args::{CheckArgs, RunArgs};
 
 /// What such a command line asks for.
 #[derive(Debug)]

@@ -12,6 +12,9 @@ use std::{io, process};
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// How often the control loop says that it turns.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
 /// The line to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
@@ -42,9 +45,10 @@ impl Notifier {
         Ok(Notifier { socket: Some(socket), watchdog })
     }
 
-    /// How often [`Self::alive`] must be called: half of what the manager waits, as sd_watchdog_enabled(3) advises.
-    pub fn watchdog_interval(&self) -> Option<Duration> {
-        self.watchdog.map(|limit| limit / 2)
+    /// What the operator must know of the watchdog: signs of life come every second, which must be often enough.
+    pub fn warning(&self) -> Option<String> {
+        let limit = self.watchdog.filter(|limit| *limit < SIGN_OF_LIFE * 2)?;
+        Some(format!("the watchdog waits {} ms, which is too short; set WatchdogSec=2 or more", limit.as_millis()))
     }
 
     /// Serving, at start or after a reload.
@@ -68,8 +72,11 @@ impl Notifier {
         self.send(&format!("STATUS={}", line.replace('\n', " ")));
     }
 
+    /// The control loop turns; to be called every second.
     pub fn alive(&self) {
-        self.send("WATCHDOG=1");
+        if self.watchdog.is_some() {
+            self.send("WATCHDOG=1");
+        }
     }
 
     fn send(&self, message: &str) {
@@ -112,20 +119,25 @@ mod tests {
         assert!(usec.parse::<u64>().is_ok(), "{reloading}");
         notifier.status("2 backends\nup");
         assert_eq!(next(&manager), "STATUS=2 backends up");
-        assert_eq!(notifier.watchdog_interval(), Some(Duration::from_millis(1500)));
+        notifier.alive();
+        assert_eq!(next(&manager), "WATCHDOG=1");
+        assert_eq!(notifier.warning(), None);
     }
 
     #[test]
     fn a_watchdog_of_another_process_is_not_ours() {
         let name = format!("lockgate-watchdog-{}", process::id());
-        let _manager = receiver(&SocketAddr::from_abstract_name(&name).unwrap());
+        let manager = receiver(&SocketAddr::from_abstract_name(&name).unwrap());
         let notifier = Notifier::from_environment(|variable| match variable {
             "NOTIFY_SOCKET" => Some(format!("@{name}").into()),
             "WATCHDOG_USEC" => Some("3000000".into()),
             "WATCHDOG_PID" => Some("1".into()),
             _ => None,
         });
-        assert_eq!(notifier.unwrap().watchdog_interval(), None);
+        let notifier = notifier.unwrap();
+        notifier.alive();
+        notifier.stopping();
+        assert_eq!(next(&manager), "STOPPING=1");
     }
 
     #[test]

@@ -105,6 +105,9 @@ fn start(
     }
     let notifier =
         Notifier::from_environment(|name| std::env::var_os(name)).map_err(at("cannot reach the service manager"))?;
+    if let Some(warning) = notifier.warning() {
+        tracing::warn!("{warning}");
+    }
     let global = config.global.clone();
     let again = {
         let args = args.clone();
@@ -227,7 +230,9 @@ fn announce_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = thread::current();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
+        let payload = panic.payload();
+        let message = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        let message = message.unwrap_or("no message").replace('\n', " ");
         tracing::error!("defect in thread {}: {message} at {place}", thread.name().unwrap_or("without a name"));
         if backtraces {
             usual(panic);

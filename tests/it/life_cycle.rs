@@ -178,7 +178,7 @@ fn systemd_hears_ready_reloading_and_stopping() {
         .args(["-Ws", "-f"])
         .arg(file)
         .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "400000")
+        .env("WATCHDOG_USEC", "4000000")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

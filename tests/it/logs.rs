@@ -27,7 +27,7 @@ fn check_same(site: &Site, request: &str, line_with: &str) {
     let mut proxy = site.start();
     for mut client in [haproxy.client(), Client::connect(proxy.address("web"))] {
         client.send(request);
-        let _ = client.to_end();
+        let _ = client.rest();
     }
     let theirs = masked(&haproxy.wait_for(line_with));
     let ours = masked(&proxy.wait_for(line_with));

@@ -27,7 +27,7 @@ fn a_client_that_has_finished_sending_still_gets_the_answer() {
     let mut proxy = Site::tcp().backend(&format!("server s {address}")).start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("question").finish_sending();
-    assert_eq!(client.text_to_end(), "answer");
+    assert_eq!(client.rest_as_text(), "answer");
     assert_eq!(thread.join().unwrap(), b"question");
     let line = proxy.wait_for(" web app/s ");
     assert!(line.contains(" 6 -- "), "{line}");
@@ -43,7 +43,7 @@ fn bulk_passes_unchanged() {
         client.send(&block);
     });
     client.finish_sending();
-    assert_eq!(client.text_to_end(), "done");
+    assert_eq!(client.rest_as_text(), "done");
     let received = thread.join().unwrap();
     assert_eq!(received.len(), 16 << 20);
     assert!(received.chunks(1 << 20).all(|part| part == block));
@@ -56,7 +56,7 @@ fn proxy_headers_are_written_in_both_versions() {
     let mut client = Client::connect(proxy.address("web"));
     let local = client.local();
     client.send("hello").finish_sending();
-    client.text_to_end();
+    client.rest_as_text();
     let expected = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\nhello", local.port(), proxy.address("web").port());
     assert_eq!(String::from_utf8(thread.join().unwrap()).unwrap(), expected);
 
@@ -65,7 +65,7 @@ fn proxy_headers_are_written_in_both_versions() {
     let mut client = Client::connect(proxy.address("web"));
     let local = client.local();
     client.send("hello").finish_sending();
-    client.text_to_end();
+    client.rest_as_text();
     let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x7f\0\0\x01\x7f\0\0\x01".to_vec();
     expected.extend(local.port().to_be_bytes());
     expected.extend(proxy.address("web").port().to_be_bytes());

@@ -98,7 +98,7 @@ fn plain_http_to_a_tls_port_is_closed_and_logged() {
     let mut proxy = Proxy::start_with(&site.text(), dir, &[]);
     let mut client = crate::harness::Client::connect(proxy.address("web"));
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    let _ = client.to_end();
+    let _ = client.rest();
     let line = proxy.wait_for("SSL handshake failure");
     assert!(line.contains("web"), "{line}");
     // And it is as well as before.

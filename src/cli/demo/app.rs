@@ -16,13 +16,6 @@ const MOST_CONNECTIONS: usize = 256;
 /// How long a connection may say nothing.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A server that runs until the process ends.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub name: &'static str,
-    pub address: SocketAddr,
-}
-
 #[derive(Debug)]
 struct Shared {
     name: &'static str,
@@ -30,17 +23,15 @@ struct Shared {
     connections: AtomicUsize,
 }
 
-impl App {
-    /// Serves on this socket from threads of its own.
-    ///
-    /// # Errors
-    /// The socket has no address, or no thread can be started.
-    pub fn start(name: &'static str, listener: TcpListener) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { name, failing: AtomicBool::new(false), connections: AtomicUsize::new(0) });
-        thread::Builder::new().name(format!("demo {name}")).spawn(move || accept(&listener, &shared))?;
-        Ok(App { name, address })
-    }
+/// Serves on this socket until the process ends, from threads of its own. Gives its address.
+///
+/// # Errors
+/// The socket has no address, or no thread can be started.
+pub(crate) fn start(name: &'static str, listener: TcpListener) -> io::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    let shared = Arc::new(Shared { name, failing: AtomicBool::new(false), connections: AtomicUsize::new(0) });
+    thread::Builder::new().name(format!("demo {name}")).spawn(move || accept(&listener, &shared))?;
+    Ok(address)
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {

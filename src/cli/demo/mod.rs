@@ -11,8 +11,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use app::App;
-
 use super::args::{DemoArgs, RunArgs};
 use super::source::Source;
 use super::{FAILED, output, run};
@@ -52,8 +50,8 @@ fn prepared(args: &DemoArgs) -> io::Result<Option<(Places, Directory)>> {
         return Ok(None);
     }
     let mut places = Places::preferred();
-    places.master = App::start("master", free(places.master)?)?.address;
-    places.slave = App::start("slave", free(places.slave)?)?.address;
+    places.master = app::start("master", free(places.master)?)?;
+    places.slave = app::start("slave", free(places.slave)?)?;
     for address in [&mut places.web, &mut places.secure, &mut places.tcp, &mut places.stats] {
         // Closed again at once: the proxy binds it.
         *address = free(*address)?.local_addr()?;

@@ -112,20 +112,20 @@ impl Client {
             let length = length.parse().map_err(|_| bad("a bad length"))?;
             self.exactly(length)?
         } else {
-            self.to_end()?
+            self.rest()?
         };
         Ok(response)
     }
 
     /// All bytes until the other side closes.
-    pub fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         while self.more_or_end()? {}
         Ok(std::mem::take(&mut self.buffer))
     }
 
     #[track_caller]
-    pub fn text_to_end(&mut self) -> String {
-        String::from_utf8_lossy(&self.to_end().expect("an orderly end")).into_owned()
+    pub fn rest_as_text(&mut self) -> String {
+        String::from_utf8_lossy(&self.rest().expect("an orderly end")).into_owned()
     }
 
     pub fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {

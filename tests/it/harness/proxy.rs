@@ -122,10 +122,8 @@ impl Proxy {
                 return line.to_owned();
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero() && !(ended.is_some() && all_said),
-                "never said {text:?} ({ended:?}); said:\n{said}"
-            );
+            let over = left.is_zero() || (ended.is_some() && all_said);
+            assert!(!over, "never said {text:?} ({ended:?}); said:\n{said}");
             self.lines.wait_for_more(said.len(), left.min(super::POLL * 10));
         }
     }
