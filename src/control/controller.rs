@@ -19,7 +19,7 @@ use crate::health::{Input, Verdict};
 use crate::model::Config;
 use crate::model::global::AccessLevel;
 use crate::state::Shared;
-use crate::state::events::{self, PageRequest, Phase};
+use crate::state::events::{self, Phase};
 use crate::state::tls::TlsShared;
 
 /// Events of the control thread's own tasks that may wait; senders wait when it is full.

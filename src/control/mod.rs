@@ -20,6 +20,5 @@ pub(crate) mod watch;
 mod wording;
 
 pub(crate) use controller::{Controller, Handle, LineRequest, ServiceState};
-pub(crate) use desk::Desk;
 pub(crate) use reload::{OnState, boot};
 pub(crate) use watch::Watch;

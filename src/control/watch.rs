@@ -295,10 +295,6 @@ impl ServerWatch {
 }
 
 impl Watch {
-    pub fn frontend(&self, id: FrontendId) -> &FrontendWatch {
-        &self.frontends[id.index()]
-    }
-
     pub fn backend(&self, id: BackendId) -> &BackendWatch {
         &self.backends[id.index()]
     }

@@ -1,6 +1,5 @@
 //! How a server is asked whether it is well (HAProxy manual 5.2 `check`, 4.2 `option httpchk`, `http-check`).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,14 +76,4 @@ pub(crate) enum ExpectWhat {
         name: String,
         value: Option<String>,
     },
-}
-
-impl Check {
-    /// The socket address a check goes to, when it is not a unix socket.
-    pub fn socket_address(&self) -> Option<SocketAddr> {
-        match self.target {
-            ServerAddress::Tcp(address) => Some(address),
-            ServerAddress::Unix(_) => None,
-        }
-    }
 }

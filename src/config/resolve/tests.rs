@@ -147,7 +147,7 @@ backends: {{ b: {{ servers: {{ a: {{ address: '127.0.0.1:443', ssl: true, verify
         "backends.b.servers.a: warning: `a` may be anyone: its certificate is not verified [server-not-verified]";
     check_warnings(&yaml(""), &[warning, unverified]);
     let check = good(&yaml("")).backends[0].servers[0].check.clone().unwrap();
-    assert_eq!(check.socket_address(), Some("127.0.0.1:8080".parse().unwrap()));
+    assert_eq!(check.target.to_string(), "127.0.0.1:8080");
     assert!(check.tls.is_none() && check.send_proxy.is_none());
     check_warnings(&yaml(", check_ssl: true"), &[unverified]);
     assert!(good(&yaml(", check_ssl: true")).backends[0].servers[0].check.as_ref().unwrap().tls.is_some());
