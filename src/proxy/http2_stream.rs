@@ -49,7 +49,9 @@ enum PipeState {
     #[default]
     Open,
     Ended,
-    /// The exchange gave up in the middle: the stream is to be reset.
+    /// The exchange gave up in the middle: the stream is to be reset, once the connection had a turn to write what
+    /// there was. A reset drops what is queued.
+    Breaking,
     Broken,
 }
 
@@ -233,7 +235,7 @@ impl Drop for Http2Stream {
     fn drop(&mut self) {
         let mut pipe = self.pipe.borrow_mut();
         if pipe.state == PipeState::Open {
-            pipe.state = PipeState::Broken;
+            pipe.state = PipeState::Breaking;
         }
         pipe.wake_consumer();
     }
@@ -292,6 +294,11 @@ impl Body for Reply {
         }
         match pipe.state {
             PipeState::Ended => Poll::Ready(pipe.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
+            PipeState::Breaking => {
+                pipe.state = PipeState::Broken;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             PipeState::Broken => Poll::Ready(Some(Err(Broken))),
             PipeState::Open => {
                 pipe.consumer = Some(cx.waker().clone());
