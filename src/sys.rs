@@ -55,6 +55,12 @@ pub(crate) fn set_user(id: u32) -> io::Result<()> {
     ok_or_errno(unsafe { libc::setresuid(id, id, id) })
 }
 
+/// Gives the calling thread a root and a working directory of its own (unshare(2)); other threads keep theirs.
+pub(crate) fn unshare_file_system_view() -> io::Result<()> {
+    // SAFETY: takes a flag only; CLONE_FS touches no memory and no descriptor.
+    ok_or_errno(unsafe { libc::unshare(libc::CLONE_FS) })
+}
+
 /// Makes stdin, stdout and stderr mean `file` (dup2(2)).
 pub(crate) fn replace_stdio(file: BorrowedFd<'_>) -> io::Result<()> {
     for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {

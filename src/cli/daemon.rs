@@ -3,7 +3,7 @@
 //! The command that was typed waits until its child serves or has failed, and ends with that exit code; only then does
 //! the child let go of the terminal, so that what goes wrong at start is still seen.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -23,6 +23,8 @@ pub(crate) enum Side {
 #[derive(Debug)]
 pub(crate) struct Starting {
     report: io::PipeWriter,
+    /// Opened early: a jail may have none.
+    null: File,
 }
 
 /// Forks. Must come before any thread is started.
@@ -30,12 +32,13 @@ pub(crate) struct Starting {
 /// # Errors
 /// The kernel's: no process, no pipe.
 pub(crate) fn go_to_background() -> io::Result<Side> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let (mut reports, report) = io::pipe()?;
     match sys::fork()? {
         Forked::Child => {
             drop(reports);
             setsid()?;
-            Ok(Side::Background(Starting { report }))
+            Ok(Side::Background(Starting { report, null }))
         }
         Forked::Parent { child } => {
             drop(report);
@@ -54,10 +57,9 @@ impl Starting {
     /// Lets go of the terminal and tells the waiting command that we serve.
     ///
     /// # Errors
-    /// `/dev/null` cannot be opened.
+    /// The kernel's: out of descriptors.
     pub fn ready(mut self) -> io::Result<()> {
-        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-        sys::replace_stdio(null.as_fd())?;
+        sys::replace_stdio(self.null.as_fd())?;
         // A command that was killed meanwhile needs no answer.
         let _ = self.report.write_all(b"r");
         Ok(())

@@ -1,9 +1,19 @@
-//! What may the serving process do? As many files as `maxconn` needs, and nothing else of what root may.
+//! What may the serving process do? As many files as `maxconn` needs, and of what root may only what a reload needs.
+//!
+//! `user`, `group` and `chroot` take effect once everything is bound, for good: every thread has the user's ids and sees the
+//! jail. But a reload must read what it read at the start (keys that only root may read, files outside the jail) and bind
+//! what it bound. So the control thread keeps three capabilities at hand, not in effect: reading any file, leaving the jail,
+//! and (in effect) binding low ports. Only a thread that lives as long as one reading uses the first two; workers, which speak
+//! to the world, have none.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
+use std::sync::Arc;
+use std::{fmt, io, thread};
 
-use rustix::process::{Resource, Rlimit, chdir, chroot, getegid, geteuid, getrlimit, setrlimit};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, Rlimit, chdir, chroot, fchdir, getegid, geteuid, getrlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities};
 
 use crate::model::Config;
 use crate::model::global::Global;
@@ -18,6 +28,7 @@ pub(crate) enum PrivilegeError {
     Chroot { path: PathBuf, source: io::Error },
     Group { id: u32, source: io::Error },
     User { id: u32, source: io::Error },
+    Capabilities(io::Error),
 }
 
 impl fmt::Display for PrivilegeError {
@@ -26,7 +37,78 @@ impl fmt::Display for PrivilegeError {
             PrivilegeError::Chroot { path, source } => write!(f, "cannot chroot to `{}`: {source}", path.display()),
             PrivilegeError::Group { id, source } => write!(f, "cannot become group {id}: {source}"),
             PrivilegeError::User { id, source } => write!(f, "cannot become user {id}: {source}"),
+            PrivilegeError::Capabilities(source) => write!(f, "cannot give up capabilities: {source}"),
         }
+    }
+}
+
+/// What is kept of the start, to read the configuration again as it was read then.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// Empty when the user does not change: then nothing is lost that could be kept.
+    capabilities: CapabilitySet,
+    /// The root and the working directory outside the jail.
+    outside: Option<Arc<(OwnedFd, OwnedFd)>>,
+}
+
+impl Kept {
+    /// # Errors
+    /// The directories cannot be held, or the kernel has no capabilities.
+    pub fn of_now(global: &Global) -> io::Result<Self> {
+        let jailed = global.chroot.is_some();
+        let hold = |path| rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let outside = if jailed { Some(Arc::new((hold("/")?, hold(".")?))) } else { None };
+        let mut wanted = CapabilitySet::empty();
+        if global.user.is_some_and(|id| id != geteuid().as_raw()) {
+            wanted = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::NET_BIND_SERVICE;
+            wanted.set(CapabilitySet::SYS_CHROOT, jailed);
+        }
+        Ok(Kept { capabilities: wanted & capabilities(None)?.permitted, outside })
+    }
+
+    /// Runs `read` where and as the process was started.
+    ///
+    /// # Errors
+    /// The way back is closed.
+    pub fn reading<T: Send>(&self, read: impl FnOnce() -> T + Send) -> io::Result<T> {
+        if self.capabilities.is_empty() && self.outside.is_none() {
+            return Ok(read());
+        }
+        // What this thread sees and may ends with it.
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                self.put_in_effect()?;
+                Ok(read())
+            });
+            reader.join().unwrap_or_else(|_| Err(io::Error::other("reading the configuration panicked")))
+        })
+    }
+
+    fn put_in_effect(&self) -> io::Result<()> {
+        if !self.capabilities.is_empty() {
+            set(self.capabilities, self.capabilities)?;
+        }
+        if let Some(outside) = &self.outside {
+            sys::unshare_file_system_view()?;
+            fchdir(&outside.0)?;
+            chroot(".")?;
+            fchdir(&outside.1)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `start` on a thread that has none of the capabilities kept, so that what it starts has none either.
+    pub fn without<T: Send>(&self, start: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        if self.capabilities.is_empty() {
+            return start();
+        }
+        thread::scope(|scope| {
+            let starter = scope.spawn(|| {
+                set(CapabilitySet::empty(), CapabilitySet::empty())?;
+                start()
+            });
+            starter.join().unwrap_or_else(|_| Err(io::Error::other("starting workers panicked")))
+        })
     }
 }
 
@@ -34,7 +116,7 @@ impl fmt::Display for PrivilegeError {
 ///
 /// # Errors
 /// [`PrivilegeError`]; the process must not serve then.
-pub(crate) fn give_up(global: &Global) -> Result<(), PrivilegeError> {
+pub(crate) fn give_up(global: &Global, kept: &Kept) -> Result<(), PrivilegeError> {
     if let Some(path) = &global.chroot {
         enter(path).map_err(|source| PrivilegeError::Chroot { path: path.clone(), source })?;
     }
@@ -42,10 +124,28 @@ pub(crate) fn give_up(global: &Global) -> Result<(), PrivilegeError> {
         sys::set_group(id).map_err(|source| PrivilegeError::Group { id, source })?;
     }
     if let Some(id) = global.user.filter(|id| *id != geteuid().as_raw()) {
-        let groups = if geteuid().is_root() { sys::drop_supplementary_groups() } else { Ok(()) };
-        groups.and_then(|()| sys::set_user(id)).map_err(|source| PrivilegeError::User { id, source })?;
+        become_user(id, kept).map_err(|source| PrivilegeError::User { id, source })?;
+    }
+    if !kept.capabilities.is_empty() {
+        let in_effect = kept.capabilities & CapabilitySet::NET_BIND_SERVICE;
+        set(in_effect, kept.capabilities).map_err(PrivilegeError::Capabilities)?;
     }
     Ok(())
+}
+
+fn become_user(id: u32, kept: &Kept) -> io::Result<()> {
+    if geteuid().is_root() {
+        sys::drop_supplementary_groups()?;
+    }
+    set_keep_capabilities(!kept.capabilities.is_empty())?;
+    sys::set_user(id)?;
+    set_keep_capabilities(false)?;
+    Ok(())
+}
+
+/// Of this thread.
+fn set(effective: CapabilitySet, permitted: CapabilitySet) -> io::Result<()> {
+    Ok(set_capabilities(None, CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() })?)
 }
 
 fn enter(path: &Path) -> io::Result<()> {

@@ -17,8 +17,9 @@ use super::args::{Predecessors, RunArgs};
 use super::daemon::{self, Side, Starting};
 use super::notify::Notifier;
 use super::pid_file::PidFile;
+use super::privileges::{self, Kept};
 use super::source::{self, Source};
-use super::{FAILED, output, privileges};
+use super::{FAILED, output};
 use crate::control::{self, OnState, ServiceState};
 use crate::model::Config;
 use crate::proxy;
@@ -109,13 +110,14 @@ fn start(
         tracing::warn!("{warning}");
     }
     let global = config.global.clone();
+    let kept = Kept::of_now(&global).map_err(at("cannot prepare for reloads"))?;
     let again = {
-        let args = args.clone();
+        let (args, kept) = (args.clone(), kept.clone());
         move || {
-            source.load_or_explain().map(|mut config| {
-                settle(&mut config, &args);
-                config
-            })
+            let read = kept.reading(|| source.load_or_explain());
+            let mut config = read.unwrap_or_else(|error| Err(format!("cannot read files as at the start: {error}")))?;
+            settle(&mut config, &args);
+            Ok(config)
         }
     };
     let first_ready = {
@@ -135,9 +137,10 @@ fn start(
     let pid_file = pid_path
         .map(|path| PidFile::write(path).map_err(at(format!("cannot write the pid file `{}`", path.display()))))
         .transpose()?;
-    privileges::give_up(&global).map_err(at("cannot give up privileges"))?;
+    privileges::give_up(&global, &kept).map_err(at("cannot give up privileges"))?;
     announce_panics();
-    let workers = proxy::spawn_workers(&shared, global.threads.get()).map_err(at("cannot start workers"))?;
+    let start_workers = || proxy::spawn_workers(&shared, global.threads.get());
+    let workers = kept.without(start_workers).map_err(at("cannot start workers"))?;
     let ended = controller.run().map_err(at("the control thread failed"));
     join(workers);
     logs::flush_all(LAST_LOGS);

@@ -159,3 +159,31 @@ fn a_file_of_garbage_is_refused_in_words() {
         assert!(!err.is_empty() && !err.contains("panicked"), "{name}: {err}");
     }
 }
+
+#[test]
+fn convert_writes_yaml_that_means_the_same() {
+    let dir = TempDir::new();
+    let text = Site::http().backend("option httpchk GET /ready").backend("server a 127.0.0.1:1 check backup").text();
+    let text = text.replace("<web>", "8080").replace("<dir>", "/tmp");
+    let cfg = dir.write("site.cfg", text);
+    let (code, yaml, err) = run(&["convert", "-f", cfg.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{err}");
+    let converted = dir.write("site.yaml", &yaml);
+    let summary = |path: &std::path::Path| {
+        run(&["check", "-V", "-f", path.to_str().unwrap()]).1.replace(path.to_str().unwrap(), "FILE")
+    };
+    assert_eq!(summary(&converted), summary(&cfg), "{yaml}");
+}
+
+#[test]
+fn keywords_are_listed_with_what_becomes_of_them() {
+    let (code, out, _) = run(&["keywords"]);
+    assert_eq!(code, Some(0));
+    let status = |keyword: &str| {
+        let line =
+            out.lines().find(|line| line.split('\t').nth(1) == Some(keyword)).unwrap_or_else(|| panic!("no {keyword}"));
+        line.split('\t').nth(2).unwrap().to_owned()
+    };
+    assert_eq!(status("bind"), "built");
+    assert_eq!(status("stick-table"), "not built yet");
+}

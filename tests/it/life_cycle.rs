@@ -203,3 +203,35 @@ fn systemd_hears_ready_reloading_and_stopping() {
     wait_for("STOPPING=1");
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn root_is_given_up_for_good_and_reloads_work_all_the_same() {
+    let [a, b] = ["a", "b"].map(Origin::named);
+    let dir = TempDir::new();
+    std::fs::create_dir(dir.path().join("jail")).unwrap();
+    let site = Site::http().global("user nobody").global("group nogroup").global("chroot <dir>/jail");
+    if !rustix::process::geteuid().is_root() {
+        // Who is not root has nothing to give up, and must not serve as if it had.
+        let exit = Proxy::spawn(&site.server(&a, "").text(), dir, &[]).exit();
+        assert_eq!(exit.code, Some(1));
+        assert!(exit.lines.contains("cannot give up privileges"), "{}", exit.lines);
+        return;
+    }
+    let mut proxy = Proxy::start_with(&site.clone().server(&a, "").text(), dir, &[]);
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
+    for task in tasks.map(|task| task.unwrap().path()) {
+        let status = std::fs::read_to_string(task.join("status")).unwrap();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        assert_eq!(field("Uid:"), "65534\t65534\t65534\t65534");
+        assert_eq!(field("Groups:"), "");
+        assert!(std::fs::read_link(task.join("root")).unwrap().ends_with("jail"));
+        if field("Name:").starts_with("worker") {
+            assert_eq!(field("CapPrm:"), "0000000000000000");
+        }
+    }
+    // The file is root's and outside the jail.
+    proxy.rewrite(&site.server(&b, "").text());
+    proxy.signal(Signal::HUP);
+    proxy.wait_for("generation 2");
+    assert_eq!(proxy.get("/").text(), "b");
+}
