@@ -23,9 +23,10 @@ use super::view::View;
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded};
 use crate::logline::{Cause, Phase, Termination};
 use crate::model::backend::HttpConnectionMode;
+use crate::model::tls::ServerSni;
 use crate::model::{BackendId, ServerId};
 use crate::state::Event;
-use crate::state::snapshot::{BackendInForce, FrontendInForce};
+use crate::state::snapshot::{BackendInForce, FrontendInForce, ServerInForce};
 
 /// The heavy parts of an exchange, used again by the next one on the same worker.
 #[derive(Debug, Default)]
@@ -176,7 +177,8 @@ async fn conclude<D: Downstream>(
     match outcome {
         Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
         Ok(Transferred::Done { keep_client, keep_server }) => {
-            if keep_server && backend.config.connection == HttpConnectionMode::KeepAlive {
+            let server = backend.server(upstream.slot.server);
+            if keep_server && backend.config.connection == HttpConnectionMode::KeepAlive && may_be_shared(server) {
                 setting.view.pool(id, upstream.slot.server).checkin(upstream.stream, clock::now());
             }
             if keep_client { Next::KeepAlive } else { Next::Close }
@@ -215,6 +217,7 @@ async fn find_server<D: Downstream>(
         let pool = setting.view.pool(id, slot.server);
         if try_pool
             && attempts.failed == 0
+            && may_be_shared(server)
             && let Some(stream) = pool.checkout(clock::now(), !scratch.request.is_idempotent())
         {
             scratch.account.connected(setting.connection.worker.index, backend, &slot, true);
@@ -238,6 +241,13 @@ async fn find_server<D: Downstream>(
             }
         }
     }
+}
+
+/// Whether another client's request may use a connection made for this one: not if it began with this client's address, nor
+/// if it was opened for this request's host.
+fn may_be_shared(server: &ServerInForce) -> bool {
+    let names_host = server.config.tls.as_ref().is_some_and(|tls| tls.sni == Some(ServerSni::RequestHost));
+    server.config.send_proxy.is_none() && !names_host
 }
 
 async fn wait_for_slot<D: Downstream>(

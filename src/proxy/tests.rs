@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::testing::{Client, Origin, Rig, back, front, nobody};
-use crate::model::backend::HttpConnectionMode;
+use crate::model::backend::{HttpConnectionMode, ProxyVersion};
 use crate::state::Event;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: app\r\n\r\n";
@@ -306,4 +306,37 @@ fn server_close_mode_keeps_only_the_client() {
         client.head();
         assert_eq!(server.rest(), "");
     }
+}
+
+#[test]
+fn a_connection_that_tells_a_servers_one_client_is_not_shared() {
+    let origin = Origin::new();
+    let mut backend = back(&[origin.address()]);
+    std::sync::Arc::get_mut(&mut backend.servers[0]).unwrap().send_proxy = Some(ProxyVersion::V1);
+    let rig = Rig::start(front(), backend);
+    for _ in 0..2 {
+        let mut client = rig.connect();
+        let from = client.0.local_addr().unwrap().port();
+        client.send(GET_CLOSE);
+        let mut server = origin.accept();
+        assert!(server.until("\r\n").contains(&format!(" {from} ")));
+        server.head();
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        client.rest();
+    }
+}
+
+#[test]
+fn a_request_that_may_have_been_carried_out_is_not_sent_again() {
+    let (rig, origin) = one();
+    let mut client = rig.connect();
+    client.send(GET);
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    client.head();
+    client.send("POST /pay HTTP/1.1\r\nHost: app\r\nContent-Length: 3\r\n\r\nabc");
+    server.until("abc");
+    drop(server);
+    assert!(client.rest().starts_with("HTTP/1.1 502 "));
 }

@@ -215,6 +215,13 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         if self.deaf {
             return Ok(());
         }
+        if self.replayable && self.sent == 0 && !self.scratch.request.rest().is_empty() && !self.down.body_is_done() {
+            // The start of the body came with the head and leaves with it.
+            let more = self.down.poll_body(cx, &mut self.scratch.request, self.sides.framing, &mut self.scratch.out);
+            if let Poll::Ready(Err(BodyError::Bad(_))) = more {
+                return Err(Failure::BadBody);
+            }
+        }
         loop {
             if self.sent < self.scratch.out.len() {
                 let rest = &self.scratch.out[self.sent..];
@@ -342,7 +349,8 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 Poll::Ready(Ok(n)) if n > 0 => self.server_active(),
                 Poll::Ready(_) => {
                     let nothing = self.scratch.response.input().is_empty();
-                    let stale = nothing && self.replayable && self.upstream.reused;
+                    let again = self.replayable && self.scratch.request.is_idempotent();
+                    let stale = nothing && again && self.upstream.reused;
                     return Poll::Ready(Err(if stale { Failure::Stale } else { Failure::NoAnswer }));
                 }
                 Poll::Pending => {
