@@ -82,6 +82,8 @@ fn two_demos_run_at_the_same_time() {
     let [first, second] = [(); 2].map(|()| Demo::start());
     assert_ne!(first.web, second.web);
     assert_eq!(curl(&[&first.web]), curl(&[&second.web]));
+    first.stop();
+    second.stop();
 }
 
 #[test]

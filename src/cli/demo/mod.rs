@@ -90,12 +90,10 @@ global:
   maxconn: 2000
   log:
     - to: stdout
-      format: timed
+      format: raw
 
 defaults:
   mode: http
-  log_global: true
-  log_format: http
   timeout:
     connect: 2s
     client: 60s
@@ -105,6 +103,8 @@ defaults:
 
 frontends:
   web:
+    log_global: true
+    log_format: http
     bind:
       - address: {web}
       - address: {secure}
@@ -115,6 +115,7 @@ frontends:
 
   tcp:
     mode: tcp
+    log_global: true
     log_format: tcp
     bind:
       - address: {tcp}
