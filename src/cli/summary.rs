@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::Loaded;
-use crate::config::resolve::detection_time;
+use crate::config::{Loaded, detection_time};
 use crate::diag::{Diagnostic, Sources};
 use crate::model::backend::{Role, ServerAddress};
 use crate::model::check::CheckKind;

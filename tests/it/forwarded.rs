@@ -97,3 +97,16 @@ fn option_forwardfor_does_as_haproxy_does() {
         assert_eq!(seen[..2], seen[2..], "{option}");
     }
 }
+
+#[test]
+fn servers_learn_that_the_client_used_tls() {
+    let a = Origin::named("a");
+    let dir = crate::harness::TempDir::new();
+    dir.write("site.pem", crate::harness::certificate(&["localhost"]).combined());
+    let text =
+        yaml(&a, "      preset: ops-manager").replace("<web>", "<web>\n        ssl: true\n        crt: <dir>/site.pem");
+    let proxy = Proxy::start_with(&text, dir, &[]);
+    crate::harness::curl(&["-k", &proxy.url("https", "web", "/")]);
+    let request = a.only_request();
+    assert_eq!((request.header("x-forwarded-proto"), request.header("x-proxied-https")), (Some("https"), Some("true")));
+}

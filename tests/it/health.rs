@@ -183,3 +183,26 @@ fn clients_in_flight(results: &[(usize, Vec<String>)]) -> usize {
     assert!(results.iter().all(|(good, _)| *good > 0));
     results.len()
 }
+
+#[test]
+fn checks_of_servers_that_expect_a_proxy_header_bring_one() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let _proxy = Site::http()
+        .backend("option httpchk GET /health")
+        .backend(&format!("server a {address} check inter 100ms send-proxy-v2"))
+        .start();
+    let mut server = crate::harness::Client::over(listener.accept().unwrap().0);
+    // LOCAL: the proxy speaks for itself, not for a client.
+    assert_eq!(server.exactly(13).unwrap(), b"\r\n\r\n\0\r\nQUIT\n\x20");
+}
+
+#[test]
+fn a_disabled_server_starts_in_maintenance() {
+    let [a, b] = ["a", "b"].map(Origin::named);
+    let proxy = Site::http().server(&a, "disabled").server(&b, "").start();
+    assert_eq!(crate::admin::stat(&proxy, "app", "a", "status"), "MAINT");
+    assert_eq!(proxy.get_times(2, "/"), ["b", "b"]);
+    assert_eq!(proxy.admin("enable server app/a"), "\n");
+    assert!(proxy.get_times(2, "/").contains(&"a".to_owned()));
+}

@@ -154,3 +154,21 @@ fn a_full_server_makes_requests_wait_their_turn() {
     first.break_off();
     assert_eq!(third.response().text(), "a");
 }
+
+#[test]
+fn a_full_frontend_lets_connections_wait() {
+    let a = Origin::named("a");
+    // One worker: several may pass the limit by one connection each.
+    let proxy = Site::http().global("nbthread 1").frontend("maxconn 1").server(&a, "").start();
+    let mut first = Client::connect(proxy.address("web"));
+    first.send("GET /first HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(first.response().status, 200);
+    let mut second = Client::connect(proxy.address("web"));
+    second.send("GET /second HTTP/1.1\r\nHost: x\r\n\r\n");
+    // The first one's next request is served while the second connection waits.
+    first.send("GET /third HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(first.response().status, 200);
+    assert_eq!(second.response().status, 200);
+    let order: Vec<String> = a.received().iter().map(|request| request.target.clone()).collect();
+    assert_eq!(order, ["/first", "/third", "/second"]);
+}

@@ -235,3 +235,16 @@ fn root_is_given_up_for_good_and_reloads_work_all_the_same() {
     proxy.wait_for("generation 2");
     assert_eq!(proxy.get("/").text(), "b");
 }
+
+#[test]
+fn a_second_termination_does_not_wait() {
+    let (a, _finish) = slow_origin();
+    let mut proxy = Site::http().server(&a, "").start();
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+    a.wait_for_requests(1);
+    proxy.signal(Signal::TERM);
+    proxy.wait_for("finishing 1 connection");
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.exit().code, Some(0));
+}

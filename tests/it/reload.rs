@@ -178,3 +178,24 @@ fn a_new_certificate_is_served_after_a_reload() {
     proxy.wait_for(RELOADED);
     assert!(shown(&proxy).contains("new.example"));
 }
+
+#[test]
+fn a_tcp_session_outlives_the_frontend_it_came_in_by() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let old = Site::tcp().backend(&format!("server s {address}"));
+    let mut proxy = old.start();
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("before");
+    let mut server = Client::over(listener.accept().unwrap().0);
+    assert_eq!(server.exactly(6).unwrap(), b"before");
+    proxy.rewrite(&Site::http().bind("bind 127.0.0.1:<other>").text());
+    proxy.signal(Signal::HUP);
+    proxy.wait_for(RELOADED);
+    let web = proxy.address("web");
+    eventually("the old port is closed", || std::net::TcpStream::connect(web).err());
+    client.send("after");
+    assert_eq!(server.exactly(5).unwrap(), b"after");
+    server.send("answer");
+    assert_eq!(client.exactly(6).unwrap(), b"answer");
+}
