@@ -145,6 +145,7 @@ impl Diagnostics {
         self.list.iter()
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -175,33 +176,6 @@ impl Position {
     pub fn new(file: &Arc<str>, line: u32, column: u32, length: u32) -> Self {
         Position { file: Arc::clone(file), line, column, length }
     }
-
-    /// The place of `length` bytes from the byte `offset` of a file's text, cut at the line's end.
-    /// Offsets past the end or within a character are moved back to the nearest one that exists.
-    pub fn of_bytes(file: &Arc<str>, text: &str, offset: usize, length: usize) -> Self {
-        let start = floor_char(text, offset);
-        let end = floor_char(text, offset.saturating_add(length)).max(start);
-        let before = text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        let covered = text.get(start..end).unwrap_or_default();
-        let covered = covered.lines().next().unwrap_or_default().chars().count();
-        Position { file: Arc::clone(file), line: saturate(line), column: saturate(column), length: saturate(covered) }
-    }
-}
-
-/// The largest character boundary at or below `offset`.
-fn floor_char(text: &str, offset: usize) -> usize {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    offset
-}
-
-fn saturate(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 impl FieldPath {
@@ -281,23 +255,6 @@ impl fmt::Display for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check_place(text: &str, offset: usize, length: usize, expected: (u32, u32, u32)) {
-        let place = Position::of_bytes(&"f".into(), text, offset, length);
-        assert_eq!((place.line, place.column, place.length), expected);
-    }
-
-    #[test]
-    fn counts_lines_and_characters_not_bytes() {
-        check_place("a: b\nc: d\n", 0, 1, (1, 1, 1));
-        check_place("a: b\nc: d\n", 8, 1, (2, 4, 1));
-        check_place("ä: ö\n", 4, 2, (1, 4, 1));
-        check_place("ä: ö\n", 5, 1, (1, 4, 1)); // inside a character: moved back to its start
-        check_place("a\nb", 0, 3, (1, 1, 1)); // cut at the line's end
-        check_place("a\nb", 99, 9, (2, 2, 0));
-        check_place("", 0, 0, (1, 1, 0));
-    }
 
     #[test]
     fn paths_read_as_they_are_written_in_yaml() {

@@ -1,4 +1,4 @@
-//! How are times, sizes and percentages written in a configuration, and what do they mean?
+//! How are times and sizes written in a configuration, and what do they mean?
 //!
 //! HAProxy's suffixes (manual 2.5): `us ms s m h d` for times, `k m g` for sizes, to which the native language adds
 //! `KiB MiB GiB`. Whether a bare number is allowed is the caller's choice: haproxy.cfg takes it, the native language
@@ -28,11 +28,7 @@ pub(crate) enum Bare {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ByteSize(pub u64);
 
-/// A whole number of hundredths, 0 to 100.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Percent(u8);
-
-/// Why a time, size or percentage could not be read.
+/// Why a time or a size could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnitError {
     Empty,
@@ -48,8 +44,6 @@ pub(crate) enum UnitError {
     AmbiguousSizeUnit,
     TimeTooLong,
     SizeTooLarge,
-    PercentSign,
-    Above100,
 }
 
 impl fmt::Display for UnitError {
@@ -67,8 +61,6 @@ impl fmt::Display for UnitError {
             UnitError::AmbiguousSizeUnit => "ambiguous unit; write KiB, MiB or GiB, which count in steps of 1024",
             UnitError::TimeTooLong => "too long; the longest time is 2147483647 ms, about 24 days",
             UnitError::SizeTooLarge => "too large",
-            UnitError::PercentSign => "a percentage ends in `%`",
-            UnitError::Above100 => "a percentage is at most 100",
         })
     }
 }
@@ -120,19 +112,6 @@ pub(crate) fn parse_size(text: &str, bare_is_bytes: bool) -> Result<ByteSize, Un
     }
 }
 
-/// Reads `75%`.
-///
-/// # Errors
-/// Without its `%`, or above 100.
-pub(crate) fn parse_percent(text: &str) -> Result<Percent, UnitError> {
-    let (number, unit) = split_number(text)?;
-    match (number, unit) {
-        (Some(number @ 0..=100), "%") => Ok(Percent(number as u8)),
-        (_, "%") => Err(UnitError::Above100),
-        _ => Err(UnitError::PercentSign),
-    }
-}
-
 /// The digits in front (`None` when they do not fit) and what follows them.
 fn split_number(text: &str) -> Result<(Option<u64>, &str), UnitError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -157,12 +136,6 @@ pub(crate) fn show_duration(time: Duration) -> String {
     format!("{}{unit}", micros / size)
 }
 
-impl Percent {
-    pub fn get(self) -> u8 {
-        self.0
-    }
-}
-
 /// With the largest unit that keeps it a whole number; [`parse_size`] reads it back.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,12 +143,6 @@ impl fmt::Display for ByteSize {
         let fitting = units.iter().find(|(shift, _)| self.0 != 0 && self.0.trailing_zeros() >= *shift);
         let (shift, unit) = fitting.copied().unwrap_or((0, "B"));
         write!(f, "{}{unit}", self.0 >> shift)
-    }
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.0)
     }
 }
 
@@ -237,13 +204,6 @@ mod tests {
         check_size("99999999999g", true, Err(UnitError::SizeTooLarge));
     }
 
-    #[test]
-    fn reads_percentages_up_to_100() {
-        assert_eq!(parse_percent("75%").map(Percent::get), Ok(75));
-        assert_eq!(parse_percent("101%"), Err(UnitError::Above100));
-        assert_eq!(parse_percent("75"), Err(UnitError::PercentSign));
-    }
-
     proptest! {
         #[test]
         fn what_is_shown_reads_back(micros in 0..=LONGEST.as_micros() as u64, bytes in 0..=LARGEST) {
@@ -256,7 +216,6 @@ mod tests {
         fn no_text_panics(text in ".*") {
             let _ = parse_duration(&text, Bare::Milliseconds);
             let _ = parse_size(&text, true);
-            let _ = parse_percent(&text);
         }
     }
 }

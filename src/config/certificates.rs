@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::*;
 
-use super::pem::{self, PemError, Sections, io_text};
+use super::pem::{self, PemError, Sections};
 use crate::model::tls::Certificate;
 
 /// Files of a certificate directory that are not certificates (HAProxy manual 5.1 `crt`).
@@ -284,7 +284,6 @@ fn assemble(path: &Path, sections: Sections, now: SystemTime, problems: &mut Vec
         path: path.to_owned(),
         key: Arc::new(CertifiedKey::new(chain, own.key.key)),
         names: leaf.names,
-        subject: leaf.subject,
         not_before: leaf.not_before,
         not_after: leaf.not_after,
     }))
@@ -556,7 +555,6 @@ mod tests {
         let mut problems = Vec::new();
         let found = load(&path, at_year(2026), &mut problems);
         assert_eq!(found[0].names, ["a.test", "*.b.test"]);
-        assert_eq!(found[0].subject, "Site");
         assert!(found[0].not_before < found[0].not_after);
         // rcgen's certificates are valid from 1975 to 4096.
         for (year, expected) in [(1972, "is not valid for another 1"), (4097, "expired")] {

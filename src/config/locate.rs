@@ -14,8 +14,10 @@ pub(crate) trait Locate {
 }
 
 /// For configurations that came from no text.
+#[cfg(test)]
 pub(crate) struct Nowhere;
 
+#[cfg(test)]
 impl Locate for Nowhere {
     fn locate(&self, _: &FieldPath) -> Option<Position> {
         None

@@ -14,10 +14,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::locate::Locate;
 use super::raw;
 use crate::diag::{Diagnostic, Diagnostics, FieldPath, Position, Step, did_you_mean};
-use node::Node;
 pub(crate) use places::Places;
 pub(crate) use schema::json_schema;
 use shape::{Misfit, Shape, ShapeError};

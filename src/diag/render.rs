@@ -36,10 +36,6 @@ impl Sources {
         self.texts.insert(file, text.into());
     }
 
-    pub fn text(&self, file: &str) -> Option<&Arc<str>> {
-        self.texts.get(file)
-    }
-
     /// The names of all texts, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.texts.keys().map(|name| &**name)

@@ -2,7 +2,8 @@
 //!
 //! The recording is `rules.txt`; what differs on purpose is listed in [`DIFFERENT`], with the reason.
 
-use crate::config::expr::{Scope, Side, parse_condition, parse_expr, parse_format};
+use crate::config::expr::fetch::parse_expr;
+use crate::config::expr::{Scope, Side, parse_condition, parse_format};
 use crate::config::words;
 use crate::http::RequestHead;
 use crate::model::global::HttpLimits;

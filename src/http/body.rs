@@ -66,6 +66,7 @@ impl BodyReader {
     }
 
     /// Bytes still to come, where that is known.
+    #[cfg(test)]
     pub fn remaining(&self) -> Option<u64> {
         match self {
             BodyReader::Length(left) => Some(*left),

@@ -1,18 +1,9 @@
 //! What does a client see when the proxy itself must refuse or cannot serve?
 
 use super::framing::BodyLength;
-use super::h1::encode::{EncodeResponse, encode_response};
-use super::head::{Progress, Version};
+use super::head::Progress;
 use super::response::{ResponseHead, ResponseTo, reason_of};
 use crate::model::global::HttpLimits;
-
-/// To whom a page goes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PageFor {
-    pub client: Version,
-    pub to: ResponseTo,
-    pub keep_alive: bool,
-}
 
 /// A sentence for people, where the status alone does not say it (HAProxy's own words where it has a page).
 fn explanation(status: u16) -> &'static str {
@@ -38,25 +29,6 @@ fn explanation(status: u16) -> &'static str {
         504 => "The server didn't respond in time.",
         505 => "The request's HTTP version is not served.",
         _ => "",
-    }
-}
-
-/// Appends a whole response. `custom` is the operator's page, a raw HTTP/1 response with its head, whose status and
-/// fields are kept; framing and Connection are written to fit this client. Without one, or if it does not parse, the
-/// built-in page is sent. For HEAD the body is left out, its length told.
-pub(crate) fn render(status: u16, custom: Option<&[u8]>, page: PageFor, out: &mut Vec<u8>) {
-    let mut head = ResponseHead::new();
-    let body = prepare(status, custom, page.to, &mut head);
-    let options = EncodeResponse {
-        client: page.client,
-        keep_alive: page.keep_alive && page.client != Version::Http2,
-        keep_upgrade: false,
-        no_store: false,
-        extra: &[],
-    };
-    encode_response(&head, options, out);
-    if !head.body().is_empty() {
-        out.extend_from_slice(&body);
     }
 }
 
@@ -94,7 +66,36 @@ fn prepare_custom(raw: &[u8], to: ResponseTo, head: &mut ResponseHead) -> Option
 
 #[cfg(test)]
 mod tests {
+    use super::super::h1::encode::{EncodeResponse, encode_response};
+    use super::super::head::Version;
     use super::*;
+
+    /// To whom a page goes.
+    #[derive(Debug, Clone, Copy)]
+    struct PageFor {
+        client: Version,
+        to: ResponseTo,
+        keep_alive: bool,
+    }
+
+    /// Appends a whole response. `custom` is the operator's page, a raw HTTP/1 response with its head, whose status and
+    /// fields are kept; framing and Connection are written to fit this client. Without one, or if it does not parse, the
+    /// built-in page is sent. For HEAD the body is left out, its length told.
+    fn render(status: u16, custom: Option<&[u8]>, page: PageFor, out: &mut Vec<u8>) {
+        let mut head = ResponseHead::new();
+        let body = prepare(status, custom, page.to, &mut head);
+        let options = EncodeResponse {
+            client: page.client,
+            keep_alive: page.keep_alive && page.client != Version::Http2,
+            keep_upgrade: false,
+            no_store: false,
+            extra: &[],
+        };
+        encode_response(&head, options, out);
+        if !head.body().is_empty() {
+            out.extend_from_slice(&body);
+        }
+    }
 
     #[track_caller]
     fn check(status: u16, custom: Option<&str>, page: PageFor, expected: &str) {

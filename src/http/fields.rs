@@ -220,6 +220,7 @@ pub(crate) struct FieldsView<'a> {
 
 impl<'a> FieldsView<'a> {
     /// Name and value of every field line, in order.
+    #[cfg(test)]
     pub fn iter(self) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a [u8])> + 'a {
         self.entries().map(|(field, base)| (field.name(base), field.value(base)))
     }
@@ -256,11 +257,6 @@ impl<'a> FieldsView<'a> {
     /// How many lines have this name.
     pub fn count(self, name: &[u8]) -> usize {
         self.all(name).count()
-    }
-
-    /// How many lines there are.
-    pub fn len(self) -> usize {
-        self.entries().count()
     }
 
     /// Received and added entries, removed ones included, each list with its buffer behind.

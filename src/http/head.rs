@@ -157,10 +157,6 @@ impl RequestHead {
         self.text(self.method)
     }
 
-    pub fn is_get(&self) -> bool {
-        self.method() == b"GET"
-    }
-
     pub fn is_head(&self) -> bool {
         self.method() == b"HEAD"
     }
@@ -220,6 +216,7 @@ impl RequestHead {
 
     /// Asks the server for something else. Takes the origin form (`/path?query`) or `*`; bytes no target may have are
     /// percent-encoded, so no rule can be tricked into writing a second line.
+    #[cfg(test)]
     pub fn set_target(&mut self, target: &[u8]) {
         let (start, len) = self.fields.stash(|out| {
             if !target.starts_with(b"/") && target != b"*" {
@@ -283,6 +280,7 @@ impl RequestHead {
     }
 
     /// The client holds its body back until it sees `100 Continue`. Never in HTTP/1.0 (RFC 9110 §10.1.1).
+    #[cfg(test)]
     pub fn expects_continue(&self) -> bool {
         self.expects_continue && !self.body.is_empty()
     }
@@ -307,6 +305,7 @@ impl RequestHead {
     }
 }
 
+#[cfg(test)]
 fn percent_encoded(byte: u8) -> [u8; 3] {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     [b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]

@@ -17,11 +17,11 @@ pub(crate) mod hop_by_hop;
 mod parts;
 pub(crate) mod response;
 
-pub(crate) use body::{BadBody, BodyReader, Fed};
+pub(crate) use body::{BadBody, BodyReader};
 pub(crate) use fields::FieldsView;
 pub(crate) use framing::BodyLength;
-pub(crate) use h1::chunked::{BadChunk, ChunkedDecoder, LAST_CHUNK, Piece, chunk_header, end_chunks};
+pub(crate) use h1::BadRequest;
+pub(crate) use h1::chunked::{ChunkedDecoder, LAST_CHUNK, Piece, chunk_header, end_chunks};
 pub(crate) use h1::encode::{EncodeRequest, EncodeResponse, Framing, encode_request, encode_response};
-pub(crate) use h1::{BadRequest, BadResponse};
 pub(crate) use head::{Progress, RequestHead, Version};
 pub(crate) use response::{ResponseHead, ResponseTo};

@@ -132,22 +132,11 @@ impl ResponseHead {
         slice(if self.reason.added { self.fields.arena() } else { &self.input }, self.reason.start, self.reason.len)
     }
 
-    /// Changes the status and takes its usual reason. How the body ends is not changed, so neither may be
-    /// bodiless (1xx, 204, 304).
-    pub fn set_status(&mut self, status: u16) {
-        self.set_status_reason(status, reason_of(status).as_bytes());
-    }
-
     pub fn set_status_reason(&mut self, status: u16, reason: &[u8]) {
         self.status = status;
         let clean = |byte: &u8| if byte.is_ascii_control() { b' ' } else { *byte };
         let (start, len) = self.fields.stash(|out| out.extend(reason.iter().map(clean)));
         self.reason = Text { added: true, start, len };
-    }
-
-    /// What the server speaks.
-    pub fn version(&self) -> Version {
-        self.version
     }
 
     /// 1xx: the real answer follows, except after 101.

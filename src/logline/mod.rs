@@ -113,13 +113,8 @@ pub(crate) enum Cause {
     Proxy = b'P',
     /// Answered locally (stats, redirect, return).
     Local = b'L',
-    /// A resource of the proxy ran out.
-    Resource = b'R',
-    Internal = b'I',
     /// The server was marked down and its sessions killed.
     Down = b'D',
-    /// A backup's sessions ended because a primary came up.
-    Up = b'U',
     /// Killed by an operator.
     Killed = b'K',
     ClientTimeout = b'c',
@@ -135,8 +130,6 @@ pub(crate) enum Phase {
     Connect = b'C',
     Headers = b'H',
     Data = b'D',
-    Last = b'L',
-    Tarpit = b'T',
 }
 
 /// Concurrent connections when the line was written, this one included (manual 8.2.3).

@@ -11,7 +11,7 @@ use super::check::Check;
 use super::forwarded::Forwarded;
 use super::log::LogSettings;
 use super::names::{BackendId, Name, ServerId};
-use super::rule::{Acl, HttpRequestRule, HttpResponseRule};
+use super::rule::{HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
 use super::tls::ServerTls;
 
@@ -27,13 +27,11 @@ pub(crate) struct Backend {
     pub servers: Vec<Arc<Server>>,
     /// `option allbackups`: all backups share the load, not only the first.
     pub all_backups: bool,
-    pub acls: Vec<Arc<Acl>>,
     pub http_request: Vec<HttpRequestRule>,
     pub http_response: Vec<HttpResponseRule>,
     pub timeouts: BackendTimeouts,
     /// Attempts after the first one (`retries`, HAProxy's default 3).
     pub retries: u32,
-    pub redispatch: bool,
     pub connection: HttpConnectionMode,
     pub forwarded: Forwarded,
     pub error_pages: Arc<ErrorPages>,

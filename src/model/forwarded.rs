@@ -57,10 +57,6 @@ impl Networks {
         Networks { list }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     pub fn contains(&self, address: IpAddr) -> bool {
         self.list.iter().any(|network| network.contains(address))
     }

@@ -9,7 +9,7 @@ use super::backend::HttpConnectionMode;
 use super::forwarded::{Forwarded, Networks};
 use super::log::LogSettings;
 use super::names::{BackendId, FrontendId, Name};
-use super::rule::{Acl, Condition, HttpRequestRule, HttpResponseRule};
+use super::rule::{Condition, HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
 use super::tls::ListenerTls;
 use super::{Mode, backend::ErrorPages};
@@ -25,8 +25,6 @@ pub(crate) struct Frontend {
     pub listeners: Vec<Listener>,
     /// Concurrent connections; more wait in the listen backlog.
     pub maxconn: Option<u32>,
-    /// Named ACLs of this frontend, for `explain` and the stats page; conditions hold them too.
-    pub acls: Vec<Arc<Acl>>,
     /// In order; the first whose condition holds decides.
     pub use_backend: Vec<(Option<Condition>, BackendId)>,
     pub default_backend: Option<BackendId>,

@@ -13,8 +13,6 @@ pub(crate) struct Condition {
     /// `unless`.
     pub negated: bool,
     pub any: Vec<Vec<Term>>,
-    /// As the operator wrote it, for messages.
-    pub text: Arc<str>,
 }
 
 impl Condition {

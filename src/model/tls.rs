@@ -26,7 +26,6 @@ pub(crate) struct Certificate {
     pub key: Arc<CertifiedKey>,
     /// Lower-case DNS names from the subject alternative names (or the common name without any), `*.` kept.
     pub names: Vec<String>,
-    pub subject: String,
     pub not_before: SystemTime,
     pub not_after: SystemTime,
 }

@@ -21,7 +21,7 @@ use super::upstream::slot::{NoServer, Slot, acquire, try_acquire};
 use super::upstream::{OnBehalfOf, TURN_AROUND};
 use super::view::View;
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded};
-use crate::logline::{Cause, Phase, Termination};
+use crate::logline::{Cause, Phase};
 use crate::model::backend::HttpConnectionMode;
 use crate::model::tls::ServerSni;
 use crate::model::{BackendId, ServerId};
@@ -329,9 +329,4 @@ impl Attempts {
 /// Milliseconds between two instants, for timers.
 pub(crate) fn ms_between(from: Instant, to: Instant) -> i64 {
     i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A termination of its parts.
-pub(crate) fn termination(cause: Cause, phase: Phase) -> Termination {
-    Termination { cause, phase }
 }

@@ -60,10 +60,6 @@ impl<'a> Http1Downstream<'a> {
         self.used
     }
 
-    pub fn stream(&mut self) -> &mut Stream {
-        self.stream
-    }
-
     /// Queues bytes as they are: a raw answer.
     fn poll_write_queued(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written_of_queued < self.queued.len() {

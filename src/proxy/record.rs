@@ -195,7 +195,7 @@ impl Account {
         let Some((_, server)) = &self.server else { return };
         for shard in [backend.state.counters.of(worker), server.counters.of(worker)] {
             match failure {
-                Failure::Stale | Failure::NoAnswer | Failure::BadAnswer(_) | Failure::ServerTimedOut => {
+                Failure::Stale | Failure::NoAnswer | Failure::BadAnswer | Failure::ServerTimedOut => {
                     shard.response_errors.add(1);
                 }
                 Failure::Cut | Failure::CutByTimeout => shard.server_aborts.add(1),

@@ -1,7 +1,6 @@
 //! One connection's bytes, whatever carries them: TCP or a unix socket, clear or TLS, client's or server's.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -29,32 +28,9 @@ pub(crate) enum Stream {
     Server(Box<client::TlsStream<Plain>>),
 }
 
-impl Plain {
-    pub fn peer(&self) -> Option<SocketAddr> {
-        match self {
-            Plain::Tcp(tcp) => tcp.peer_addr().ok(),
-            _ => None,
-        }
-    }
-
-    pub fn local(&self) -> Option<SocketAddr> {
-        match self {
-            Plain::Tcp(tcp) => tcp.local_addr().ok(),
-            _ => None,
-        }
-    }
-}
+impl Plain {}
 
 impl Stream {
-    /// The socket underneath.
-    pub fn plain(&self) -> &Plain {
-        match self {
-            Stream::Plain(plain) => plain,
-            Stream::Client(tls) => tls.get_ref().0,
-            Stream::Server(tls) => tls.get_ref().0,
-        }
-    }
-
     pub fn is_tls(&self) -> bool {
         !matches!(self, Stream::Plain(_))
     }

@@ -16,7 +16,7 @@ use super::clock;
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
 use super::exchange::{Scratch, Setting, Upstream};
 use super::rules_context;
-use crate::http::{BadResponse, BodyReader, Progress, ResponseTo};
+use crate::http::{BodyReader, Progress, ResponseTo};
 use crate::logline::{Cause, Phase};
 use crate::model::backend::HttpConnectionMode;
 use crate::state::snapshot::BackendInForce;
@@ -41,7 +41,7 @@ pub(crate) enum Failure {
     /// The server closed or broke the connection before its head was complete.
     NoAnswer,
     ServerTimedOut,
-    BadAnswer(BadResponse),
+    BadAnswer,
     /// A response rule refused it: its answer is in [`Scratch::refusal`].
     Refused,
     /// The client sent a malformed body.
@@ -68,7 +68,7 @@ impl Failure {
         match *self {
             Failure::Stale | Failure::NoAnswer => (Some(502), Cause::Server, Phase::Headers),
             Failure::ServerTimedOut => (Some(504), Cause::ServerTimeout, Phase::Headers),
-            Failure::BadAnswer(_) => (Some(502), Cause::Proxy, Phase::Headers),
+            Failure::BadAnswer => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::Refused => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::BadBody => (Some(400), Cause::Client, Phase::Headers),
             Failure::ClientGone { phase } => (None, Cause::Client, phase),
@@ -332,7 +332,11 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                     }
                     Ok(Progress::Complete) => return Poll::Ready(self.begin_response()),
                     Ok(Progress::Partial) => {}
-                    Err(bad) => return Poll::Ready(Err(Failure::BadAnswer(bad))),
+                    Err(bad) => {
+                        let state = self.upstream.slot.state();
+                        tracing::warn!(backend = %state.backend, server = %state.name, %bad, "bad response");
+                        return Poll::Ready(Err(Failure::BadAnswer));
+                    }
                 }
             }
             let mut input = response.take_input();
@@ -413,7 +417,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let Down::Body { reader, unread, data } = &mut self.state else { return Poll::Ready(Ok(())) };
         loop {
-            if !data.is_empty() {
+            if data.start < data.end {
                 match self.down.poll_data(cx, &self.body[data.clone()]) {
                     Poll::Ready(Ok(n)) => {
                         data.start += n;
@@ -430,14 +434,14 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                     }
                 }
             }
-            if !unread.is_empty() {
+            if unread.start < unread.end {
                 match reader.feed(&self.body[unread.clone()]) {
                     Ok(fed) => {
                         *data = unread.start + fed.data.start..unread.start + fed.data.end;
                         unread.start += fed.consumed;
                         if fed.done {
-                            if data.is_empty() {
-                                self.keep_server &= unread.is_empty();
+                            if data.start == data.end {
+                                self.keep_server &= unread.start == unread.end;
                                 self.down.finish(reader.trailers());
                                 self.state = Down::Flush { switched: false };
                                 return Poll::Ready(Ok(()));

@@ -39,10 +39,6 @@ impl View {
         &self.pools[backend.index()][server.index()]
     }
 
-    pub fn server(&self, backend: BackendId, server: ServerId) -> &ServerInForce {
-        self.snapshot.backend(backend).server(server)
-    }
-
     /// Closes idle connections that have waited too long, were closed by their server, or lead to one in maintenance.
     pub fn purge_idle(&self, now: Instant) {
         self.pools.iter().flatten().for_each(|pool| pool.purge(now));

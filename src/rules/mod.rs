@@ -12,7 +12,7 @@ mod run;
 mod value;
 
 pub(crate) use format::format;
-pub(crate) use matching::{holds, test};
+pub(crate) use matching::holds;
 pub(crate) use redirect::redirect_location;
 pub(crate) use run::{Verdict, run_request_rules, run_response_rules};
 pub(crate) use value::Value;

@@ -133,7 +133,7 @@ mod tests {
         let matcher = Matcher::Text { how: TextMatch::Exact, ignore_case: false, patterns };
         let test = TermTest::Anonymous(Arc::new(Test { value: header(name), matcher }));
         let any = vec![vec![Term { negated: false, test }]];
-        Some(Condition { negated: false, any, text: "".into() })
+        Some(Condition { negated: false, any })
     }
 
     fn rule(action: HttpRequestAction, condition: Option<Condition>) -> HttpRequestRule {

@@ -28,7 +28,6 @@ mod table;
 mod tls;
 mod traffic;
 
-pub(crate) use places::CfgPlaces;
 pub(crate) use reader::{Environment, read};
 pub(crate) use sections::is_section;
-pub(crate) use table::{Keyword, Status, keywords};
+pub(crate) use table::{Status, keywords};

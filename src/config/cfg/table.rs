@@ -1,7 +1,6 @@
 //! Which keywords are there, where may each stand, and what becomes of it? One row a keyword.
 
 use super::args::{Args, Negation, Report};
-use super::draft::{GlobalDraft, ProxyDraft};
 use super::lines::SourceLine;
 use super::{bind, global, http_rules, proxy, sections, server};
 use crate::diag::{Diagnostic, did_you_mean};

@@ -10,7 +10,7 @@ mod answer;
 mod arguments;
 mod condition;
 mod converter;
-mod fetch;
+pub(crate) mod fetch;
 mod format;
 mod known;
 mod pattern;
@@ -19,7 +19,6 @@ mod redirect;
 pub(crate) use acl::parse_acl;
 pub(crate) use action::{parse_request_action, parse_response_action};
 pub(crate) use condition::parse_condition;
-pub(crate) use fetch::parse_expr;
 pub(crate) use format::parse_format;
 pub(crate) use redirect::parse_redirect;
 

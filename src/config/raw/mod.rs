@@ -17,7 +17,7 @@ mod server;
 mod text;
 
 pub(crate) use check::{Check, CheckHeader, CheckType, Expect, ExpectHeader};
-pub(crate) use global::{AccessLevel, Global, LogTarget, SslDefaults, StatsSocket, Tune};
+pub(crate) use global::{AccessLevel, Global, LogTarget, SslDefaults, StatsSocket};
 pub(crate) use proxy::{
     Balance, Bind, Capture, ForwardFor, Forwarded, ForwardedPreset, HttpConnection, LogFormat, Mode, Proxy, ProxyKind,
     Stats, Timeouts,

@@ -2,7 +2,6 @@
 
 use super::context::{Context, Section};
 use super::frontend::{connection, timeout};
-use super::rules::Conditions;
 use super::{error_pages, forwarded, logs, rules, server, stats};
 use crate::config::raw::{ProxyKind, Span, Timeouts};
 use crate::model::backend::BackendTimeouts;
@@ -18,7 +17,6 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Back
     let layers = &section.layers;
     let timeouts = timeouts(context, section);
     let alone = section.kind == ProxyKind::Backend;
-    let acls = if alone { Conditions::of(context, section).acls().to_vec() } else { Vec::new() };
     Backend {
         id,
         name: section.name.into(),
@@ -28,12 +26,10 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Back
         balance: Balance::RoundRobin,
         servers: server::resolve_all(context, section, &timeouts),
         all_backups: layers.value(|proxy| proxy.allbackups.as_ref()).unwrap_or(false),
-        acls,
         http_request: if alone { rules::request(context, section) } else { Vec::new() },
         http_response: if alone { rules::response(context, section) } else { Vec::new() },
         timeouts,
         retries: layers.value(|proxy| proxy.retries.as_ref()).unwrap_or(USUAL_RETRIES),
-        redispatch: layers.value(|proxy| proxy.redispatch.as_ref()).unwrap_or(false),
         connection: connection(section),
         forwarded: if alone { forwarded::resolve(context, section) } else { Forwarded::default() },
         error_pages: error_pages::resolve(context, section, &global.limits),

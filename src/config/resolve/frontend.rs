@@ -29,7 +29,6 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Fron
         description: own.description.clone(),
         listeners,
         maxconn: layers.value(|proxy| proxy.maxconn.as_ref()).filter(|most| *most > 0),
-        acls: conditions.acls().to_vec(),
         use_backend,
         default_backend,
         http_request: rules::request(context, section),

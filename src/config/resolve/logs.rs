@@ -33,13 +33,15 @@ const LEVELS: [(&str, Level); 8] = [
     ("info", Level::Info),
     ("debug", Level::Debug),
 ];
-const FRAMINGS: [(&str, LogFraming); 6] = [
+const FRAMINGS: [(&str, LogFraming); 8] = [
+    ("local", LogFraming::Local),
     ("rfc3164", LogFraming::Rfc3164),
     ("rfc5424", LogFraming::Rfc5424),
     ("raw", LogFraming::Raw),
     ("short", LogFraming::Short),
     ("priority", LogFraming::Priority),
     ("timed", LogFraming::Timed),
+    ("iso", LogFraming::Iso),
 ];
 /// `local0`
 const USUAL_FACILITY: u8 = 16;
@@ -55,7 +57,7 @@ fn target(context: &Context<'_>, path: &FieldPath, raw: &raw::LogTarget) -> Opti
     let address = address(context, &path.key("to"), &raw.to);
     let usual = match address {
         Some(LogAddress::Stdout | LogAddress::Stderr | LogAddress::File(_)) => LogFraming::Timed,
-        _ => LogFraming::Rfc3164,
+        _ => LogFraming::Local,
     };
     let word = |field: &str, word: &Option<String>, known: &[(&'static str, Level)]| {
         word.as_deref().map(|word| choose(context, &path.key(field), word, known))

@@ -71,10 +71,6 @@ impl<'c, 'a> Conditions<'c, 'a> {
         acls
     }
 
-    pub fn acls(&self) -> &[Arc<Acl>] {
-        &self.acls
-    }
-
     /// The condition of one thing, at `path`; `None` when it always holds.
     pub fn read(
         &self,

@@ -86,7 +86,7 @@ fn admin<'a>(context: &Context<'a>, section: &Section<'a>, said: &Said<'_, raw::
 
 fn always() -> Condition {
     let term = Term { negated: false, test: TermTest::Always };
-    Condition { negated: false, any: vec![vec![term]], text: "TRUE".into() }
+    Condition { negated: false, any: vec![vec![term]] }
 }
 
 fn scope(context: &Context<'_>, section: &Section<'_>, said: &Said<'_, raw::Stats>) -> Vec<String> {

@@ -8,6 +8,7 @@ use crate::config::raw;
 use crate::diag::{Diagnostics, FieldPath, Position};
 use crate::model::check::{CheckHttpVersion, CheckKind, ExpectWhat};
 use crate::model::frontend::ListenAddress;
+use crate::model::rule::TermTest;
 use crate::model::{BackendId, Config, Mode};
 
 /// Answers with the path itself, so that tests see what a diagnostic points at.
@@ -413,8 +414,13 @@ backends: { app: { mode: http } }
     );
     let web = &config.frontends[0];
     assert_eq!(web.http_request.len(), 3);
-    assert_eq!(web.acls.iter().map(|acl| acl.tests.len()).collect::<Vec<_>>(), [1, 2]);
-    assert!(web.http_request[1].condition.as_ref().unwrap().negated);
+    let unless = web.http_request[1].condition.as_ref().unwrap();
+    assert!(unless.negated);
+    let tests = unless.any.iter().flatten().map(|term| match &term.test {
+        TermTest::Acl(acl) => acl.tests.len(),
+        other => panic!("{other:?} is no named ACL"),
+    });
+    assert_eq!(tests.collect::<Vec<_>>(), [1, 2]);
     assert_eq!(web.use_backend.len(), 1);
     let errors = "
 frontends:

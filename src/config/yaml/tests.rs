@@ -1,6 +1,7 @@
 //! What an operator reads about a native file that is wrong.
 
 use super::*;
+use crate::config::locate::Locate;
 use crate::diag::{Colour, Sources};
 use proptest::prelude::*;
 

@@ -263,7 +263,9 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
             sockets.serve(&Handle::to(events));
-            let Some(crate::control::controller::Event::Line(request)) = incoming.recv().await else { panic!("no line") };
+            let Some(crate::control::controller::Event::Line(request)) = incoming.recv().await else {
+                panic!("no line")
+            };
             assert_eq!((request.line.as_str(), request.level), ("show version", AccessLevel::User));
             request.reply.send("3\n".to_owned()).unwrap();
             let heard = tokio::task::spawn_blocking(move || client.join().unwrap()).await.unwrap();

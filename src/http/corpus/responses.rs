@@ -31,7 +31,7 @@ fn response_bodies_follow_rfc_9112() {
 
 #[test]
 fn responses_no_client_may_see_are_refused() {
-    use BadResponse::*;
+    use crate::http::h1::BadResponse::*;
     for (text, bad) in [
         ("HTTP/1.1 20 OK||", Status),
         ("HTTP/1.1 099 OK||", Status),

@@ -16,6 +16,7 @@ pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 pub(crate) const LAST_CHUNK_SIZE: &[u8] = b"0\r\n";
 pub(crate) const TRAILERS_END: &[u8] = b"\r\n";
 /// Stands behind each chunk's data.
+#[cfg(test)]
 pub(crate) const CHUNK_END: &[u8] = b"\r\n";
 
 /// Bytes of extensions in one body; they carry nothing anybody uses.
@@ -120,6 +121,7 @@ impl ChunkedDecoder {
     }
 
     /// The same, as names and values.
+    #[cfg(test)]
     pub fn trailer_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         trailer_lines(self.trailers()).filter_map(|line| split_line(line).ok())
     }

@@ -78,7 +78,6 @@ pub(crate) mod testing {
         Arc::new(Certificate {
             path: "made for a test".into(),
             key: Arc::new(key),
-            subject: names.first().cloned().unwrap_or_default(),
             names,
             not_before: SystemTime::now() - Duration::from_secs(3600),
             not_after,
