@@ -17,6 +17,7 @@ pub(crate) mod yaml;
 mod golden;
 
 pub(crate) use load::{Loaded, load, load_text, read_files};
+pub(crate) use resolve::detection_time;
 pub(crate) use yaml::json_schema;
 
 /// For `fuzz/`: what a file named by `crt` or `ca-file` may hold.

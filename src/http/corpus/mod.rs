@@ -6,6 +6,7 @@ mod requests;
 mod responses;
 mod sending;
 
+use super::h1::BadResponse;
 use super::*;
 use crate::model::global::HttpLimits;
 
