@@ -42,6 +42,7 @@ pub(crate) struct Scratch {
 
 /// Scratches not in use.
 #[derive(Debug, Default)]
+#[allow(clippy::vec_box)] // a Scratch is large: what is handed out and back is its pointer
 pub(crate) struct Exchanges(RefCell<Vec<Box<Scratch>>>);
 
 /// Scratches kept for the next use.

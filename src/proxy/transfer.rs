@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
@@ -414,99 +414,86 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         Ok(())
     }
 
+    /// Moves the body on until one side is waited for. Leaves [`Down::Body`] when it is over.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let Down::Body { reader, unread, data } = &mut self.state else { return Poll::Ready(Ok(())) };
-        loop {
+        while let Down::Body { reader, unread, data } = &mut self.state {
             if data.start < data.end {
-                match self.down.poll_data(cx, &self.body[data.clone()]) {
-                    Poll::Ready(Ok(n)) => {
-                        data.start += n;
-                        self.client_deadline = None;
-                        continue;
-                    }
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
-                    Poll::Pending => {
-                        if self.client_deadline.is_none() {
-                            self.client_deadline = self.sides.client.and_then(|after| clock::now().checked_add(after));
-                        }
-                        self.server_deadline = None; // it is not the server that is waited for
-                        return Poll::Pending;
-                    }
-                }
-            }
-            if unread.start < unread.end {
+                ready!(self.push_data(cx))?;
+            } else if unread.start < unread.end && !reader.is_done() {
                 match reader.feed(&self.body[unread.clone()]) {
                     Ok(fed) => {
                         *data = unread.start + fed.data.start..unread.start + fed.data.end;
                         unread.start += fed.consumed;
-                        if fed.done {
-                            if data.start == data.end {
-                                self.keep_server &= unread.start == unread.end;
-                                self.down.finish(reader.trailers());
-                                self.state = Down::Flush { switched: false };
-                                return Poll::Ready(Ok(()));
-                            }
-                        }
-                        continue;
                     }
-                    Err(_) => {
-                        self.state = Down::Cut;
-                        return Poll::Ready(Ok(()));
-                    }
+                    Err(_) => self.state = Down::Cut,
                 }
-            }
-            if reader.is_done() {
+            } else if reader.is_done() {
+                // What stands behind a finished response was not asked for.
+                self.keep_server &= unread.start == unread.end;
                 self.down.finish(reader.trailers());
+                self.state = Down::Flush { switched: false };
+            } else {
+                ready!(self.refill(cx))?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the client some of what was read.
+    fn push_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Down::Body { data, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
+        match self.down.poll_data(cx, &self.body[data.clone()]) {
+            Poll::Ready(Ok(n)) => {
+                data.start += n;
+                self.client_deadline = None;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+            Poll::Pending => {
+                self.server_deadline = None; // it is not the server that is waited for
+                self.client_deadline.is_none().then(|| self.client_active());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reads more of the body; while there is none, what is queued goes out and the buffer back.
+    fn refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Down::Body { reader, unread, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
+        let buffers = &self.setting.connection.worker.buffers;
+        self.body.clear();
+        if self.body.capacity() == 0 {
+            self.body = buffers.body();
+        }
+        match self.upstream.stream.poll_read_into(cx, &mut self.body) {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                *unread = 0..n;
+                self.server_active();
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Ok(_)) if reader.at_eof().is_ok() => {
+                self.keep_server = false;
+                self.down.finish(b"");
                 self.state = Down::Flush { switched: false };
                 return Poll::Ready(Ok(()));
             }
-            let worker = &self.setting.connection.worker;
-            self.body.clear();
-            if self.body.capacity() == 0 {
-                self.body = worker.buffers.body();
+            Poll::Ready(_) => {
+                self.state = Down::Cut;
+                return Poll::Ready(Ok(()));
             }
-            match self.upstream.stream.poll_read_into(cx, &mut self.body) {
-                Poll::Ready(Ok(n)) if n > 0 => {
-                    *unread = 0..n;
-                    self.server_deadline = self.sides.server.and_then(|after| clock::now().checked_add(after));
-                }
-                Poll::Ready(Ok(_)) => {
-                    self.keep_server = false;
-                    self.state = if reader.at_eof().is_ok() {
-                        self.down.finish(b"");
-                        Down::Flush { switched: false }
-                    } else {
-                        Down::Cut
-                    };
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Err(_)) => {
-                    self.state = Down::Cut;
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Pending => {
-                    worker.buffers.give(std::mem::take(&mut self.body));
-                    return match self.down.poll_flush(cx) {
-                        Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
-                        Poll::Ready(Ok(())) => {
-                            self.client_deadline = None;
-                            if self.server_deadline.is_none() {
-                                self.server_deadline =
-                                    self.sides.server.and_then(|after| clock::now().checked_add(after));
-                            }
-                            Poll::Pending
-                        }
-                        Poll::Pending => {
-                            if self.client_deadline.is_none() {
-                                self.client_deadline =
-                                    self.sides.client.and_then(|after| clock::now().checked_add(after));
-                            }
-                            Poll::Pending
-                        }
-                    };
-                }
+            Poll::Pending => buffers.give(std::mem::take(&mut self.body)),
+        }
+        match self.down.poll_flush(cx) {
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+            Poll::Ready(Ok(())) => {
+                self.client_deadline = None;
+                self.server_deadline.is_none().then(|| self.server_active());
+            }
+            Poll::Pending => {
+                self.client_deadline.is_none().then(|| self.client_active());
             }
         }
+        Poll::Pending
     }
 
     fn server_active(&mut self) {

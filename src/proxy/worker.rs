@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -197,10 +198,10 @@ impl Listening {
         });
         for listener in &view.listeners {
             let id = listener.socket.id;
-            if !self.loops.contains_key(&id) {
+            if let Entry::Vacant(place) = self.loops.entry(id) {
                 let acceptor = listener::Acceptor::open(&listener.socket, worker.index)?;
                 let task = tokio::task::spawn_local(listener::accept_loop(Rc::clone(worker), id, acceptor));
-                self.loops.insert(id, (task.abort_handle(), Arc::clone(&listener.socket)));
+                place.insert((task.abort_handle(), Arc::clone(&listener.socket)));
             }
         }
         Ok(())
