@@ -37,10 +37,15 @@ Examples:
 
 /// A health-checking TCP and HTTP reverse proxy that reads haproxy.cfg and YAML.
 #[derive(Debug, Parser)]
-#[command(name = "lockgate", version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "lockgate", version, disable_version_flag = true, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Print the version; HAProxy's `-v` and `-vv` do too.
+    // Without a short form: `-V` is HAProxy's for verbose.
+    #[arg(long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
