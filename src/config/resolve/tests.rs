@@ -387,7 +387,7 @@ frontends:
         "global: { log: [{ to: stdout, format: rfc3614, facility: local8, level: warn, len: 2 }] }",
         &[
             "global.log[0].level: error: `warn` is none of emerg, alert, crit, err, warning, notice, info, debug",
-            "global.log[0].format: error: `rfc3614` is none of rfc3164, rfc5424, raw, short, priority, timed; did you mean `rfc3164`?",
+            "global.log[0].format: error: `rfc3614` is none of local, rfc3164, rfc5424, raw, short, priority, timed, iso; did you mean `rfc3164`?",
             "global.log[0].facility: error: `local8` is none of kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, auth2, ftp, ntp, audit, alert, cron2, local0, local1, local2, local3, local4, local5, local6, local7; did you mean `local0`?",
             "global.log[0].len: error: a line's length is 80 to 65535 bytes, not 2",
         ],
