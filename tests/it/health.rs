@@ -35,7 +35,8 @@ fn the_backup_takes_over_when_the_primary_dies_and_gives_back() {
     assert_eq!(proxy.get_times(3, "/"), ["master", "master", "master"]);
     master.stop();
     let line = proxy.wait_for("Server app/master is DOWN");
-    assert!(line.contains("Layer4 connection problem") && line.contains("Connection refused"), "{line}");
+    // A check may have been under way when it died.
+    assert!(line.contains("Connection refused") || line.contains("Connection reset by peer"), "{line}");
     assert!(line.contains("0 active and 1 backup servers left. Running on backup."), "{line}");
     assert_eq!(proxy.get_times(3, "/"), ["slave", "slave", "slave"]);
     master.start_again();
