@@ -2,7 +2,11 @@
 //! are all they get. Not an API for anybody else, and free to change.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
 
+use arc_swap::ArcSwap;
+
+use crate::balance;
 use crate::config::{cfg, yaml};
 use crate::diag::Diagnostics;
 use crate::http::forwarded::{self, ClientFacts};
@@ -10,10 +14,41 @@ use crate::http::{
     BodyLength, ChunkedDecoder, EncodeRequest, EncodeResponse, Piece, Progress, RequestHead, ResponseHead, ResponseTo,
     Version, encode_request, encode_response,
 };
+use crate::model::ServerId;
 use crate::model::backend::ProxyVersion;
 use crate::model::forwarded::{ForwardFor, Forwarded, Networks};
 use crate::model::global::HttpLimits;
+use crate::state::{Cursor, Rotation};
 use crate::wire::proxy_protocol;
+
+/// A backend's servers in turn, picked from as a worker does.
+pub struct Turns {
+    rotation: ArcSwap<Rotation>,
+    cursor: Cursor,
+}
+
+impl Turns {
+    /// `servers` of growing weight, from 1.
+    pub fn new(servers: u32) -> Self {
+        Turns { rotation: ArcSwap::from_pointee(rotation(servers)), cursor: Cursor::default() }
+    }
+
+    /// The number of the server whose turn it is.
+    pub fn pick(&self) -> Option<u32> {
+        let position = self.cursor.0.fetch_add(1, Relaxed);
+        self.rotation.load().turn(position).map(|id| id.0)
+    }
+
+    /// What control does when a server comes or goes.
+    pub fn rebuild(&self, servers: u32) {
+        self.rotation.store(rotation(servers).into());
+    }
+}
+
+fn rotation(servers: u32) -> Rotation {
+    let weighted: Vec<_> = (0..servers).map(|id| (ServerId(id), id + 1)).collect();
+    Rotation { turns: balance::turns(&weighted), ..Rotation::default() }
+}
 
 /// What one worker does with one keep-alive exchange inside the codec. Buffers are kept from call to call.
 pub struct Exchange {

@@ -10,5 +10,5 @@ pub(crate) mod snapshot;
 pub(crate) mod tls;
 
 pub(crate) use events::{Event, Shared};
-pub(crate) use servers::{BackendState, FrontendState, ListenerState, Rotation, ServerState};
+pub(crate) use servers::{BackendState, Cursor, FrontendState, ListenerState, Rotation, ServerState};
 pub(crate) use snapshot::Snapshot;

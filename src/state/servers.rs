@@ -96,6 +96,14 @@ pub(crate) struct Rotation {
     pub version: u64,
 }
 
+impl Rotation {
+    /// Whose turn it is at this position of the shared cursor. `None` when nobody can serve.
+    pub fn turn(&self, position: u64) -> Option<ServerId> {
+        let turns = self.turns.len() as u64;
+        self.turns.get(position.checked_rem(turns)? as usize).copied()
+    }
+}
+
 impl FrontendState {
     pub fn new(name: Name, workers: usize) -> Arc<Self> {
         Arc::new(FrontendState {
@@ -142,5 +150,19 @@ impl ServerState {
             kill_generation: AtomicU64::new(0),
             maintenance: AtomicBool::new(false),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_go_round_and_survive_the_end_of_the_counter() {
+        let rotation = Rotation { turns: [0, 1, 0].map(ServerId).into(), ..Rotation::default() };
+        let turns: Vec<_> = (0..7).filter_map(|position| rotation.turn(position)).map(|id| id.0).collect();
+        assert_eq!(turns, [0, 1, 0, 0, 1, 0, 0]);
+        assert_eq!(rotation.turn(u64::MAX), Some(ServerId(0)));
+        assert_eq!(Rotation::default().turn(3), None);
     }
 }

@@ -68,15 +68,11 @@ impl Drop for Slot {
 /// The next server in turn that has room. `avoid` is passed over while there is another: it has just failed.
 fn try_once(backend: &BackendInForce, avoid: Option<ServerId>) -> Try {
     let rotation = backend.rotation.load();
-    let turns = &rotation.turns;
-    if turns.is_empty() {
-        return Try::NoneUp;
-    }
     let avoid = avoid.filter(|avoid| rotation.members.iter().any(|member| member != avoid));
     let first = backend.state.cursor.0.fetch_add(1, Relaxed);
     let mut full_passed_over = false;
-    for turn in 0..turns.len() as u64 {
-        let id = turns[((first.wrapping_add(turn)) % turns.len() as u64) as usize];
+    for turn in 0..rotation.turns.len().max(1) as u64 {
+        let Some(id) = rotation.turn(first.wrapping_add(turn)) else { return Try::NoneUp };
         if Some(id) == avoid {
             continue;
         }
