@@ -69,8 +69,8 @@ pub(crate) async fn send<D: Downstream>(
     // An error page in the middle of trouble ends the connection; a chosen answer need not.
     let trouble = response.status() >= 400 && !scratch.account.is_denied();
     let keep = !trouble && may_keep(setting, scratch, down);
-    scratch.account.answered_locally(response.status());
     scratch.account.end(Cause::Local, Phase::Request);
+    scratch.account.answered_locally(response.status());
     write(setting, scratch, down, &response, &body, keep).await
 }
 

@@ -3,8 +3,14 @@
 use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::http::{BadBody, RequestHead, ResponseHead};
+
+/// How long a client that is still sending is listened to after its answer, so that the answer is not lost to a reset
+/// (RFC 9112 §9.6), and how much of it.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Why no more of a request's body can be read.
 #[derive(Debug)]

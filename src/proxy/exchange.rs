@@ -221,9 +221,10 @@ async fn find_server<D: Downstream>(
             && may_be_shared(server)
             && let Some(stream) = pool.checkout(clock::now(), !scratch.request.is_idempotent())
         {
-            scratch.account.connected(setting.connection.worker.index, backend, &slot, true);
+            scratch.account.reused(setting.connection.worker.index, backend, &slot);
             return Ok(Upstream { stream, slot, reused: true });
         }
+        scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let ends = setting.connection.ends;
         let client = OnBehalfOf { client: ends.peer, local: ends.local };
         let connecting =
@@ -231,7 +232,7 @@ async fn find_server<D: Downstream>(
         // Boxed: rare beside the requests that find a pooled connection, and large.
         match Box::pin(connecting).await {
             Ok(stream) => {
-                scratch.account.connected(setting.connection.worker.index, backend, &slot, false);
+                scratch.account.connected();
                 return Ok(Upstream { stream, slot, reused: false });
             }
             Err(error) => {

@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
 
 use super::answer::{self, LocalAnswer};
 use super::connection::Connection;
+use super::downstream::{LINGER, LINGER_BYTES};
 use super::exchange::{self, Next, Scratch, Setting};
 use super::http1_downstream::Http1Downstream;
 use super::record::Bytes;
@@ -21,11 +22,6 @@ use super::{clock, worker};
 use crate::http::{BadRequest, Progress};
 use crate::logline::{Cause, Phase};
 use crate::state::events;
-
-/// How long a client that is still sending is listened to after its answer, so that the answer is not lost to a reset
-/// (RFC 9112 §9.6), and how much of it.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What came while a connection was parked.
 enum Arrival {

@@ -1,16 +1,20 @@
 //! HTTP/2 clients: each stream is an exchange of its own, side by side on one connection.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 
 use super::answer::{self, LocalAnswer};
 use super::clock;
 use super::connection::Connection;
-use super::downstream::Downstream;
+use super::downstream::{BodyFraming, Downstream, LINGER, LINGER_BYTES};
 use super::exchange::{self, Setting};
 use super::http2_connection::{self, Http2Request, Http2Settings};
+use super::http2_stream::Http2Stream;
 use super::record::Bytes;
 use super::stream::Stream;
+use super::timer::Timer;
 use super::view::View;
+use crate::http::RequestHead;
 use crate::logline::{Cause, Phase};
 
 /// Serves requests until one side has had enough.
@@ -70,4 +74,22 @@ async fn exchange(connection: Rc<Connection>, request: Http2Request) {
     let (body, sent) = stream.transferred();
     scratch.account.write(&setting, &scratch.request, Bytes { received: head_len + body, sent });
     worker.exchanges.give(scratch);
+    linger(&mut stream, &timer).await;
+}
+
+/// A client that is still sending when its answer is complete is listened to for a while: some (curl 7.88 is one) lose an
+/// answer whose stream is reset right behind it.
+async fn linger(stream: &mut Http2Stream, timer: &Timer) {
+    if !stream.is_answered() {
+        return;
+    }
+    timer.set_after(Some(LINGER));
+    let mut request = RequestHead::new();
+    let (mut rest, mut total) = (Vec::new(), 0);
+    while total < LINGER_BYTES && !stream.body_is_done() {
+        let more = poll_fn(|cx| stream.poll_body(cx, &mut request, BodyFraming::Plain, &mut rest));
+        let Some(Ok(_)) = timer.bound(more).await else { break };
+        total += rest.len();
+        rest.clear();
+    }
 }

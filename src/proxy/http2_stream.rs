@@ -111,6 +111,11 @@ impl Http2Stream {
         (stream, Reply { pipe, _counted: Counted::new(replies) })
     }
 
+    /// The whole response was given to the connection.
+    pub fn is_answered(&self) -> bool {
+        self.pipe.borrow().state == PipeState::Ended
+    }
+
     fn end_body(&mut self, trailers: Option<&HeaderMap>, framing: BodyFraming, out: &mut Vec<u8>) {
         self.body_done = true;
         if framing == BodyFraming::Chunked {

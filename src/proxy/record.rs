@@ -26,6 +26,8 @@ pub(crate) struct Account {
     head_complete: Option<Instant>,
     timers: Timers,
     status: Option<u16>,
+    /// What the server answered, if it did: the proxy's own answers do not count as its.
+    server_status: Option<u16>,
     termination: Option<(Cause, Phase)>,
     backend: Option<(BackendId, InBackend)>,
     server: Option<(ServerId, Arc<ServerState>)>,
@@ -40,6 +42,8 @@ pub(crate) struct Account {
     denied: bool,
     denied_response: bool,
     refused: bool,
+    /// Its body turned out to be malformed.
+    bad_request: bool,
     request_captures: Vec<Option<Vec<u8>>>,
     response_captures: Vec<Option<Vec<u8>>>,
     answered_by_stats: bool,
@@ -126,13 +130,23 @@ impl Account {
         backend.state.counters.of(worker).picked.add(1);
     }
 
-    pub fn connected(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot, reused: bool) {
+    /// A new connection is tried; failed ones count as well (HAProxy manual 9.1, `connect`).
+    pub fn connecting(&self, worker: usize, backend: &BackendInForce, slot: &Slot) {
+        backend.state.counters.of(worker).connections.add(1);
+        slot.state().counters.of(worker).connections.add(1);
+    }
+
+    pub fn connected(&mut self) {
         let now = clock::now();
         self.timers.connect = self.chosen.map_or(0, |at| ms_between(at, now));
         self.connected = Some(now);
-        for shard in [backend.state.counters.of(worker), slot.state().counters.of(worker)] {
-            if reused { &shard.reuses } else { &shard.connections }.add(1);
-        }
+    }
+
+    /// An idle connection is used again.
+    pub fn reused(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot) {
+        self.connected();
+        backend.state.counters.of(worker).reuses.add(1);
+        slot.state().counters.of(worker).reuses.add(1);
     }
 
     pub fn retry(&mut self, worker: usize, backend: &BackendInForce, server: ServerId) {
@@ -151,6 +165,7 @@ impl Account {
     pub fn answered(&mut self, response: &ResponseHead, frontend: &FrontendInForce) {
         self.timers.response = self.connected.map_or(0, |at| ms_between(at, clock::now()));
         self.status = Some(response.status());
+        self.server_status = self.status;
         for capture in frontend.config.log.response_captures.iter() {
             let value = response.fields().get(capture.header.as_bytes());
             self.response_captures.push(value.map(|value| cut(value, capture.max_len)));
@@ -160,7 +175,7 @@ impl Account {
     /// The proxy answers by itself.
     pub fn answered_locally(&mut self, status: u16) {
         self.status = Some(status);
-        self.intercepted = self.server.is_none();
+        self.intercepted = matches!(self.termination, Some((Cause::Local, _)));
     }
 
     pub fn answered_by_stats(&mut self) {
@@ -192,18 +207,22 @@ impl Account {
     }
 
     pub fn fail(&mut self, worker: usize, backend: &BackendInForce, failure: &Failure) {
+        self.bad_request |= matches!(failure, Failure::BadBody);
         let Some((_, server)) = &self.server else { return };
         for shard in [backend.state.counters.of(worker), server.counters.of(worker)] {
             match failure {
                 Failure::Stale | Failure::NoAnswer | Failure::BadAnswer | Failure::ServerTimedOut => {
                     shard.response_errors.add(1);
                 }
-                Failure::Cut | Failure::CutByTimeout => shard.server_aborts.add(1),
-                Failure::ClientGone { .. } | Failure::ClientTimedOut { .. } | Failure::BadBody => {
-                    shard.client_aborts.add(1);
+                Failure::Cut => {
+                    shard.server_aborts.add(1);
+                    shard.response_errors.add(1);
                 }
+                Failure::CutByTimeout => shard.server_aborts.add(1),
+                Failure::ClientGone { .. } | Failure::ClientTimedOut { .. } => shard.client_aborts.add(1),
                 Failure::Refused => shard.denied_responses.add(1),
-                Failure::Killed { .. } => {}
+                // A bad body is the frontend's to count.
+                Failure::BadBody | Failure::Killed { .. } => {}
             }
         }
     }
@@ -286,7 +305,10 @@ impl Account {
         frontend.bytes_in.add(bytes.received);
         frontend.bytes_out.add(bytes.sent);
         count_frontend_status(frontend, self.status);
-        if self.refused || matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request))) {
+        if self.refused
+            || self.bad_request
+            || matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request)))
+        {
             frontend.request_errors.add(1);
         }
         if self.denied {
@@ -303,6 +325,7 @@ impl Account {
         let shard = backend.counters.of(worker);
         shard.requests.add(1);
         shard.sessions.add(1);
+        count_status(shard, self.status);
         self.count_upstream(shard, bytes);
         backend.last_session_ms.store(uptime_ms, Relaxed);
         if self.denied {
@@ -311,8 +334,11 @@ impl Account {
         observe(&backend.peaks, &self.timers);
         let Some((_, server)) = &self.server else { return };
         let shard = server.counters.of(worker);
-        shard.requests.add(1);
         shard.sessions.add(1);
+        if self.server_status.is_some() {
+            shard.requests.add(1);
+            count_status(shard, self.server_status);
+        }
         self.count_upstream(shard, bytes);
         server.last_session_ms.store(uptime_ms, Relaxed);
         observe(&server.peaks, &self.timers);
@@ -321,15 +347,6 @@ impl Account {
     fn count_upstream(&self, shard: &BackendShard, bytes: Bytes) {
         shard.bytes_in.add(bytes.received);
         shard.bytes_out.add(bytes.sent);
-        match self.status.map(|status| status / 100) {
-            Some(1) => &shard.http_1xx,
-            Some(2) => &shard.http_2xx,
-            Some(3) => &shard.http_3xx,
-            Some(4) => &shard.http_4xx,
-            Some(5) => &shard.http_5xx,
-            _ => &shard.http_other,
-        }
-        .add(1);
         self.count_times(shard);
     }
 
@@ -401,6 +418,18 @@ fn observe(peaks: &TimePeaks, timers: &Timers) {
 }
 
 fn count_frontend_status(shard: &FrontendShard, status: Option<u16>) {
+    match status.map(|status| status / 100) {
+        Some(1) => &shard.http_1xx,
+        Some(2) => &shard.http_2xx,
+        Some(3) => &shard.http_3xx,
+        Some(4) => &shard.http_4xx,
+        Some(5) => &shard.http_5xx,
+        _ => &shard.http_other,
+    }
+    .add(1);
+}
+
+fn count_status(shard: &BackendShard, status: Option<u16>) {
     match status.map(|status| status / 100) {
         Some(1) => &shard.http_1xx,
         Some(2) => &shard.http_2xx,

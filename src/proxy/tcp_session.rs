@@ -131,11 +131,12 @@ async fn reach(
         account.give_to(worker, backend, &slot, &attempts);
         slot.state().counters.of(worker).sessions.add(1);
         let server = backend.server(slot.server);
+        account.connecting(worker, backend, &slot);
         let connecting = connect(server, timeout, on_behalf, sni, setting.timer);
         let client_gone = (Cause::Client, Phase::Connect);
         match early.unless_gone(client, buffers, connecting).await.ok_or(client_gone)? {
             Ok(stream) => {
-                account.connected(worker, backend, &slot, false);
+                account.connected();
                 return Ok((slot, stream));
             }
             Err(error) => {

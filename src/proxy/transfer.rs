@@ -131,6 +131,8 @@ pub(crate) struct Transfer<'a, 's, D> {
     keep_client: bool,
     keep_server: bool,
     started: bool,
+    /// An interim response came: the server has begun to answer.
+    interim_seen: bool,
     kill_generation: u64,
     client_deadline: Option<Instant>,
     server_deadline: Option<Instant>,
@@ -162,6 +164,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             keep_client: false,
             keep_server: false,
             started: false,
+            interim_seen: false,
             kill_generation,
             client_deadline: None,
             server_deadline: None,
@@ -236,7 +239,10 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                         self.deaf = true;
                         return Ok(());
                     }
-                    Poll::Pending => return Ok(()),
+                    Poll::Pending => {
+                        self.wait_for_server();
+                        return Ok(());
+                    }
                 }
             }
             if self.down.body_is_done() {
@@ -256,12 +262,30 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                     return Err(Failure::ClientGone { phase });
                 }
                 Poll::Pending => {
-                    if self.client_deadline.is_none() {
-                        self.client_active();
-                    }
+                    self.wait_for_client();
                     return self.flush_up(cx);
                 }
             }
+        }
+    }
+
+    /// The server does not take what there is: until it answers, this is not the client's time.
+    fn wait_for_server(&mut self) {
+        if !self.started {
+            self.client_deadline = None;
+            if self.server_deadline.is_none() {
+                self.server_active();
+            }
+        }
+    }
+
+    /// The server has all the client has sent: until more comes, this is not the server's time.
+    fn wait_for_client(&mut self) {
+        if !self.started {
+            self.server_deadline = None;
+        }
+        if self.client_deadline.is_none() {
+            self.client_active();
         }
     }
 
@@ -299,6 +323,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                             if self.client_deadline.is_none() {
                                 self.client_active();
                             }
+                            self.server_deadline = None; // it has said all it had to say
                             Poll::Pending
                         }
                     };
@@ -323,6 +348,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 let to = if self.scratch.request.is_head() { ResponseTo::Head } else { ResponseTo::Other };
                 match response.parse(&self.setting.view.config.global.limits, to) {
                     Ok(Progress::Complete) if response.is_interim() => {
+                        self.interim_seen = true;
                         self.down.interim(&self.scratch.request, response);
                         response.next(0);
                         if let Poll::Ready(Err(_)) = self.down.poll_flush(cx) {
@@ -350,9 +376,10 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 response.put_input(input);
             }
             match read {
-                Poll::Ready(Ok(n)) if n > 0 => self.server_active(),
+                Poll::Ready(Ok(n)) if n > 0 && self.down.body_is_done() => self.server_active(),
+                Poll::Ready(Ok(n)) if n > 0 => {} // it is the client who is waited for
                 Poll::Ready(_) => {
-                    let nothing = self.scratch.response.input().is_empty();
+                    let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
                     let again = self.replayable && self.scratch.request.is_idempotent();
                     let stale = nothing && again && self.upstream.reused;
                     return Poll::Ready(Err(if stale { Failure::Stale } else { Failure::NoAnswer }));
@@ -376,11 +403,11 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             return Err(Failure::Refused);
         }
         let Scratch { request, response, account, .. } = &mut *self.scratch;
-        account.answered(response, self.setting.frontend);
         let switched = response.upgrade().is_some() && request.upgrade().is_some();
         if response.status() == 101 && !switched {
-            return Err(Failure::NoAnswer); // nobody asked for another protocol
+            return Err(Failure::BadAnswer); // nobody asked for another protocol
         }
+        account.answered(response, self.setting.frontend);
         let mode = self.setting.frontend.config.connection;
         self.keep_server = response.keep_alive();
         self.keep_client = request.keep_alive()

@@ -164,3 +164,31 @@ fn the_prompt_keeps_the_connection_open() {
     assert_eq!(said.matches("1 (initial 1)").count(), 2, "{said}");
     assert!(said.contains("> "), "{said}");
 }
+
+#[test]
+fn counters_tell_whose_answer_and_whose_fault_it_was_as_haproxys_do() {
+    let a = Origin::scripted("a", |request| match request.target.as_str() {
+        "/cut" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").then_close(),
+        _ => Reply::raw("").then_close(),
+    });
+    let proxy = Site::http().server(&a, "").start();
+    assert_eq!(get(proxy.address("web"), "/no-answer").status, 502);
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("GET /cut HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(client.rest_as_text().ends_with("abc"));
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n");
+    assert_eq!(client.response().status, 400);
+    for (proxy_name, row, column, expected) in [
+        ("app", "a", "hrsp_5xx", "0"), // the 502 is the proxy's own
+        ("app", "BACKEND", "hrsp_5xx", "1"),
+        ("app", "a", "hrsp_2xx", "1"),
+        ("app", "a", "eresp", "2"),
+        ("app", "a", "srv_abrt", "1"),
+        ("app", "a", "cli_abrt", "0"),
+        ("web", "FRONTEND", "ereq", "1"),
+        ("web", "FRONTEND", "intercepted", "0"),
+    ] {
+        assert_eq!(stat(&proxy, proxy_name, row, column), expected, "{row} {column}");
+    }
+}

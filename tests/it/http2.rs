@@ -70,3 +70,13 @@ fn clients_without_http2_get_http1() {
     assert_eq!(curl(&[&version[..], &["--http1.1", &proxy.url("https", "web", "/")]].concat()), "1.1");
     assert_eq!(curl(&[&version[..], &["--http2", &proxy.url("https", "web", "/")]].concat()), "2");
 }
+
+#[test]
+fn an_answer_before_the_end_of_an_upload_reaches_curl() {
+    let a = Origin::named("a");
+    let proxy = start(Site::http().frontend("http-request deny").server(&a, ""));
+    let file = proxy.file("upload");
+    std::fs::write(&file, vec![b'u'; 20_000_000]).unwrap();
+    let said = curl(&["-k", "--http2", "-i", "-T", &file.display().to_string(), &proxy.url("https", "web", "/")]);
+    assert!(said.starts_with("HTTP/2 403"), "{said}");
+}

@@ -1,5 +1,7 @@
 //! Connections on both sides: kept, reused, closed, timed out, retried.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use crate::harness::{Client, DEADLINE, Origin, Reply, Site};
 
 #[test]
@@ -171,4 +173,48 @@ fn a_full_frontend_lets_connections_wait() {
     assert_eq!(second.response().status, 200);
     let order: Vec<String> = a.received().iter().map(|request| request.target.clone()).collect();
     assert_eq!(order, ["/first", "/third", "/second"]);
+}
+
+#[test]
+fn a_server_that_takes_no_more_of_a_body_is_a_504_and_not_the_clients_fault() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let server = format!("server deaf {}", listener.local_addr().unwrap());
+    let mut proxy =
+        Site::http().defaults("timeout client 300ms").defaults("timeout server 900ms").backend(&server).start();
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
+    while client.try_send([b'x'; 65536]).is_ok() {} // until the proxy gives up
+    let line = proxy.wait_for("\"POST / HTTP/1.1\"");
+    assert!(line.contains(" 504 ") && line.contains(" sH-- "), "{line}");
+}
+
+#[test]
+fn a_client_that_does_not_finish_its_body_is_a_408_and_not_the_servers_fault() {
+    let a = Origin::named("a");
+    let mut proxy =
+        Site::http().defaults("timeout client 600ms").defaults("timeout server 300ms").server(&a, "").start();
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
+    assert_eq!(client.response().status, 408);
+    let line = proxy.wait_for("\"POST / HTTP/1.1\"");
+    assert!(line.contains(" cH-- "), "{line}");
+}
+
+#[test]
+fn a_server_that_began_to_answer_does_not_get_the_request_again() {
+    let a = Origin::scripted("a", |request| {
+        if request.target == "/hint" {
+            Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\n").then_close()
+        } else {
+            Reply::text(200, "a")
+        }
+    });
+    let proxy = Site::http().global("nbthread 1").server(&a, "").start();
+    assert_eq!(proxy.get("/").status, 200);
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("GET /hint HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().status, 103);
+    assert_eq!(client.response().status, 502);
+    let targets: Vec<String> = a.received().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/", "/hint"]);
 }
