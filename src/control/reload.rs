@@ -21,6 +21,7 @@ use crate::model::log::Level;
 use crate::model::{Config, Name};
 use crate::state::events::{EVENT_QUEUE, Phase, Process};
 use crate::state::listeners::{BindError, BoundSocket};
+use crate::state::logs::SinkProblem;
 use crate::state::snapshot::{BoundListener, ListenerInForce};
 use crate::state::tls::TlsShared;
 use crate::state::{Shared, Snapshot};
@@ -64,6 +65,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
     admin.adopt(runtime_sockets);
     let now = Instant::now();
     let snapshot = Arc::new(Snapshot::build(config, None, bound, &tls, workers));
+    tell_log_problems(&snapshot);
     let mut watch = Watch::of(Arc::clone(&snapshot), now);
     watch.publish_all_rotations(now);
     let (worker_events, from_workers) = mpsc::channel(EVENT_QUEUE);
@@ -93,6 +95,13 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
         admin,
     };
     Ok((shared, controller))
+}
+
+/// A log target that cannot be opened stops nothing, but whoever started or reloaded should know.
+fn tell_log_problems(snapshot: &Snapshot) {
+    for SinkProblem { address, error } in snapshot.log_problems() {
+        tracing::warn!("log target {address}: {error}; its lines are dropped until it works");
+    }
 }
 
 /// Is the configuration being read again?
@@ -161,6 +170,7 @@ impl Controller {
         let threads = config.global.threads.get();
         let workers = self.sockets.workers;
         let snapshot = Arc::new(Snapshot::build(config, Some(&old), bound, &self.tls, workers));
+        tell_log_problems(&snapshot);
         let changed = self.watch.turn_to(Arc::clone(&snapshot), now);
         let emptied = self.watch.publish_all_rotations(now);
         self.publish_snapshot();

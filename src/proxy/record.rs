@@ -254,7 +254,10 @@ impl Account {
         }
     }
 
-    fn log(&self, setting: &Setting<'_>, request: Option<&RequestHead>, bytes: Bytes) {
+    fn log(&mut self, setting: &Setting<'_>, request: Option<&RequestHead>, bytes: Bytes) {
+        // Without a server's answer every captured field is absent, but the braces stand (HAProxy 2.6).
+        let captures = setting.frontend.config.log.response_captures.len();
+        self.response_captures.resize(captures, None);
         let record = self.record(setting, request, bytes);
         let mut line = setting.connection.worker.buffers.head();
         logline::render(setting.frontend.config.log.format, &record, &mut line);

@@ -9,7 +9,7 @@ use super::servers::{BackendState, FrontendState, ListenerState, Rotation, Serve
 use crate::model::log::LogSettings;
 use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Global, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
-use crate::state::logs::{LogIdentity, LogSinks};
+use crate::state::logs::{LogIdentity, LogSinks, SinkProblem};
 use crate::state::tls::{TlsShared, client_config, server_config};
 
 /// What workers run by. A request keeps the one it began with to its end.
@@ -126,6 +126,19 @@ impl Snapshot {
             listeners,
             listener_by_socket,
         }
+    }
+
+    /// The log targets that take no lines now, each once.
+    pub fn log_problems(&self) -> Vec<SinkProblem> {
+        let frontends = self.frontends.iter().map(|frontend| &frontend.logs);
+        let backends = self.backends.iter().map(|backend| &backend.logs);
+        let mut found = Vec::new();
+        for problem in std::iter::once(&self.logs).chain(frontends).chain(backends).flat_map(|logs| logs.problems()) {
+            if !found.contains(&problem) {
+                found.push(problem);
+            }
+        }
+        found
     }
 
     pub fn frontend(&self, id: FrontendId) -> &FrontendInForce {

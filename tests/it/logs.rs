@@ -71,7 +71,10 @@ fn captures_are_haproxys() {
 fn refusals_are_haproxys() {
     let site = Site::http()
         .frontend("http-request deny if { path /no }")
-        .frontend("http-request redirect location / if { path /go }");
+        .frontend("http-request redirect location / if { path /go }")
+        // Nothing to capture in an answer of the proxy's own; the braces stand all the same.
+        .frontend("capture response header Server len 10")
+        .frontend("capture response header Location len 10");
     check_same(&site, "GET /no HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "/no");
     check_same(&site, "GET /go HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "/go");
     check_same(&site, "GET /nobody HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "/nobody");
@@ -138,9 +141,21 @@ fn syslog_lines_go_over_udp() {
         if line.contains("/syslog") {
             // local3 (19) and info (6).
             assert!(line.starts_with("<158>"), "{line}");
+            // No host name unless `log-send-hostname` asks for it: the date, then the tag.
+            assert!(Regex::new(r"^<158>\w{3} [ \d]\d [\d:]{8} lockgate\[\d+\]: ").unwrap().is_match(&line), "{line}");
             return;
         }
     }
+}
+
+#[test]
+fn a_target_that_takes_nothing_is_told_at_the_start_and_at_reloads() {
+    let site = Site::http().global("log /nonexistent/log local0");
+    let mut proxy = site.start();
+    let told = "log target /nonexistent/log: No such file or directory";
+    proxy.wait_for(told);
+    proxy.signal(rustix::process::Signal::HUP);
+    proxy.wait_for(told);
 }
 
 #[test]

@@ -12,7 +12,7 @@ const FACILITIES: [&str; 24] = [
 
 const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
-const FORMATS: [&str; 6] = ["rfc3164", "rfc5424", "raw", "short", "priority", "timed"];
+const FORMATS: [&str; 8] = ["local", "rfc3164", "rfc5424", "raw", "short", "priority", "timed", "iso"];
 
 pub(super) fn global_log(args: &mut Args, global: &mut GlobalDraft) {
     if args.peek() == Some("global") {
@@ -110,7 +110,7 @@ fn target(args: &mut Args, path: &FieldPath) -> Option<LogTarget> {
     args.end();
     // Natively a terminal gets lines for people; HAProxy frames them for syslog everywhere.
     if target.format.is_none() && matches!(target.to.as_str(), "stdout" | "stderr") {
-        target.format = Some("rfc3164".to_owned());
+        target.format = Some("local".to_owned());
     }
     Some(target)
 }

@@ -118,7 +118,7 @@ pub(crate) struct LogTarget {
     /// Bytes of one line; default 1024.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub len: Option<u32>,
-    /// `rfc3164`, `rfc5424`, `raw`, `short`, `priority`, `timed`.
+    /// `local`, `rfc3164`, `rfc5424`, `raw`, `short`, `priority`, `timed`, `iso`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// `local0` and its kin; `local0` unless said.

@@ -57,6 +57,8 @@ fn target(context: &Context<'_>, path: &FieldPath, raw: &raw::LogTarget) -> Opti
     let address = address(context, &path.key("to"), &raw.to);
     let usual = match address {
         Some(LogAddress::Stdout | LogAddress::Stderr | LogAddress::File(_)) => LogFraming::Timed,
+        // Manual 3.1 `log`: naming a host name in lines switches to the form that has one.
+        _ if context.raw.global.log_send_hostname.is_some() => LogFraming::Rfc3164,
         _ => LogFraming::Local,
     };
     let word = |field: &str, word: &Option<String>, known: &[(&'static str, Level)]| {

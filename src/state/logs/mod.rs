@@ -134,14 +134,6 @@ pub(crate) fn flush_all(timeout: Duration) -> bool {
     open_sinks().iter().all(|sink| sink.flush(deadline))
 }
 
-/// Closes and opens every file again, for log rotation by signal. Files that were moved away are noticed anyway,
-/// within a second.
-pub(crate) fn reopen_all() {
-    for sink in open_sinks() {
-        sink.reopen();
-    }
-}
-
 fn open_sinks() -> Vec<Arc<Sink>> {
     let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
     registry.iter().flat_map(|sinks| sinks.values().filter_map(Weak::upgrade)).collect()

@@ -31,6 +31,8 @@ pub(super) struct Output {
     channel: Option<Channel>,
     /// Not before this is a closed target tried again, and a file looked at.
     look_at: Option<Instant>,
+    /// The path leads to another file than the open one, and that cannot be opened. Told once.
+    stuck: bool,
 }
 
 #[derive(Debug)]
@@ -49,13 +51,7 @@ impl Output {
             Ok(channel) => (Some(channel), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        (Output { address: address.clone(), channel, look_at: None }, problem)
-    }
-
-    /// The next write opens anew.
-    pub fn close(&mut self) {
-        self.channel = None;
-        self.look_at = None;
+        (Output { address: address.clone(), channel, look_at: None, stuck: false }, problem)
     }
 
     /// Writes whole lines; `ends` tells where each stops.
@@ -102,28 +98,41 @@ impl Output {
     fn make_ready(&mut self, now: Instant) -> io::Result<()> {
         let due = self.look_at.is_none_or(|at| at <= now);
         match &self.channel {
-            Some(Channel::File(file)) if due => {
-                self.look_at = Some(now + FILE_LOOK);
-                if let LogAddress::File(path) = &self.address
-                    && !is_same_file(file, path)
-                {
-                    self.channel = None;
-                }
-            }
-            Some(_) => return Ok(()),
+            Some(Channel::File(_)) if due => self.follow_file(now),
+            Some(_) => {}
             None if !due => return Err(io::Error::other("still not reachable")),
-            None => {}
-        }
-        if self.channel.is_none() {
-            match Channel::open(&self.address) {
+            None => match Channel::open(&self.address) {
                 Ok(channel) => self.channel = Some(channel),
                 Err(error) => {
                     self.fail(now);
                     return Err(error);
                 }
-            }
+            },
         }
         Ok(())
+    }
+
+    /// Opens a file again that was moved or removed. When that cannot be done, because privileges were given up or the
+    /// path is not seen from inside a `chroot`, the open one is written on: a line in a moved file is not lost.
+    fn follow_file(&mut self, now: Instant) {
+        self.look_at = Some(now + FILE_LOOK);
+        let (Some(Channel::File(file)), LogAddress::File(path)) = (&self.channel, &self.address) else { return };
+        if is_same_file(file, path) {
+            self.stuck = false;
+            return;
+        }
+        match Channel::open(&self.address) {
+            Ok(channel) => {
+                self.channel = Some(channel);
+                self.stuck = false;
+            }
+            Err(error) if !self.stuck => {
+                self.stuck = true;
+                let path = path.display();
+                tracing::warn!("log file {path} cannot be opened again ({error}): the file that is open is written on");
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -56,7 +56,6 @@ struct Queue {
     writing: bool,
     /// Somebody waits for the queue to be empty.
     flushing: bool,
-    reopen: bool,
     closed: bool,
 }
 
@@ -72,7 +71,6 @@ impl Sink {
                 parked: false,
                 writing: false,
                 flushing: false,
-                reopen: false,
                 closed: false,
             }),
             wake: Condvar::new(),
@@ -133,11 +131,6 @@ impl Sink {
         }
         true
     }
-
-    pub fn reopen(&self) {
-        self.inner.lock().reopen = true;
-        self.inner.wake.notify_one();
-    }
 }
 
 impl Drop for Sink {
@@ -185,13 +178,12 @@ fn write_until_closed(inner: &Inner, mut output: Output) {
             queue.flushing = false;
             inner.written.notify_all();
         }
-        while queue.bytes.is_empty() && !queue.closed && !queue.reopen {
+        while queue.bytes.is_empty() && !queue.closed {
             queue.parked = true;
             queue = inner.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.parked = false;
-        let collecting =
-            |queue: &mut Queue| !queue.flushing && !queue.closed && !queue.reopen && queue.bytes.len() < NUDGE_BYTES;
+        let collecting = |queue: &mut Queue| !queue.flushing && !queue.closed && queue.bytes.len() < NUDGE_BYTES;
         queue = inner.wake.wait_timeout_while(queue, BATCH, collecting).unwrap_or_else(PoisonError::into_inner).0;
         if queue.closed && queue.bytes.is_empty() {
             return;
@@ -199,12 +191,8 @@ fn write_until_closed(inner: &Inner, mut output: Output) {
         std::mem::swap(&mut queue.bytes, &mut batch);
         std::mem::swap(&mut queue.ends, &mut ends);
         queue.writing = true;
-        let reopen = std::mem::take(&mut queue.reopen);
         drop(queue);
 
-        if reopen {
-            output.close();
-        }
         match output.write(&batch, &ends, Instant::now()) {
             Ok(()) => inner.set_problem(None),
             Err(Lost { lines, error }) => {

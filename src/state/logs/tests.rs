@@ -63,21 +63,6 @@ fn one_file_is_shared_and_closes_with_its_last_user() {
 }
 
 #[test]
-fn a_file_is_opened_again_on_demand() {
-    let path = directory("reopen").join("log");
-    let sinks = open(&[target(LogAddress::File(path.clone()))]);
-    sinks.send(Level::Info, b"before");
-    assert!(sinks.flush(soon()));
-    let moved = path.with_extension("1");
-    std::fs::rename(&path, &moved).unwrap();
-    reopen_all();
-    sinks.send(Level::Info, b"after");
-    assert!(sinks.flush(soon()));
-    assert_eq!(std::fs::read_to_string(&moved).unwrap(), "<6>before\n");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "<6>after\n");
-}
-
-#[test]
 fn a_moved_file_is_noticed() {
     let path = directory("moved").join("log");
     let mut output = output::Output::open(&LogAddress::File(path.clone())).0;
@@ -86,6 +71,23 @@ fn a_moved_file_is_noticed() {
     std::fs::remove_file(&path).unwrap();
     output.write(b"b\n", &[2], now + Duration::from_secs(2)).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "b\n");
+}
+
+#[test]
+fn a_moved_file_is_written_on_when_no_new_one_can_be_made() {
+    let directory = directory("stuck");
+    let (inside, moved) = (directory.join("inside"), directory.join("moved"));
+    std::fs::create_dir(&inside).unwrap();
+    let path = inside.join("log");
+    let mut output = output::Output::open(&LogAddress::File(path)).0;
+    let now = Instant::now();
+    output.write(b"a\n", &[2], now).unwrap();
+    // What a process sees that entered a `chroot`: the whole path is gone.
+    std::fs::rename(&inside, &moved).unwrap();
+    for seconds in [2, 4] {
+        output.write(b"b\n", &[2], now + Duration::from_secs(seconds)).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(moved.join("log")).unwrap(), "a\nb\nb\n");
 }
 
 #[test]
