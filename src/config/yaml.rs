@@ -60,13 +60,19 @@ pub(crate) fn read(
     diagnostics: &mut Diagnostics,
 ) -> Option<(raw::Config, Places)> {
     let mut places = Places::new(file, text);
-    let mut tree = match node::parse(text) {
-        Ok(tree) => tree,
-        Err(problem) => {
-            let position = problem.line_and_column.map(|(line, column)| Position::new(file, line, column, 1));
-            let position = position.or_else(|| places.locate_written(&problem.path));
-            diagnostics.push(Diagnostic::error(problem.message).at(position));
-            return None;
+    let mut forgiven = 0;
+    let mut tree = loop {
+        match node::parse(text, forgiven) {
+            Ok(tree) => break tree,
+            Err(problem) => {
+                let position = problem.line_and_column.map(|(line, column)| Position::new(file, line, column, 1));
+                let position = position.or_else(|| places.locate_written(&problem.path));
+                diagnostics.push(Diagnostic::error(problem.message).at(position));
+                forgiven += 1;
+                if !problem.forgivable || forgiven > MOST_MISFITS {
+                    return None;
+                }
+            }
         }
     };
     for problem in variables::expand(&mut tree, variable) {

@@ -1,8 +1,9 @@
 //! What does a YAML text say, before it is known what it should say? A tree of plain values.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::diag::{FieldPath, Step};
 
@@ -29,17 +30,23 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct NotATree {
     pub message: String,
+    /// A key written twice: the rest can be read when it is forgiven.
+    pub forgivable: bool,
     /// Counted from 1, when the parser knows.
     pub line_and_column: Option<(u32, u32)>,
     pub path: FieldPath,
 }
 
-/// Reads one YAML document. An empty one is [`Node::Null`].
-pub(super) fn parse(text: &str) -> Result<Node, NotATree> {
-    serde_yaml::from_str(text).map_err(|error: serde_yaml::Error| {
+/// Reads one YAML document. An empty one is [`Node::Null`]. The first `forgiven` keys that are written twice are left
+/// out, so that one of them does not hide what else is wrong.
+pub(super) fn parse(text: &str, forgiven: usize) -> Result<Node, NotATree> {
+    let forgiven = Cell::new(forgiven);
+    NodeSeed { forgiven: &forgiven }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let place = error.location();
         let place = place.map(|at| (u32::try_from(at.line()).unwrap_or(1), u32::try_from(at.column()).unwrap_or(1)));
-        NotATree { message: plain_message(&error), line_and_column: place, path: FieldPath::root() }
+        let message = plain_message(&error);
+        let forgivable = message.ends_with(REPEATED);
+        NotATree { message, forgivable, line_and_column: place, path: FieldPath::root() }
     })
 }
 
@@ -57,6 +64,8 @@ fn plain_message(error: &serde_yaml::Error) -> String {
 
 /// Marks our own message within one of the parser's.
 const TWICE: &str = "\u{1}";
+
+const REPEATED: &str = "is written twice";
 
 impl Node {
     /// Takes the value at `path` out. `false` at the top, or when there is nothing.
@@ -88,15 +97,22 @@ impl Node {
 
 const SECTIONS: [&str; 4] = ["frontends", "backends", "listens", "named_defaults"];
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
+/// Reads one value, and what is in it.
+#[derive(Clone, Copy)]
+struct NodeSeed<'a> {
+    /// Keys written twice that are still to be left out rather than refused.
+    forgiven: &'a Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
+impl<'de> Visitor<'de> for NodeSeed<'_> {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -147,7 +163,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
+        while let Some(item) = list.next_element_seed(self)? {
             items.push(item);
         }
         Ok(Node::List(items))
@@ -155,9 +171,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut entries: Vec<(String, Node)> = Vec::new();
-        while let Some(key) = map.next_key_seed(KeySeed { known: &entries })? {
-            let value = map.next_value()?;
-            entries.push((key, value));
+        while let Some(key) = map.next_key_seed(KeySeed { known: &entries, forgiven: self.forgiven })? {
+            let value = map.next_value_seed(self)?;
+            if !entries.iter().any(|(known, _)| *known == key) {
+                entries.push((key, value));
+            }
         }
         Ok(Node::Map(entries))
     }
@@ -171,6 +189,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 /// Refuses a key that is there already, at its own place.
 struct KeySeed<'a> {
     known: &'a [(String, Node)],
+    forgiven: &'a Cell<usize>,
 }
 
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
@@ -190,7 +209,10 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<String, E> {
         if self.known.iter().any(|(known, _)| known == key) {
-            return Err(E::custom(format!("{TWICE}`{key}` is written twice")));
+            let Some(left) = self.forgiven.get().checked_sub(1) else {
+                return Err(E::custom(format!("{TWICE}`{key}` {REPEATED}")));
+            };
+            self.forgiven.set(left);
         }
         Ok(key.to_owned())
     }

@@ -106,6 +106,14 @@ fn tells_what_is_no_yaml() {
     );
     check("global: {}\nbackends: {}\nglobal: {}\n", &["f:3:1: error: `global` is written twice"]);
     check("backends: { a: {}, b: {}, a: {} }\n", &["f:1:27: error: `a` is written twice"]);
+    check(
+        "backends: { a: {}, a: {} }\nglobel: {}\nbackends: {}\n",
+        &[
+            "f:1:20: error: `a` is written twice",
+            "f:2:1: error: there is no field `globel` here; did you mean `global`?",
+            "f:3:1: error: `backends` is written twice",
+        ],
+    );
     check("- a\n", &["f:1:1: error: a mapping is needed here, not a list"]);
     check("global: !x { }\n", &["f:1:9: error: YAML tags (`!…`) are not part of the language"]);
     check("global: { <<: { maxconn: 1 } }\n", &["f:1:11: error: there is no field `<<` here"]);
