@@ -40,7 +40,9 @@ fn text(loaded: &Loaded, args: &CheckArgs, valid: bool) -> std::io::Result<()> {
             output::print(&text)
         }
         _ => {
-            output::talk(&format!("configuration is wrong{}", counted(loaded)));
+            // A file that listens nowhere, or warnings with `--strict`.
+            let verdict = if loaded.diagnostics.has_errors() { "is wrong" } else { "is not accepted" };
+            output::talk(&format!("configuration {verdict}{}", counted(loaded)));
             Ok(())
         }
     }

@@ -31,8 +31,9 @@ impl Source {
     /// For a reload: the configuration, or everything that is wrong with it as text.
     pub fn load_or_explain(&self) -> Result<Config, String> {
         let loaded = self.load();
+        let acceptable = is_acceptable(&loaded, false);
         match loaded.config {
-            Some(config) if !loaded.diagnostics.has_errors() => Ok(config),
+            Some(config) if acceptable => Ok(config),
             _ => Err(loaded.diagnostics.render(&loaded.sources, Colour::Never)),
         }
     }

@@ -41,6 +41,16 @@ fn a_bad_file_is_reported_and_the_old_configuration_keeps_running() {
 }
 
 #[test]
+fn an_emptied_file_changes_nothing() {
+    let a = Origin::named("a");
+    let mut proxy = Site::http().server(&a, "").start();
+    proxy.rewrite("# somebody saved half a file\n");
+    proxy.signal(Signal::HUP);
+    proxy.wait_for("the old configuration keeps running");
+    assert_eq!(proxy.get("/").text(), "a");
+}
+
+#[test]
 fn an_address_that_cannot_be_bound_changes_nothing() {
     let a = Origin::named("a");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
