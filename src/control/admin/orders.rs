@@ -14,6 +14,13 @@ use crate::model::global::AccessLevel;
 const SET_SERVER_USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | \
     agent-send | check-addr | check-port | fqdn | health | ssl | state | weight";
 
+/// A command line, who gave it, and when.
+struct Asked<'a> {
+    line: &'a str,
+    level: AccessLevel,
+    now: Instant,
+}
+
 /// A text to answer with, or why not: both are just told.
 type Told = Result<String, String>;
 
@@ -22,14 +29,18 @@ impl Controller {
     pub(in crate::control) fn answer_line(&mut self, request: LineRequest, now: Instant) {
         let words = line::words(&request.line);
         let answer = match commands::find(&words, request.level) {
-            Ok((entry, arguments)) => self.say(entry, arguments, request.level, now).unwrap_or_else(|refused| refused),
+            Ok((entry, arguments)) => {
+                let asked = Asked { line: request.line.trim(), level: request.level, now };
+                self.say(entry, arguments, &asked).unwrap_or_else(|refused| refused)
+            }
             Err(answer) => answer,
         };
         // Who asked may have gone; what was ordered stands.
         let _ = request.reply.send(ended(answer));
     }
 
-    fn say(&mut self, entry: &Entry, words: &[String], level: AccessLevel, now: Instant) -> Told {
+    fn say(&mut self, entry: &Entry, words: &[String], asked: &Asked<'_>) -> Told {
+        let now = asked.now;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let first = words.first().copied();
         match entry.verb {
@@ -68,16 +79,16 @@ impl Controller {
                 servers::weight(&self.report(now), &server)
             }
             Verb::ClearCounters => match first {
-                Some("all") if level < AccessLevel::Admin => Err(DENIED.to_owned()),
-                all => self.order_now(Command::ClearCounters { all: all == Some("all") }, now),
+                Some("all") if asked.level < AccessLevel::Admin => Err(DENIED.to_owned()),
+                all => self.order_now(Command::ClearCounters { all: all == Some("all") }, asked),
             },
-            Verb::Reload => self.order_now(Command::Reload, now),
-            _ => self.change(entry.verb, &words, now),
+            Verb::Reload => self.order_now(Command::Reload, asked),
+            _ => self.change(entry.verb, &words, asked),
         }
     }
 
     /// Commands that name a server or a frontend and change it.
-    fn change(&mut self, verb: Verb, words: &[&str], now: Instant) -> Told {
+    fn change(&mut self, verb: Verb, words: &[&str], asked: &Asked<'_>) -> Told {
         let command = match verb {
             Verb::Frontend(order) => frontend_command(self.watch(), order, words)?,
             Verb::SetMaxconnFrontend => {
@@ -94,7 +105,7 @@ impl Controller {
                 server_command(verb, server, words.get(1..).unwrap_or_default())?
             }
         };
-        self.order_now(command, now)
+        self.order_now(command, asked)
     }
 
     /// HAProxy looks for the server before it looks at what is wanted of it.
@@ -104,15 +115,19 @@ impl Controller {
         watch.find_server(backend, &name.server).map(|_| ()).ok_or_else(|| CommandError::NoSuchServer.to_string())
     }
 
-    fn order_now(&mut self, command: Command, now: Instant) -> Told {
-        let told = format!("{command:?}");
-        let result = self.execute(command, now);
-        tracing::info!(command = %told, refused = ?result.as_ref().err(), "ordered on a runtime socket");
-        match result {
+    fn order_now(&mut self, command: Command, asked: &Asked<'_>) -> Told {
+        let answer = match self.execute(command, asked.now) {
             Ok(Answer::Done) => Ok(String::new()),
             Ok(Answer::Told(text)) => Ok(text),
             Err(error) => Err(error.to_string()),
+        };
+        // Escaped: who is at the socket should not write lines of his own here.
+        let line = asked.line.escape_debug();
+        match &answer {
+            Ok(_) => tracing::info!("runtime socket: {line}"),
+            Err(refused) => tracing::info!("runtime socket: {line}: refused: {refused}"),
         }
+        answer
     }
 }
 

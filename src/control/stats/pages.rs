@@ -228,7 +228,11 @@ fn carry_out(controller: &mut Controller, form: &Form, now: Instant) -> StatusCo
     for server in &form.servers {
         let name = ServerName { backend: backend.clone(), server: server.clone() };
         let result = controller.execute(order.command(name), now);
-        tracing::info!(%backend, %server, %action, result = ?result.as_ref().map(|_| ()), "ordered from the stats page");
+        let server = server.escape_debug();
+        match &result {
+            Ok(_) => tracing::info!("stats page: {action} {backend}/{server}"),
+            Err(refused) => tracing::info!("stats page: {action} {backend}/{server}: refused: {refused}"),
+        }
         match result {
             Ok(_) => done += 1,
             Err(error) => refused += usize::from(!is_nothing(&error)),
