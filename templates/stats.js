@@ -101,6 +101,9 @@
   if (filter.value && !location.href.includes("scope=")) search();
   if (window.EventSource && location.protocol !== "file:") {
     live.hidden = false;
-    connect();
+    // After the page is whole: a stream that never ends would keep a browser that only takes a picture waiting.
+    const begin = () => setTimeout(() => source ?? connect(), 1000);
+    if (document.readyState === "complete") begin();
+    else window.addEventListener("load", begin);
   }
 })();
