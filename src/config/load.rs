@@ -173,7 +173,8 @@ fn expand(path: &Path, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
     files
 }
 
-/// A whole file as text; what is not UTF-8 is replaced, so that comments in other encodings do no harm.
+/// A whole file as text, without the byte order mark some editors put in front; what is not UTF-8 is replaced, so that
+/// comments in other encodings do no harm.
 fn read_whole(path: &Path) -> Result<Arc<str>, String> {
     let file = fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
@@ -181,7 +182,8 @@ fn read_whole(path: &Path) -> Result<Arc<str>, String> {
     if bytes.len() as u64 > LARGEST_FILE {
         return Err("it is larger than 64 MiB".to_owned());
     }
-    Ok(String::from_utf8_lossy(&bytes).into())
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).into())
 }
 
 #[cfg(test)]

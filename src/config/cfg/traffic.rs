@@ -105,7 +105,7 @@ pub(super) fn balance(args: &mut Args, proxy: &mut ProxyDraft) {
         format!("`balance {name}` is known but not built yet; `balance roundrobin` is")
     } else {
         let near = did_you_mean(name, ALGORITHMS.into_iter().chain(["roundrobin"]));
-        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let near = near.map_or("; `balance roundrobin` is".to_owned(), |near| format!("; did you mean `{near}`?"));
         format!("`{word}` is not a way to balance{near}")
     };
     args.tell_last(Diagnostic::error(message));

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::arguments::split_calls;
 use super::fetch::{FETCHES, Kind, build};
+use super::known::is_known_fetch;
 use super::pattern::{lines, parse_integers, parse_networks};
 use super::{ExprError, Scope, Side, parse_regex};
+use crate::diag::did_you_mean;
 use crate::model::rule::{Fetch, Matcher, Test, TextMatch};
 
 /// How patterns are compared, as `-m` names it.
@@ -93,6 +95,9 @@ pub(super) fn parse_test(words: &[String], scope: &Scope<'_>) -> Result<Test, Ex
         if let Some((base, method)) = derivation(&first.name) {
             first.name = base.to_string();
             implied = Some(method);
+        } else if let Some(near) = near_derivation(&first.name) {
+            let message = format!("there is no fetch `{}`; did you mean `{near}`?", first.name);
+            return Err(ExprError::new(0, message));
         }
         if first.name == "hdr" || first.name.starts_with("hdr_") {
             // In tests these mean the request's, also in response rules (manual 7.3.6, `hdr`).
@@ -132,13 +137,23 @@ fn derivation(name: &str) -> Option<(&str, Method)> {
         return None;
     }
     let (base, suffix) = name.rsplit_once('_')?;
-    if !DERIVED.contains(&base) {
+    DERIVED.contains(&base).then_some((base, deriving(suffix)?))
+}
+
+fn deriving(suffix: &str) -> Option<Method> {
+    let derives = |method: &Method| matches!(method, Method::Text(_) | Method::Regex | Method::Length);
+    METHODS.iter().find(|(word, method)| *word == suffix && derives(method)).map(|(_, method)| *method)
+}
+
+/// Who writes `pth_beg` means `path_beg`: a slip in the first half.
+fn near_derivation(name: &str) -> Option<String> {
+    let (base, suffix) = name.rsplit_once('_')?;
+    if FETCHES.contains(&name) || is_known_fetch(name) {
         return None;
     }
-    METHODS
-        .iter()
-        .find(|(word, method)| *word == suffix && matches!(method, Method::Text(_) | Method::Regex | Method::Length))
-        .map(|(_, method)| (base, *method))
+    deriving(suffix)?;
+    let near = did_you_mean(base, DERIVED.iter().copied())?;
+    Some(format!("{near}_{suffix}"))
 }
 
 fn parse_flags(words: &[String]) -> Result<Flags, ExprError> {
@@ -350,6 +365,7 @@ mod tests {
     fn errors_name_their_word() {
         check("", "0: a test is missing: say what is compared, such as `path_beg /img`");
         check("pth /a", "0: there is no fetch `pth`; did you mean `path`?");
+        check("pth_beg /a", "0: there is no fetch `pth_beg`; did you mean `path_beg`?");
         check("path", "1: no pattern to match against: this test would never hold");
         check("path_beg -i", "2: no pattern to match against: this test would never hold");
         check("dst_port 80 abc", "2: `abc` is not a number or a range of numbers");

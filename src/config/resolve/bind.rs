@@ -33,15 +33,14 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>) -> Vec<Liste
         let single = addresses.len() == 1;
         for address in addresses {
             let Some(address) = listen_address(context, &path, bind, address) else { continue };
+            // Reports tell listeners apart by name, also those that HAProxy lets share one.
+            let taken = |name: &String| listeners.iter().any(|known| *known.name == **name);
             let name = match (&bind.name, single) {
-                (Some(name), true) => name.clone(),
-                (Some(name), false) => format!("{name} {}", show(&address)),
+                (Some(name), true) if !taken(name) => name.clone(),
+                (Some(name), _) => format!("{name} {}", show(&address)),
                 (None, true) => bind.address.clone(),
                 (None, false) => show(&address),
             };
-            if listeners.iter().any(|known| *known.name == *name) && bind.name.is_some() {
-                context.error(&path.key("name"), format!("another address is named `{name}` already"));
-            }
             listeners.push(Listener {
                 name: name.into(),
                 address,
