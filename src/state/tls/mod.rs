@@ -72,9 +72,23 @@ pub(crate) mod testing {
 
     pub(crate) fn certificate_in_force(names: &[&str], not_after: SystemTime) -> Arc<Certificate> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let made = rcgen::generate_simple_self_signed(names.clone()).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider()).unwrap();
+        made_of(rcgen::CertificateParams::new(names.clone()).unwrap(), names, not_after)
+    }
+
+    /// A self-signed certificate that may sign others, as `openssl req -x509` makes them.
+    pub(crate) fn authority(names: &[&str], not_after: SystemTime) -> Arc<Certificate> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = rcgen::CertificateParams::new(names.clone()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_after = not_after.into();
+        made_of(params, names, not_after)
+    }
+
+    fn made_of(params: rcgen::CertificateParams, names: Vec<String>, not_after: SystemTime) -> Arc<Certificate> {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let made = params.self_signed(&pair).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+        let key = CertifiedKey::from_der(vec![made.der().clone()], key, &provider()).unwrap();
         Arc::new(Certificate {
             path: "made for a test".into(),
             key: Arc::new(key),
@@ -141,7 +155,7 @@ mod tests {
     use rustls::pki_types::CertificateDer;
     use rustls::{ClientConnection, RootCertStore};
 
-    use super::testing::{certificate, certificate_in_force, handshake, listener, to_server};
+    use super::testing::{authority, certificate, certificate_in_force, handshake, listener, to_server};
     use super::*;
     use crate::model::backend::ServerAddress;
     use crate::model::tls::{Certificate, ListenerTls, ServerSni, ServerTls, ServerVerify};
@@ -230,6 +244,26 @@ mod tests {
         check_verify(&named(trusting(&ours), None, Some("no name")), &listener, Err(another_name));
         let unknown = connect(&named(trusting(&other), None, None), &listener).unwrap_err();
         assert!(unknown.starts_with("certificate not accepted: "), "{unknown}");
+    }
+
+    #[test]
+    fn a_root_may_be_the_servers_own_certificate() {
+        let hour = Duration::from_secs(3600);
+        let ours = authority(&["a.example"], SystemTime::now() + hour);
+        let other = authority(&["a.example"], SystemTime::now() + hour);
+        let expired = authority(&["a.example"], SystemTime::now() - hour);
+        let named = |root: &Certificate, name: &str| ServerTls {
+            sni: Some(ServerSni::Fixed(name.into())),
+            ..to_server(trusting(root))
+        };
+        let serving = |certificate: &Arc<Certificate>| listener(vec![Arc::clone(certificate)]);
+        check_verify(&named(&ours, "a.example"), &serving(&ours), Ok(()));
+        let another_name = "certificate not accepted: for another name";
+        check_verify(&named(&ours, "b.example"), &serving(&ours), Err(another_name));
+        for (root, shown) in [(&other, &ours), (&expired, &expired)] {
+            let refused = connect(&named(root, "a.example"), &serving(shown)).unwrap_err();
+            assert!(refused.starts_with("certificate not accepted: "), "{refused}");
+        }
     }
 
     #[test]
