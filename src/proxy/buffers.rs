@@ -7,14 +7,19 @@ use std::cell::RefCell;
 pub(crate) const HEAD_BUFFER: usize = 16 * 1024;
 /// Capacity of a buffer for a body's bytes: one read.
 pub(crate) const BODY_BUFFER: usize = 64 * 1024;
+/// Capacity of a buffer for whoever moves more than one read can take. Fits the second-level cache of a core.
+pub(crate) const BULK_BUFFER: usize = 256 * 1024;
 /// Buffers of a kind kept for the next use; more are given back to the allocator.
 const KEPT: usize = 256;
+/// The same for the largest ones.
+const KEPT_BULK: usize = 16;
 
 /// One worker's buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     heads: RefCell<Vec<Vec<u8>>>,
     bodies: RefCell<Vec<Vec<u8>>>,
+    bulk: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Buffers {
@@ -28,15 +33,21 @@ impl Buffers {
         self.bodies.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BODY_BUFFER))
     }
 
-    /// Takes a buffer of either kind back.
+    /// An empty buffer of [`BULK_BUFFER`] bytes or more.
+    pub fn bulk(&self) -> Vec<u8> {
+        self.bulk.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BULK_BUFFER))
+    }
+
+    /// Takes a buffer of any kind back.
     pub fn give(&self, mut buffer: Vec<u8>) {
-        let kind = match buffer.capacity() {
-            HEAD_BUFFER..BODY_BUFFER => &self.heads,
-            BODY_BUFFER.. => &self.bodies,
+        let (kind, kept) = match buffer.capacity() {
+            HEAD_BUFFER..BODY_BUFFER => (&self.heads, KEPT),
+            BODY_BUFFER..BULK_BUFFER => (&self.bodies, KEPT),
+            BULK_BUFFER.. => (&self.bulk, KEPT_BULK),
             _ => return, // an empty one left behind by a move
         };
         let mut kind = kind.borrow_mut();
-        if kind.len() < KEPT {
+        if kind.len() < kept {
             buffer.clear();
             kind.push(buffer);
         }

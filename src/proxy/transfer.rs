@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
 
+use super::buffers::{BODY_BUFFER, BULK_BUFFER};
 use super::clock;
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
 use super::exchange::{Scratch, Setting, Upstream};
@@ -128,6 +129,8 @@ pub(crate) struct Transfer<'a, 's, D> {
     state: Down,
     /// Response bytes being moved.
     body: Vec<u8>,
+    /// The last read filled a buffer: the next one may be larger.
+    is_bulk: bool,
     keep_client: bool,
     keep_server: bool,
     started: bool,
@@ -161,6 +164,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             deaf: false,
             state: Down::Head,
             body: Vec::new(),
+            is_bulk: false,
             keep_client: false,
             keep_server: false,
             started: false,
@@ -489,11 +493,14 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         let Down::Body { reader, unread, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
         let buffers = &self.setting.connection.worker.buffers;
         self.body.clear();
-        if self.body.capacity() == 0 {
+        if self.is_bulk && self.body.capacity() < BULK_BUFFER {
+            buffers.give(std::mem::replace(&mut self.body, buffers.bulk()));
+        } else if self.body.capacity() == 0 {
             self.body = buffers.body();
         }
         match self.upstream.stream.poll_read_into(cx, &mut self.body) {
             Poll::Ready(Ok(n)) if n > 0 => {
+                self.is_bulk = n >= BODY_BUFFER;
                 *unread = 0..n;
                 self.server_active();
                 return Poll::Ready(Ok(()));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
 
-use super::buffers::Buffers;
+use super::buffers::{BODY_BUFFER, BULK_BUFFER, Buffers};
 use super::clock;
 use super::stream::Stream;
 use super::timer::Timer;
@@ -184,6 +184,8 @@ struct Direction {
     sent: usize,
     written: u64,
     state: State,
+    /// The last read filled a buffer: the next one may be larger.
+    is_bulk: bool,
     /// The writer holds bytes of ours back (TLS records that did not fit into the socket).
     unflushed: bool,
 }
@@ -211,7 +213,7 @@ struct Moved {
 
 impl Direction {
     fn new(early: Vec<u8>) -> Self {
-        Direction { buffer: early, sent: 0, written: 0, state: State::Open, unflushed: false }
+        Direction { buffer: early, sent: 0, written: 0, state: State::Open, is_bulk: false, unflushed: false }
     }
 
     fn awaits_reader(&self) -> bool {
@@ -249,12 +251,17 @@ impl Direction {
 
     /// Reads once into the empty buffer. True when that brought bytes, or the end.
     fn read(&mut self, cx: &mut Context<'_>, from: &mut Stream, read: &mut bool, buffers: &Buffers) -> bool {
-        if self.buffer.capacity() == 0 {
+        if self.is_bulk && self.buffer.capacity() < BULK_BUFFER {
+            buffers.give(std::mem::replace(&mut self.buffer, buffers.bulk()));
+        } else if self.buffer.capacity() == 0 {
             self.buffer = buffers.body();
         }
         match from.poll_read_into(cx, &mut self.buffer) {
             Poll::Ready(Ok(0)) => self.state = State::Ending,
-            Poll::Ready(Ok(_)) => *read = true,
+            Poll::Ready(Ok(count)) => {
+                *read = true;
+                self.is_bulk = count >= BODY_BUFFER;
+            }
             Poll::Ready(Err(_)) => self.state = State::Unreadable,
             Poll::Pending => return false,
         }
