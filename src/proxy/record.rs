@@ -305,20 +305,17 @@ impl Account {
         process.total_requests.fetch_add(1, Relaxed);
         let frontend = setting.frontend.state.counters.of(worker);
         frontend.requests.add(1);
-        frontend.bytes_in.add(bytes.received);
-        frontend.bytes_out.add(bytes.sent);
         count_frontend_status(frontend, self.status);
-        if self.refused
+        let at_fault = self.refused
             || self.bad_request
-            || matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request)))
-        {
-            frontend.request_errors.add(1);
-        }
-        if self.denied {
-            frontend.denied_requests.add(1);
-        }
-        if self.denied_response {
-            frontend.denied_responses.add(1);
+            || matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request)));
+        // The listener counts beside its frontend what both have a column for.
+        for shard in [frontend, setting.connection.listener().state.counters.of(worker)] {
+            shard.bytes_in.add(bytes.received);
+            shard.bytes_out.add(bytes.sent);
+            shard.request_errors.add(u64::from(at_fault));
+            shard.denied_requests.add(u64::from(self.denied));
+            shard.denied_responses.add(u64::from(self.denied_response));
         }
         if self.intercepted {
             frontend.intercepted.add(1);

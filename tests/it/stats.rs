@@ -1,6 +1,6 @@
 //! What an operator sees in the browser, and what programs read beside it.
 
-use crate::harness::{Origin, Proxy, Site, get, get_with, run_tool};
+use crate::harness::{Origin, Proxy, Site, eventually, get, get_with, run_tool};
 
 fn with_stats(lines: &[&str]) -> Site {
     let site = Site::http().backend("option httpchk GET /health");
@@ -35,6 +35,24 @@ fn the_page_shows_every_server_with_its_status_and_reason() {
     }
     // Nothing is fetched from elsewhere.
     assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "{page}");
+}
+
+#[test]
+fn a_listener_counts_beside_its_frontend() {
+    let a = Origin::named("a");
+    let proxy = Site::http().frontend("http-request deny if { path /no }").server(&a, "").start();
+    proxy.get("/");
+    proxy.get("/no");
+    let counted = |name: &str| {
+        let stat = proxy.admin("show stat");
+        let row = stat.lines().find(|line| line.starts_with(&format!("web,{name},")));
+        let cells: Vec<String> = row.unwrap_or_default().split(',').map(str::to_owned).collect();
+        // bin, bout, dreq, dresp, ereq
+        cells.get(8..13).map(<[String]>::to_vec).unwrap_or_default()
+    };
+    let frontend = eventually("both requests are counted", || Some(counted("FRONTEND")).filter(|row| row[2] == "1"));
+    assert_ne!(frontend[0], "0");
+    assert_eq!(counted(&proxy.address("web").to_string()), frontend);
 }
 
 #[test]
