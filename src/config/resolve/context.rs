@@ -146,8 +146,8 @@ impl<'a> Context<'a> {
 
     fn check_section(&self, section: &Section<'_>) {
         self.check_name(&section.path, section.name);
+        // A frontend and a backend may share a name, as many files have it (HAProxy manual 4); a listen is both.
         let taken = match section.kind {
-            ProxyKind::Backend if self.raw.frontends.contains_key(section.name) => Some("frontend"),
             ProxyKind::Listen if self.raw.frontends.contains_key(section.name) => Some("frontend"),
             ProxyKind::Listen if self.raw.backends.contains_key(section.name) => Some("backend"),
             _ => None,

@@ -190,7 +190,6 @@ backends: { web: {} }
 listens: { web: {} }
 ",
         &[
-            "backends.web: error: backend `web` has the name of a frontend; names must differ",
             "listens.web: error: listen `web` has the name of a frontend; names must differ",
             "frontends.two.bind: error: `127.0.0.1:80` is bound twice, first by `web`",
         ],
