@@ -36,11 +36,18 @@ impl Stream {
     }
 
     /// Reads once into the buffer's spare capacity. `Ok(0)` is the end of the stream.
+    ///
+    /// A client that closes without TLS's goodbye has ended its side all the same (RFC 9112 §9.8: servers are to be
+    /// prepared for it). What it announced and did not send is missed by whoever waits for it. With servers the end of
+    /// the stream may be the end of a response, so there it is an error.
     pub fn poll_read_into(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         debug_assert!(buffer.len() < buffer.capacity(), "a full buffer reads as the end of the stream");
         match self {
             Stream::Plain(plain) => sys::poll_read_into(plain, cx, buffer),
-            Stream::Client(tls) => sys::poll_read_into(tls, cx, buffer),
+            Stream::Client(tls) => match sys::poll_read_into(tls, cx, buffer) {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+                read => read,
+            },
             Stream::Server(tls) => sys::poll_read_into(tls, cx, buffer),
         }
     }

@@ -262,6 +262,8 @@ impl Direction {
                 *read = true;
                 self.is_bulk = count >= BODY_BUFFER;
             }
+            // TLS without a goodbye: bytes of unknown meaning have no other end either.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.state = State::Ending,
             Poll::Ready(Err(_)) => self.state = State::Unreadable,
             Poll::Pending => return false,
         }

@@ -1,6 +1,13 @@
 //! TLS with real peers: openssl and curl in front, TLS servers behind.
 
-use crate::harness::{Origin, Proxy, Site, TempDir, certificate, certificate_valid, check_config, curl, tool_output};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::harness::{
+    DEADLINE, Origin, Proxy, Reply, Site, TempDir, certificate, certificate_valid, check_config, curl, tool_output,
+};
 
 /// A directory with two certificates, and a proxy that serves them.
 fn site_with_names() -> (Site, TempDir) {
@@ -188,5 +195,41 @@ fn check_tells_what_is_wrong_with_a_certificate() {
         let (status, said) = told(pem, mode);
         assert_eq!(status, Some(code), "{what}: {said}");
         assert!(said.contains(words), "{what}: {said}");
+    }
+}
+
+/// Sends a request, ends its side without TLS's goodbye, and reads what comes.
+fn ask_and_end_rudely(address: SocketAddr, certificate: &str) -> String {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in rustls_pemfile::certs(&mut certificate.as_bytes()) {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), "site.example".try_into().unwrap()).unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: site.example\r\nConnection: close\r\n\r\n").unwrap();
+    stream.sock.shutdown(Shutdown::Write).unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    String::from_utf8(said).unwrap()
+}
+
+#[test]
+fn a_client_that_ends_without_tlss_goodbye_still_gets_its_answer() {
+    for site in [Site::http(), Site::tcp()] {
+        let a = Origin::scripted("a", |_| {
+            std::thread::sleep(Duration::from_millis(100)); // the client's end is to come first
+            Reply::text(200, "a")
+        });
+        let certificate = certificate(&["site.example"]);
+        let dir = TempDir::new();
+        dir.write("site.pem", certificate.combined());
+        let site = site.bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem").server(&a, "");
+        let mut proxy = Proxy::start_with(&site.text(), dir, &[]);
+        let said = ask_and_end_rudely(proxy.address("web"), &certificate.combined());
+        assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("\r\n\r\na"), "{said}");
+        proxy.wait_for(" --");
     }
 }
