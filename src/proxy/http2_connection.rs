@@ -86,6 +86,13 @@ impl Http2Settings {
 #[derive(Debug)]
 pub(crate) struct BadHttp2(hyper::Error);
 
+impl BadHttp2 {
+    /// The client's bytes are no HTTP/2, rather than its connection having broken.
+    pub fn is_protocol(&self) -> bool {
+        std::error::Error::source(&self.0).is_some_and(|cause| !cause.is::<io::Error>())
+    }
+}
+
 impl fmt::Display for BadHttp2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::error::Error::source(&self.0) {

@@ -29,7 +29,21 @@ pub(crate) async fn serve(connection: Box<Connection>, stream: Stream) {
     let served = http2_connection::run(stream, settings, &connection.timer, leaving, take_up).await;
     if let Err(bad) = served {
         tracing::debug!(client = ?connection.ends.peer, %bad, "HTTP/2 connection ended");
+        if bad.is_protocol() {
+            log_broken(&connection);
+        }
     }
+}
+
+/// A client that did not keep to the protocol is logged as one whose request could not be read.
+fn log_broken(connection: &Connection) {
+    let view = Rc::clone(&connection.view);
+    let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
+    let mut scratch = connection.worker.exchanges.take();
+    scratch.account.begin_broken(clock::now());
+    scratch.account.end(Cause::Proxy, Phase::Request);
+    scratch.account.write(&setting, &scratch.request, Bytes::default());
+    connection.worker.exchanges.give(scratch);
 }
 
 /// The configuration in force, if it still has this connection's listener: its index is the second value.

@@ -234,8 +234,9 @@ impl Account {
         self.count(setting, bytes, now);
         let config = &setting.frontend.config.log;
         let normal = self.termination.is_none() && self.retries == 0 && self.status.is_none_or(|status| status < 500);
-        // Refused without having sent a byte: a client that only connected.
-        let null = config.dont_log_null && self.refused && bytes.received == 0;
+        // Refused without having sent a byte: a client that only connected, not one whose bytes were the trouble.
+        let malformed = matches!(self.termination, Some((Cause::Proxy, _)));
+        let null = config.dont_log_null && self.refused && !malformed && bytes.received == 0;
         if setting.frontend.logs.wants(Level::Info) && !null && !(config.dont_log_normal && normal) {
             self.log(setting, Some(request), bytes);
         }

@@ -80,3 +80,12 @@ fn an_answer_before_the_end_of_an_upload_reaches_curl() {
     let said = curl(&["-k", "--http2", "-i", "-T", &file.display().to_string(), &proxy.url("https", "web", "/")]);
     assert!(said.starts_with("HTTP/2 403"), "{said}");
 }
+
+#[test]
+fn a_client_that_breaks_the_protocol_is_logged() {
+    let mut proxy = start(Site::http().frontend("option dontlognull"));
+    let address = proxy.address("web").to_string();
+    tool_output("openssl", &["s_client", "-connect", &address, "-alpn", "h2", "-quiet"], b"GET / HTTP/1.1\r\n\r\n PRI");
+    let line = proxy.wait_for("<BADREQ>");
+    assert!(line.contains(" PR-- "), "{line}");
+}
