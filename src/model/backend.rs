@@ -32,6 +32,8 @@ pub(crate) struct Backend {
     pub timeouts: BackendTimeouts,
     /// Attempts after the first one (`retries`, HAProxy's default 3).
     pub retries: u32,
+    /// Whether these go to another server while there is one; else to the one that failed, after a pause.
+    pub redispatch: bool,
     pub connection: HttpConnectionMode,
     pub forwarded: Forwarded,
     pub error_pages: Arc<ErrorPages>,

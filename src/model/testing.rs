@@ -107,6 +107,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         http_response: Vec::new(),
         timeouts: BackendTimeouts::default(),
         retries: 3,
+        redispatch: true,
         connection: HttpConnectionMode::KeepAlive,
         forwarded: Forwarded::default(),
         error_pages: Arc::new(ErrorPages::default()),

@@ -17,7 +17,7 @@ use super::stream::Stream;
 use super::timer::Timer;
 use super::transfer::{Failure, Sides, Transfer, Transferred};
 use super::upstream::connect::{ConnectError, connect};
-use super::upstream::slot::{NoServer, Slot, acquire, try_acquire};
+use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::upstream::{OnBehalfOf, TURN_AROUND};
 use super::view::View;
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded};
@@ -208,9 +208,9 @@ async fn find_server<D: Downstream>(
 ) -> Result<Upstream, (u16, Cause, Phase)> {
     let mut attempts = Attempts::new(backend);
     loop {
-        let slot = match try_acquire(backend, attempts.avoid) {
+        let slot = match try_acquire(backend, attempts.wish) {
             Ok(Some(slot)) => slot,
-            Ok(None) => wait_for_slot(setting, scratch, down, backend, attempts.avoid).await?,
+            Ok(None) => wait_for_slot(setting, scratch, down, backend, attempts.wish).await?,
             Err(_) => return Err((503, Cause::Server, Phase::Connect)),
         };
         scratch.account.give_to(setting.connection.worker.index, backend, &slot, &attempts);
@@ -257,11 +257,11 @@ async fn wait_for_slot<D: Downstream>(
     scratch: &mut Scratch,
     down: &mut D,
     backend: &BackendInForce,
-    avoid: Option<ServerId>,
+    wish: Wish,
 ) -> Result<Slot, (u16, Cause, Phase)> {
     let request = &mut scratch.request;
     let gone = std::future::poll_fn(|cx| down.poll_gone(cx, request).map(|_| ()));
-    match acquire(backend, avoid, setting.timer, gone).await {
+    match acquire(backend, wish, setting.timer, gone).await {
         Ok((slot, waited)) => {
             scratch.account.waited(&waited);
             Ok(slot)
@@ -274,11 +274,11 @@ async fn wait_for_slot<D: Downstream>(
 
 /// Connection attempts for one request (HAProxy manual 4.2, `retries`, `option redispatch`).
 ///
-/// A request that is not bound to a server goes to another one at once when there is one: waiting for a dead server helps
-/// nobody. Only when there is no other is the turn-around waited.
+/// A request goes to another server at once when there is one: waiting for a dead server helps nobody. Only when there is
+/// no other, or `no option redispatch` says so, is the turn-around waited.
 pub(crate) struct Attempts {
     pub failed: u32,
-    pub avoid: Option<ServerId>,
+    pub wish: Wish,
     left: u32,
     turn_around: Duration,
 }
@@ -287,7 +287,7 @@ impl Attempts {
     pub fn new(backend: &BackendInForce) -> Self {
         Attempts {
             failed: 0,
-            avoid: None,
+            wish: Wish::Any,
             left: backend.config.retries,
             turn_around: backend.config.timeouts.connect.unwrap_or(TURN_AROUND).min(TURN_AROUND),
         }
@@ -317,9 +317,10 @@ impl Attempts {
         self.left -= 1;
         self.failed += 1;
         account.retry(worker.index, backend, failed);
-        self.avoid = Some(failed);
+        let redispatch = backend.config.redispatch;
+        self.wish = if redispatch { Wish::Another(failed) } else { Wish::Same(failed) };
         let rotation = backend.rotation.load();
-        let another = rotation.members.iter().any(|member| *member != failed);
+        let another = redispatch && rotation.members.iter().any(|member| *member != failed);
         let timed_out = matches!(error, ConnectError::TimedOut);
         if !another && !timed_out {
             setting.timer.sleep(self.turn_around).await;

@@ -113,7 +113,7 @@ async fn reach(
     loop {
         let (asked, place) = (clock::now(), backend.state.queued.now() + 1);
         let gone = early.until_useless(client, buffers);
-        let acquired = acquire(backend, attempts.avoid, setting.timer, gone).await;
+        let acquired = acquire(backend, attempts.wish, setting.timer, gone).await;
         let in_vain = Waited { time: clock::now().saturating_duration_since(asked), place };
         let (slot, waited) = match acquired {
             Ok(acquired) => acquired,

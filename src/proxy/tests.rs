@@ -262,6 +262,20 @@ fn a_dead_server_is_passed_over_at_once() {
 }
 
 #[test]
+fn a_dead_server_is_insisted_on_where_redispatching_is_off() {
+    let origin = Origin::new();
+    let mut backend = back(&[nobody(), origin.address()]);
+    backend.redispatch = false;
+    backend.retries = 1;
+    // Also how long the pause between two attempts is, at most.
+    backend.timeouts.connect = Some(Duration::from_millis(20));
+    let rig = Rig::start(front(), backend);
+    assert!(rig.ask(GET_CLOSE).starts_with("HTTP/1.1 503 "));
+    let totals = rig.shared.snapshot.load().backends[0].state.counters.totals();
+    assert_eq!((totals.retries, totals.redispatches, totals.connection_errors), (1, 0, 1));
+}
+
+#[test]
 fn without_any_server_the_answer_is_503_at_once() {
     let rig = Rig::start(front(), back(&[]));
     assert!(rig.ask(GET).starts_with("HTTP/1.1 503 "));

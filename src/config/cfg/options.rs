@@ -125,17 +125,19 @@ fn forwardfor(args: &mut Args, proxy: &mut ProxyDraft) {
     proxy.raw.forwardfor = Some(option);
 }
 
-/// `option redispatch [<interval>]`; -1, the default, means the last retry only.
+/// `option redispatch [<interval>]`: here every retry goes to another server, which is what 1 asks for. -1, HAProxy's
+/// default, asks for the last one only: another server is found sooner than that.
 fn redispatch(args: &mut Args, proxy: &mut ProxyDraft) {
     args.mark_line(FieldPath::root().key("redispatch"));
-    if let Some(interval) = args.take()
-        && interval != "-1"
+    let interval = args.take();
+    if let Some(interval) = interval
+        && !matches!(interval, "-1" | "0" | "1")
     {
-        let message = "an interval of `option redispatch` is known but not built yet";
-        args.tell_last(Diagnostic::error(message).hint("without one, the last retry may go to another server"));
+        let message = "this interval of `option redispatch` is known but not built yet";
+        args.tell_last(Diagnostic::error(message).hint("without one, every retry may go to another server"));
     }
     args.end();
-    proxy.raw.redispatch = Some(args.is_plain());
+    proxy.raw.redispatch = Some(args.is_plain() && interval != Some("0"));
 }
 
 fn keep_alive(args: &mut Args, proxy: &mut ProxyDraft) {

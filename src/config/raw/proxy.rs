@@ -67,7 +67,7 @@ pub(crate) struct Proxy {
     /// Attempts after the first one; default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Lets the last retry go to another server.
+    /// Lets retries go to another server; default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redispatch: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

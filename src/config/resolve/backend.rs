@@ -30,6 +30,8 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Back
         http_response: if alone { rules::response(context, section) } else { Vec::new() },
         timeouts,
         retries: layers.value(|proxy| proxy.retries.as_ref()).unwrap_or(USUAL_RETRIES),
+        // HAProxy's default is to insist on a server that refuses: three seconds and then 503.
+        redispatch: layers.value(|proxy| proxy.redispatch.as_ref()).unwrap_or(true),
         connection: connection(section),
         forwarded: if alone { forwarded::resolve(context, section) } else { Forwarded::default() },
         error_pages: error_pages::resolve(context, section, &global.limits),

@@ -39,6 +39,17 @@ pub(crate) struct Waited {
     pub place: u32,
 }
 
+/// Which server an attempt would like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Wish {
+    #[default]
+    Any,
+    /// It has just failed, and is passed over while there is another.
+    Another(ServerId),
+    /// The same again, as long as it is in the rotation.
+    Same(ServerId),
+}
+
 enum Try {
     Got(Slot),
     Full,
@@ -65,10 +76,15 @@ impl Drop for Slot {
     }
 }
 
-/// The next server in turn that has room. `avoid` is passed over while there is another: it has just failed.
-fn try_once(backend: &BackendInForce, avoid: Option<ServerId>) -> Try {
+/// The next server in turn that has room, or the one that is wished for.
+fn try_once(backend: &BackendInForce, wish: Wish) -> Try {
     let rotation = backend.rotation.load();
-    let avoid = avoid.filter(|avoid| rotation.members.iter().any(|member| member != avoid));
+    let avoid = match wish {
+        Wish::Any => None,
+        Wish::Another(avoid) => Some(avoid).filter(|avoid| rotation.members.iter().any(|member| member != avoid)),
+        Wish::Same(id) if rotation.members.contains(&id) => return enter(backend, id).map_or(Try::Full, Try::Got),
+        Wish::Same(_) => None,
+    };
     let first = backend.state.cursor.0.fetch_add(1, Relaxed);
     let mut full_passed_over = false;
     for turn in 0..rotation.turns.len().max(1) as u64 {
@@ -76,36 +92,37 @@ fn try_once(backend: &BackendInForce, avoid: Option<ServerId>) -> Try {
         if Some(id) == avoid {
             continue;
         }
-        let server = backend.server(id);
-        let entered = match server.config.maxconn {
-            None => {
-                server.state.sessions.enter();
-                true
-            }
-            Some(limit) => server.state.sessions.try_enter(limit),
-        };
-        if entered {
+        if let Some(slot) = enter(backend, id) {
             if turn > 0 && !full_passed_over {
                 // `avoid` was passed over: its turn is spent, and the next request starts behind this server.
                 backend.state.cursor.0.fetch_add(turn, Relaxed);
             }
-            return Try::Got(Slot {
-                server: id,
-                state: Arc::clone(&server.state),
-                backend: Arc::clone(&backend.state),
-            });
+            return Try::Got(slot);
         }
         full_passed_over = true;
     }
     Try::Full
 }
 
+/// One of the server's slots, if it has one to give.
+fn enter(backend: &BackendInForce, id: ServerId) -> Option<Slot> {
+    let server = backend.server(id);
+    match server.config.maxconn {
+        None => {
+            server.state.sessions.enter();
+        }
+        Some(limit) if server.state.sessions.try_enter(limit) => {}
+        Some(_) => return None,
+    }
+    Some(Slot { server: id, state: Arc::clone(&server.state), backend: Arc::clone(&backend.state) })
+}
+
 /// A slot at once, if nobody waits for one already.
-pub(crate) fn try_acquire(backend: &BackendInForce, avoid: Option<ServerId>) -> Result<Option<Slot>, NoServer> {
+pub(crate) fn try_acquire(backend: &BackendInForce, wish: Wish) -> Result<Option<Slot>, NoServer> {
     if backend.state.queued.now() > 0 {
         return Ok(None);
     }
-    match try_once(backend, avoid) {
+    match try_once(backend, wish) {
         Try::Got(slot) => Ok(Some(slot)),
         Try::Full => Ok(None),
         Try::NoneUp => Err(NoServer::NoneUp),
@@ -115,11 +132,11 @@ pub(crate) fn try_acquire(backend: &BackendInForce, avoid: Option<ServerId>) -> 
 /// Waits for a slot behind those who wait already, for `timeout queue` at most. `gone` resolves when the client leaves.
 pub(crate) async fn acquire(
     backend: &BackendInForce,
-    avoid: Option<ServerId>,
+    wish: Wish,
     timer: &Timer,
     gone: impl Future<Output = ()>,
 ) -> Result<(Slot, Waited), NoServer> {
-    if let Some(slot) = try_acquire(backend, avoid)? {
+    if let Some(slot) = try_acquire(backend, wish)? {
         return Ok((slot, Waited::default()));
     }
     let state = &backend.state;
@@ -132,7 +149,7 @@ pub(crate) async fn acquire(
         loop {
             let mut freed = pin!(state.freed.notified());
             freed.as_mut().enable();
-            match try_once(backend, avoid) {
+            match try_once(backend, wish) {
                 Try::Got(slot) => return Ok(slot),
                 Try::NoneUp => return Err(NoServer::NoneUp),
                 Try::Full => freed.await,
