@@ -8,9 +8,9 @@ use super::clock;
 use super::exchange::{Attempts, Setting, ms_between};
 use super::transfer::Failure;
 use super::upstream::slot::{Slot, Waited};
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{RequestHead, ResponseHead, Version};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
-use crate::model::log::{Capture, Level};
+use crate::model::log::{Capture, Level, LogFormat};
 use crate::model::{BackendId, Name, ServerId};
 use crate::state::counters::{BackendShard, FrontendShard};
 use crate::state::servers::TimePeaks;
@@ -259,9 +259,14 @@ impl Account {
         // Without a server's answer every captured field is absent, but the braces stand (HAProxy 2.6).
         let captures = setting.frontend.config.log.response_captures.len();
         self.response_captures.resize(captures, None);
-        let record = self.record(setting, request, bytes);
+        let format = setting.frontend.config.log.format;
+        let mut record = self.record(setting, request, bytes);
+        let absolute = request.filter(|_| format == LogFormat::Http).and_then(absolute_uri);
+        if let (Some(absolute), Some(line)) = (&absolute, &mut record.request) {
+            line.uri = absolute;
+        }
         let mut line = setting.connection.worker.buffers.head();
-        logline::render(setting.frontend.config.log.format, &record, &mut line);
+        logline::render(format, &record, &mut line);
         setting.frontend.logs.send(Level::Info, &line);
         setting.connection.worker.buffers.give(line);
     }
@@ -405,6 +410,13 @@ impl Account {
             }),
         }
     }
+}
+
+/// HAProxy logs an HTTP/2 request with its scheme and authority, as the client sent them (2.6, and the manual's 8.2.3
+/// `%HU`); HTTP/2 is spoken over TLS only here.
+fn absolute_uri(request: &RequestHead) -> Option<Vec<u8>> {
+    let host = request.host().filter(|_| request.version() == Version::Http2)?;
+    Some([b"https://", host, request.target()].concat())
 }
 
 fn cut(value: &[u8], len: usize) -> Vec<u8> {

@@ -20,7 +20,8 @@ fn curl_speaks_http2_and_the_server_sees_http1() {
     assert_eq!((request.target.as_str(), request.header("x-custom")), ("/path?q=1", Some("1")));
     assert_eq!(request.header("host"), Some(proxy.address("web").to_string().as_str()));
     assert_eq!(request.header("x-forwarded-for"), Some("127.0.0.1"));
-    proxy.wait_for("\"GET /path?q=1 HTTP/2.0\"");
+    // With scheme and authority, as HAProxy logs HTTP/2.
+    proxy.wait_for(&format!("\"GET https://{}/path?q=1 HTTP/2.0\"", proxy.address("web")));
 }
 
 #[test]
