@@ -175,7 +175,7 @@ def wrk(bench, workload, seconds, headers=()):
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     errors = (int(bad[1]) if bad else 0) + (sum(map(int, lost.groups())) if lost else 0)
-    latency = {part: micros(re.search(part + r"%\s+(\S+)", said)[1]) for part in ("50", "99")}
+    latency = {part: micros(re.search(r"(?m)^\s+" + part + r"%\s+(\S+)", said)[1]) for part in ("50", "99")}
     return int(done[1]), micros(done[2]) / 1e6, errors, latency["50"], latency["99"]
 
 
