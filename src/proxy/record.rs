@@ -102,8 +102,9 @@ impl Account {
         }
     }
 
-    pub fn enter_backend(&mut self, _worker: usize, id: BackendId, backend: &BackendInForce) {
+    pub fn enter_backend(&mut self, worker: usize, id: BackendId, backend: &BackendInForce) {
         backend.state.sessions.enter();
+        backend.state.counters.of(worker).sessions.add(1);
         self.backend = Some((id, InBackend(Arc::clone(&backend.state))));
     }
 
@@ -125,9 +126,14 @@ impl Account {
             backend.state.counters.of(worker).redispatches.add(1);
             state.counters.of(worker).redispatches.add(1);
         }
+        let selected = self.server.as_ref().is_none_or(|(id, _)| *id != slot.server);
         self.server = Some((slot.server, Arc::clone(state)));
-        state.counters.of(worker).picked.add(1);
-        backend.state.counters.of(worker).picked.add(1);
+        // Every attempt is a session of its server's, as HAProxy counts them.
+        state.counters.of(worker).sessions.add(1);
+        if selected {
+            state.counters.of(worker).picked.add(1);
+            backend.state.counters.of(worker).picked.add(1);
+        }
     }
 
     /// A new connection is tried; failed ones count as well (HAProxy manual 9.1, `connect`).
@@ -330,7 +336,6 @@ impl Account {
         let uptime_ms = setting.connection.worker.shared.uptime(now).as_millis() as u64;
         let shard = backend.counters.of(worker);
         shard.requests.add(1);
-        shard.sessions.add(1);
         count_status(shard, self.status);
         self.count_upstream(shard, bytes);
         backend.last_session_ms.store(uptime_ms, Relaxed);
@@ -340,7 +345,6 @@ impl Account {
         observe(&backend.peaks, &self.timers);
         let Some((_, server)) = &self.server else { return };
         let shard = server.counters.of(worker);
-        shard.sessions.add(1);
         if self.server_status.is_some() {
             shard.requests.add(1);
             count_status(shard, self.server_status);

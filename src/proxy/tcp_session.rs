@@ -67,7 +67,6 @@ async fn session(
     let backend = setting.view.backend(id);
     let worker = &setting.connection.worker;
     account.enter_backend(worker.index, id, backend);
-    backend.state.counters.of(worker.index).sessions.add(1);
     // Boxed: short beside the tunnel, which a quiet connection keeps for hours, and larger.
     let reached = Box::pin(reach(setting, account, client, &mut early, backend)).await;
     let (slot, mut server) = match reached {
@@ -129,7 +128,6 @@ async fn reach(
         };
         account.waited(&waited);
         account.give_to(worker, backend, &slot, &attempts);
-        slot.state().counters.of(worker).sessions.add(1);
         let server = backend.server(slot.server);
         account.connecting(worker, backend, &slot);
         let connecting = connect(server, timeout, on_behalf, sni, setting.timer);

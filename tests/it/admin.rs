@@ -192,3 +192,15 @@ fn counters_tell_whose_answer_and_whose_fault_it_was_as_haproxys_do() {
         assert_eq!(stat(&proxy, proxy_name, row, column), expected, "{row} {column}");
     }
 }
+
+#[test]
+fn every_attempt_is_a_session_of_the_server_and_one_of_the_backend() {
+    let dead = Origin::named("dead");
+    dead.stop();
+    let proxy = Site::http().backend("retries 1").server(&dead, "").start();
+    assert_eq!(get(proxy.address("web"), "/").status, 503);
+    let of = |row, columns: [&str; 4]| columns.map(|column| stat(&proxy, "app", row, column));
+    let columns = ["stot", "connect", "lbtot", "econ"];
+    assert_eq!(of("dead", columns), ["2", "2", "1", "1"]);
+    assert_eq!(of("BACKEND", columns), ["1", "2", "1", "1"]);
+}
