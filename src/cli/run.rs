@@ -23,6 +23,7 @@ use super::{FAILED, output};
 use crate::control::{self, OnState, ServiceState};
 use crate::model::Config;
 use crate::proxy;
+use crate::state::listeners::take_over_from;
 use crate::state::logs;
 
 /// How long finished log lines may take to leave the process at its end.
@@ -132,6 +133,8 @@ fn start(
         }
     };
     let told = telling(notifier, summary(&config), first_ready);
+    let Predecessors { finish, terminate } = &args.predecessors;
+    take_over_from([finish.as_slice(), terminate].concat());
     let (shared, controller) = control::boot(config, Arc::new(again), told).map_err(at("cannot start"))?;
     let pid_path = args.pid_file.as_ref().or(global.pidfile.as_ref());
     let pid_file = pid_path

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -200,7 +201,23 @@ fn place_unix(socket: &Socket, options: &UnixSocketOptions, made: &Path, backlog
     Ok(SocketFile { path: options.path.clone(), device: found.dev(), inode: found.ino() })
 }
 
-/// A stale socket file may be replaced; a live socket or any other file may not.
+/// Processes that end once this one serves (`-sf`, `-st`): what they listen on may be taken over.
+static PREDECESSORS: OnceLock<Vec<u32>> = OnceLock::new();
+
+/// Names the processes this one takes over from. Once, before anything is bound.
+pub(crate) fn take_over_from(processes: Vec<u32>) {
+    // Only tests start twice in one process, without predecessors.
+    let _ = PREDECESSORS.set(processes);
+}
+
+fn is_predecessors(listening: &UnixStream) -> bool {
+    let predecessors = PREDECESSORS.get().map(Vec::as_slice).unwrap_or_default();
+    // Who called listen(2), which is who bound it (unix(7), SO_PEERCRED).
+    let owner = rustix::net::sockopt::socket_peercred(listening).ok().map(|owner| owner.pid.as_raw_nonzero().get());
+    owner.and_then(|pid| u32::try_from(pid).ok()).is_some_and(|pid| predecessors.contains(&pid))
+}
+
+/// A stale socket file may be replaced, and a predecessor's; a live socket or any other file may not.
 fn refuse_taken(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -211,6 +228,7 @@ fn refuse_taken(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket is in its place"));
     }
     match UnixStream::connect(path) {
+        Ok(listening) if is_predecessors(&listening) => Ok(()),
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
         Err(_) => Ok(()),
     }

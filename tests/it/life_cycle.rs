@@ -149,17 +149,24 @@ fn a_daemon_that_cannot_start_says_so_to_the_shell() {
 #[test]
 fn a_new_process_can_take_over_from_an_old_one() {
     let [a, b] = ["a", "b"].map(Origin::named);
-    let mut old = Site::http().server(&a, "").start();
+    let shared = TempDir::new();
+    let socket = shared.path().join("runtime.sock");
+    let site = Site::http().global(&format!("stats socket {} level user", socket.display()));
+    let mut old = site.clone().server(&a, "").start();
     let port = old.address("web").port();
     let old_pid = old.pid().to_string();
     let new = Proxy::start_with(
-        &Site::http().bind(&format!("bind 127.0.0.1:{port}")).server(&b, "").text(),
+        &site.bind(&format!("bind 127.0.0.1:{port}")).server(&b, "").text(),
         TempDir::new(),
         &["-sf", &old_pid],
     );
     assert_eq!(old.exit().code, Some(0));
     assert_eq!(crate::harness::get((std::net::Ipv4Addr::LOCALHOST, port).into(), "/").text(), "b");
-    drop(new);
+    // The unix socket is the new one's, and the old one did not take it away with itself.
+    let mut asking = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    std::io::Write::write_all(&mut asking, b"show info\n").unwrap();
+    let answer = std::io::read_to_string(asking).unwrap();
+    assert!(answer.contains(&format!("\nPid: {}\n", new.pid())), "{answer}");
 }
 
 #[test]
