@@ -319,11 +319,13 @@ impl Attempts {
         account.retry(worker.index, backend, failed);
         let redispatch = backend.config.redispatch;
         self.wish = if redispatch { Wish::Another(failed) } else { Wish::Same(failed) };
-        let rotation = backend.rotation.load();
-        let another = redispatch && rotation.members.iter().any(|member| *member != failed);
+        let another = redispatch && backend.rotation.load().members.iter().any(|member| *member != failed);
         let timed_out = matches!(error, ConnectError::TimedOut);
         if !another && !timed_out {
-            setting.timer.sleep(self.turn_around).await;
+            // A change of the rotation ends the wait: whoever serves now can be asked at once.
+            setting.timer.set_after(Some(self.turn_around));
+            setting.timer.bound(backend.state.freed.notified()).await;
+            setting.timer.set(None);
         }
         None
     }
