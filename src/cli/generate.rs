@@ -41,10 +41,10 @@ pub(crate) fn completions(shell: Shell) -> ExitCode {
     printed(output::print(&String::from_utf8_lossy(&text)))
 }
 
-/// The main page to stdout, or all pages as files.
+/// The main page to stdout, or all pages as files of a directory, which is made.
 pub(crate) fn man(dir: Option<&Path>) -> ExitCode {
     let result = match dir {
-        Some(dir) => clap_mangen::generate_to(Cli::command(), dir),
+        Some(dir) => std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir)),
         None => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Cli::command())
