@@ -24,7 +24,7 @@ use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_r
 use crate::logline::{Cause, Phase};
 use crate::model::backend::HttpConnectionMode;
 use crate::model::tls::ServerSni;
-use crate::model::{BackendId, ServerId};
+use crate::model::BackendId;
 use crate::state::Event;
 use crate::state::snapshot::{BackendInForce, FrontendInForce, ServerInForce};
 
@@ -316,7 +316,7 @@ impl Attempts {
         }
         self.left -= 1;
         self.failed += 1;
-        account.retry(worker.index, backend, failed);
+        account.retry();
         let redispatch = backend.config.redispatch;
         self.wish = if redispatch { Wish::Another(failed) } else { Wish::Same(failed) };
         let another = redispatch && backend.rotation.load().members.iter().any(|member| *member != failed);

@@ -121,10 +121,17 @@ impl Account {
         }
         self.chosen = Some(now);
         let state = slot.state();
-        if attempts.failed > 0 && self.server.as_ref().is_some_and(|(id, _)| *id != slot.server) {
-            self.redispatched = true;
-            backend.state.counters.of(worker).redispatches.add(1);
-            state.counters.of(worker).redispatches.add(1);
+        if attempts.failed > 0
+            && let Some((id, failed)) = &self.server
+        {
+            // Either the one or the other, and the failed server's (measured with HAProxy).
+            let shards = [backend.state.counters.of(worker), failed.counters.of(worker)];
+            if *id == slot.server {
+                shards.iter().for_each(|shard| shard.retries.add(1));
+            } else {
+                self.redispatched = true;
+                shards.iter().for_each(|shard| shard.redispatches.add(1));
+            }
         }
         let selected = self.server.as_ref().is_none_or(|(id, _)| *id != slot.server);
         self.server = Some((slot.server, Arc::clone(state)));
@@ -155,10 +162,9 @@ impl Account {
         slot.state().counters.of(worker).reuses.add(1);
     }
 
-    pub fn retry(&mut self, worker: usize, backend: &BackendInForce, server: ServerId) {
+    /// Another attempt follows.
+    pub fn retry(&mut self) {
         self.retries += 1;
-        backend.state.counters.of(worker).retries.add(1);
-        backend.server(server).state.counters.of(worker).retries.add(1);
     }
 
     /// The last attempt failed.

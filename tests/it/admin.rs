@@ -203,4 +203,16 @@ fn every_attempt_is_a_session_of_the_server_and_one_of_the_backend() {
     let columns = ["stot", "connect", "lbtot", "econ"];
     assert_eq!(of("dead", columns), ["2", "2", "1", "1"]);
     assert_eq!(of("BACKEND", columns), ["1", "2", "1", "1"]);
+    assert_eq!(of("dead", ["wretr", "wredis", "stot", "scur"]), ["1", "0", "2", "0"]);
+}
+
+#[test]
+fn a_request_given_to_another_server_is_no_retry_but_the_failed_servers_redispatch() {
+    let [dead, a] = ["dead", "a"].map(Origin::named);
+    dead.stop();
+    let proxy = Site::http().backend("option redispatch").server(&dead, "").server(&a, "").start();
+    assert_eq!(proxy.get("/").text(), "a");
+    for (row, expected) in [("dead", ["0", "1"]), ("a", ["0", "0"]), ("BACKEND", ["0", "1"])] {
+        assert_eq!(["wretr", "wredis"].map(|column| stat(&proxy, "app", row, column)), expected, "{row}");
+    }
 }
