@@ -206,18 +206,6 @@ impl Timer {
         false
     }
 
-    /// Waits for the deadline alone.
-    pub async fn expired(&self) {
-        poll_fn(|cx| if self.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
-    }
-
-    /// Waits for `after` to pass.
-    pub async fn sleep(&self, after: Duration) {
-        self.set_after(Some(after));
-        self.expired().await;
-        self.set(None);
-    }
-
     /// Runs a future until the deadline. `None`: the deadline came first.
     pub async fn bound<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = std::pin::pin!(future);

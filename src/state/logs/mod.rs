@@ -69,14 +69,10 @@ impl LogSinks {
     }
 
     /// Sends every message to a channel instead, for tests.
+    #[cfg(test)]
     pub fn capture() -> (Arc<LogSinks>, mpsc::Receiver<(Level, String)>) {
         let (sender, receiver) = mpsc::channel();
         (Arc::new(LogSinks { outlets: Vec::new(), captured: Some(sender) }), receiver)
-    }
-
-    /// Nobody listens: a line need not even be rendered.
-    pub fn is_empty(&self) -> bool {
-        self.outlets.is_empty() && self.captured.is_none()
     }
 
     /// Whether any target takes messages of this level.
@@ -103,6 +99,7 @@ impl LogSinks {
     }
 
     /// Lines lost by these targets, to a full queue or an error. A shared target counts its other users' lines too.
+    #[cfg(test)]
     pub fn dropped(&self) -> u64 {
         self.outlets.iter().map(|outlet| outlet.sink.dropped()).sum()
     }
@@ -117,6 +114,7 @@ impl LogSinks {
     }
 
     /// Waits until all that was sent is written; `false` when `deadline` came first.
+    #[cfg(test)]
     pub fn flush(&self, deadline: Instant) -> bool {
         self.outlets.iter().all(|outlet| outlet.sink.flush(deadline))
     }

@@ -92,6 +92,7 @@ impl Sink {
         &self.inner.address
     }
 
+    #[cfg(test)]
     pub fn dropped(&self) -> u64 {
         self.inner.dropped.load(Relaxed)
     }
