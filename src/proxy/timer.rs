@@ -206,6 +206,14 @@ impl Timer {
         false
     }
 
+    /// Waits for `after` to pass.
+    #[cfg(test)]
+    pub async fn sleep(&self, after: Duration) {
+        self.set_after(Some(after));
+        self.bound(std::future::pending::<()>()).await;
+        self.set(None);
+    }
+
     /// Runs a future until the deadline. `None`: the deadline came first.
     pub async fn bound<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = std::pin::pin!(future);
