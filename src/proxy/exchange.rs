@@ -22,9 +22,9 @@ use super::upstream::{OnBehalfOf, TURN_AROUND};
 use super::view::View;
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded};
 use crate::logline::{Cause, Phase};
+use crate::model::BackendId;
 use crate::model::backend::HttpConnectionMode;
 use crate::model::tls::ServerSni;
-use crate::model::BackendId;
 use crate::state::Event;
 use crate::state::snapshot::{BackendInForce, FrontendInForce, ServerInForce};
 
