@@ -137,9 +137,11 @@ fn counters_count_and_can_be_cleared() {
     let a = Origin::named("a");
     let proxy = Site::http().server(&a, "").start();
     proxy.get_times(3, "/");
-    eventually("three requests counted", || (stat(&proxy, "app", "a", "stot") == "3").then_some(()));
+    // A session counts when it begins, an answer when it is through, which its client may know before.
+    eventually("three answers counted", || (stat(&proxy, "app", "a", "hrsp_2xx") == "3").then_some(()));
     assert_eq!(stat(&proxy, "web", "FRONTEND", "req_tot"), "3");
     assert_eq!(stat(&proxy, "app", "BACKEND", "hrsp_2xx"), "3");
+    assert_eq!(stat(&proxy, "app", "a", "stot"), "3");
     assert_eq!(proxy.admin("clear counters all"), "\n");
     assert_eq!(stat(&proxy, "app", "a", "stot"), "0");
 }
@@ -179,6 +181,8 @@ fn counters_tell_whose_answer_and_whose_fault_it_was_as_haproxys_do() {
     let mut client = Client::connect(proxy.address("web"));
     client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n");
     assert_eq!(client.response().status, 400);
+    eventually("the last request is counted", || (stat(&proxy, "web", "FRONTEND", "ereq") == "1").then_some(()));
+    eventually("the cut one is counted", || (stat(&proxy, "app", "a", "srv_abrt") == "1").then_some(()));
     for (proxy_name, row, column, expected) in [
         ("app", "a", "hrsp_5xx", "0"), // the 502 is the proxy's own
         ("app", "BACKEND", "hrsp_5xx", "1"),
