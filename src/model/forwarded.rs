@@ -1,4 +1,4 @@
-//! What a server is told about the client (FACTS of the field: X-Forwarded-*, RFC 7239).
+//! What a server is told about the client (X-Forwarded-*, RFC 7239).
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! A message that two readers could end at different bytes is refused, and never reaches a server (RFC 9112 §6, FACTS of smuggling).
+//! A message that two readers could end at different bytes is refused, and never reaches a server (RFC 9112 §6).
 
 use crate::harness::{Client, Origin, Reply, Site, eventually};
 

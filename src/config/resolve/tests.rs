@@ -250,7 +250,7 @@ fn a_listen_is_a_frontend_and_a_backend() {
     assert_eq!(address.to_string(), "0.0.0.0:8080");
 }
 
-/// The haproxy.cfg of the ServiceOps seed, in the native language.
+/// The haproxy.cfg of a ServiceOps master and slave, in the native language.
 const SERVICEOPS: &str = "
 defaults: { mode: tcp, log_format: http, timeout: { connect: 5000ms, client: 50000ms, server: 50000ms } }
 frontends: { http_front: { bind: [{ address: '127.0.0.1:8080' }], stats: { uri: '/haproxy?stats' }, default_backend: http_back } }
