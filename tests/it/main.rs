@@ -7,6 +7,7 @@ mod cache;
 mod commands;
 mod demo;
 mod forwarded;
+mod haproxy_cfg;
 mod harness;
 mod health;
 mod http2;
@@ -17,7 +18,7 @@ mod life_cycle;
 mod logs;
 mod reload;
 mod samples;
-mod seeds;
+
 mod stats;
 mod tcp;
 mod tls;
