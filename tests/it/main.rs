@@ -18,7 +18,6 @@ mod life_cycle;
 mod logs;
 mod reload;
 mod samples;
-
 mod stats;
 mod tcp;
 mod tls;
