@@ -3,6 +3,8 @@
 #[doc(hidden)]
 pub mod bench_api;
 pub mod cli;
+#[doc(hidden)]
+pub use cli::in_process;
 
 pub(crate) mod diag;
 pub(crate) mod sys;

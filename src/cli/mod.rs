@@ -8,6 +8,8 @@ mod daemon;
 mod demo;
 mod generate;
 mod haproxy_flags;
+#[doc(hidden)]
+pub mod in_process;
 mod languages;
 mod notify;
 mod output;

@@ -20,7 +20,7 @@ use super::pid_file::PidFile;
 use super::privileges::{self, Kept};
 use super::source::{self, Source};
 use super::{FAILED, output};
-use crate::control::{self, OnState, ServiceState};
+use crate::control::{self, Exit, OnState, Orders, ServiceState};
 use crate::model::Config;
 use crate::proxy;
 use crate::state::listeners::take_over_from;
@@ -144,12 +144,15 @@ fn start(
     announce_panics();
     let start_workers = || proxy::spawn_workers(&shared, global.threads.get());
     let workers = kept.without(start_workers).map_err(at("cannot start workers"))?;
-    let ended = controller.run().map_err(at("the control thread failed"));
+    let ended = controller.run(Orders::BySignal).map_err(at("the control thread failed"));
     join(workers);
     logs::flush_all(LAST_LOGS);
     drop(pid_file);
     tracing::info!("stopped");
-    ended.map(|_| ())
+    match ended? {
+        Exit::Broken => Err(StartError { what: "stopped".to_owned(), why: "a worker has failed".to_owned() }),
+        Exit::Finished | Exit::DeadlinePassed | Exit::Stopped => Ok(()),
+    }
 }
 
 /// `2 frontends, 3 servers`

@@ -3,8 +3,11 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -17,6 +20,7 @@ use crate::health::machine::ChecksTurn;
 use crate::health::schedule::Schedule;
 use crate::model::check::Check;
 use crate::model::{BackendId, Name, Server, ServerId};
+use crate::state::panics::Panics;
 use crate::wire::check_dialog::CheckResult;
 
 /// A check that ended, on its way to the controller.
@@ -39,6 +43,7 @@ pub(crate) struct CheckTasks {
     places: HashMap<u64, (BackendId, ServerId)>,
     last_id: u64,
     chance: Chance,
+    panics: Panics,
 }
 
 #[derive(Debug)]
@@ -77,7 +82,7 @@ pub(crate) enum Start {
 }
 
 impl CheckTasks {
-    pub fn new(events: mpsc::Sender<Event>, seed: u64) -> Self {
+    pub fn new(events: mpsc::Sender<Event>, seed: u64, panics: Panics) -> Self {
         CheckTasks {
             events,
             tasks: HashMap::new(),
@@ -85,6 +90,7 @@ impl CheckTasks {
             last_id: 0,
             suspects: HashMap::new(),
             chance: Chance { state: seed },
+            panics,
         }
     }
 
@@ -200,21 +206,40 @@ impl CheckTasks {
         let probe = Probe::new(check, watch.snapshot.config.global.limits);
         let checking = Rc::clone(&server.checking);
         let hurry = Rc::new(Notify::new());
-        let task = run(id, probe, delay, Rc::clone(&checking), Rc::clone(&hurry), self.events.clone());
+        let asking = Asking { id, probe, checking: Rc::clone(&checking), panics: self.panics.clone() };
+        let task = run(asking, delay, Rc::clone(&hurry), self.events.clone());
         let abort = tokio::task::spawn_local(task).abort_handle();
         self.tasks.insert(key, Task { id, settings, _running: Running { abort, checking }, hurry });
         id
     }
 }
 
-async fn run(
+/// What a task asks with.
+struct Asking {
     id: u64,
     probe: Probe,
-    delay: Duration,
     checking: Rc<Cell<bool>>,
-    hurry: Rc<Notify>,
-    events: mpsc::Sender<Event>,
-) {
+    panics: Panics,
+}
+
+impl Asking {
+    /// One check. A panic in it says nothing about the server and ends no task: a server that nobody checks any more
+    /// would keep the health it had for ever.
+    async fn ask(&self) -> CheckResult {
+        // Boxed, so that the thousands that wait do not each hold room for a whole conversation.
+        let mut probing = Box::pin(self.probe.run());
+        poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                let _witness = self.panics.witness();
+                probing.as_mut().poll(cx)
+            }));
+            polled.unwrap_or_else(|_| Poll::Ready(CheckResult::defect()))
+        })
+        .await
+    }
+}
+
+async fn run(asking: Asking, delay: Duration, hurry: Rc<Notify>, events: mpsc::Sender<Event>) {
     let mut due = tokio::time::Instant::now() + delay;
     loop {
         tokio::select! {
@@ -222,12 +247,11 @@ async fn run(
             () = hurry.notified() => {}
         }
         let began = tokio::time::Instant::now();
-        checking.set(true);
-        // Boxed, so that the thousands that wait do not each hold room for a whole conversation.
-        let result = Box::pin(probe.run()).await;
-        checking.set(false);
+        asking.checking.set(true);
+        let result = asking.ask().await;
+        asking.checking.set(false);
         let (next, answer) = oneshot::channel();
-        if events.send(Event::Checked(FinishedCheck { task: id, result, next })).await.is_err() {
+        if events.send(Event::Checked(FinishedCheck { task: asking.id, result, next })).await.is_err() {
             return;
         }
         let Ok(interval) = answer.await else { return };

@@ -2,6 +2,7 @@
 //! after the other on one thread.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,13 @@ use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::desk::Desk;
 use super::history::{Cause, PastCheck};
 use super::reload::{OnState, Reload, Sockets, Source};
-use super::signals::{self, Asked};
+use super::signals::{self, Asked, Orders};
+use super::transitions::announce;
 use super::watch::Watch;
 use crate::health::{Input, Verdict};
 use crate::model::Config;
 use crate::model::global::AccessLevel;
+use crate::model::log::Level;
 use crate::state::Shared;
 use crate::state::events::{self, Phase};
 use crate::state::tls::TlsShared;
@@ -77,7 +80,13 @@ pub(crate) enum Exit {
     DeadlinePassed,
     /// Told to stop at once.
     Stopped,
+    /// A worker failed.
+    Broken,
 }
+
+/// The controller has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended;
 
 /// How tasks of the control thread reach the controller.
 #[derive(Debug, Clone)]
@@ -86,6 +95,14 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// Asks for what a signal asks for. Not from within the control thread.
+    ///
+    /// # Errors
+    /// The process is ending: nobody listens any more.
+    pub fn order(&self, asked: Asked) -> Result<(), Ended> {
+        self.events.blocking_send(Event::Asked(asked)).map_err(|_| Ended)
+    }
+
     /// Puts questions there.
     #[cfg(test)]
     pub(super) fn to(events: mpsc::Sender<Event>) -> Self {
@@ -148,20 +165,22 @@ impl Controller {
     ///
     /// # Errors
     /// The kernel refused what the control thread itself needs: an event queue, signal handlers.
-    pub fn run(mut self) -> io::Result<Exit> {
+    pub fn run(mut self, orders: Orders) -> io::Result<Exit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let tasks = tokio::task::LocalSet::new();
-        let exit = tasks.block_on(&runtime, self.serve());
+        let exit = tasks.block_on(&runtime, self.serve(orders));
         self.shared.phase.send_replace(Phase::Stopping);
         // A reload that hangs in a name lookup must not keep the process alive.
         runtime.shutdown_background();
         exit
     }
 
-    async fn serve(&mut self) -> io::Result<Exit> {
-        signals::listen(&self.events)?;
+    async fn serve(&mut self, orders: Orders) -> io::Result<Exit> {
+        if orders == Orders::BySignal {
+            signals::listen(&self.events)?;
+        }
         let handle = self.handle();
-        self.admin.serve(&handle);
+        self.admin.serve(&handle, &self.shared.process.panics);
         self.checks.fit(&self.watch, Start::Spread);
         self.tell_ready();
         let mut second = tokio::time::interval(SAMPLING);
@@ -187,8 +206,11 @@ impl Controller {
     pub(super) fn take(&mut self, event: Event, now: Instant) {
         match event {
             Event::Checked(finished) => self.take_result(finished, now),
-            Event::Line(request) => self.answer_line(request, now),
-            Event::FromWorker(events::Event::Page(request)) => self.answer_page(request, now),
+            Event::Line(request) => self.contain(|controller| controller.answer_line(request, now)),
+            Event::FromWorker(events::Event::Page(request)) => {
+                self.contain(|controller| controller.answer_page(request, now));
+            }
+            Event::FromWorker(events::Event::WorkerFailed { worker }) => self.end_broken(worker),
             Event::FromWorker(events::Event::ConnectFailed { backend, server }) => {
                 self.checks.suspect(backend, server, now);
             }
@@ -239,6 +261,29 @@ impl Controller {
         } else {
             ending.idle_before = true;
         }
+    }
+
+    /// Answers a question. A panic costs its asker the answer and nobody else anything; what decides about traffic is not
+    /// contained, for health that silently stands still is worse than an end that is seen.
+    fn contain(&mut self, answer: impl FnOnce(&mut Self)) {
+        let witness = self.shared.process.panics.witness();
+        let answered = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let _witness = witness;
+            answer(self);
+        }));
+        if answered.is_err() {
+            tracing::error!("a question could not be answered");
+        }
+    }
+
+    /// Listeners that nobody serves would swallow connections: whoever supervises us starts a whole process instead.
+    fn end_broken(&mut self, worker: usize) {
+        let text = format!("worker {worker} has failed, the process ends");
+        self.watch.snapshot.logs.send(Level::Emerg, text.as_bytes());
+        announce(Level::Emerg, &text);
+        let exit = Some(Exit::Broken);
+        self.ending = Some(Ending { deadline: None, idle_before: false, terminated: true, exit });
+        (self.on_state)(ServiceState::Stopping);
     }
 
     /// A signal asked for the end.

@@ -19,6 +19,7 @@ mod transitions;
 pub(crate) mod watch;
 mod wording;
 
-pub(crate) use controller::{Controller, Handle, LineRequest, ServiceState};
+pub(crate) use controller::{Controller, Exit, Handle, LineRequest, ServiceState};
 pub(crate) use reload::{OnState, boot};
+pub(crate) use signals::{Asked, Orders};
 pub(crate) use watch::Watch;

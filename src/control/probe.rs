@@ -49,6 +49,8 @@ impl Probe {
     /// Asks the server once. Ends within the check's own timeouts.
     pub async fn run(&self) -> CheckResult {
         let began = Instant::now();
+        #[cfg(test)]
+        assert!(self.check.target != ServerAddress::Unix("/injected-panic".into()), "injected in a check");
         let ended = match &self.check.target {
             ServerAddress::Tcp(address) => self.over_tcp(*address, began).await,
             ServerAddress::Unix(path) => match self.connecting(UnixStream::connect(path)).await {

@@ -80,7 +80,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
     let controller = Controller {
         shared: Arc::clone(&shared),
         watch,
-        checks: CheckTasks::new(events.clone(), seed()),
+        checks: CheckTasks::new(events.clone(), seed(), shared.process.panics.clone()),
         sockets,
         tls,
         source,
@@ -177,7 +177,7 @@ impl Controller {
         self.checks.fit(&self.watch, Start::Spread);
         let handle = self.handle();
         self.admin.adopt(runtime_sockets);
-        self.admin.serve(&handle);
+        self.admin.serve(&handle, &self.shared.process.panics);
         for (backend, server, change) in changed {
             self.watch.tell_change(backend, server, change, &Cause::Config);
         }

@@ -19,6 +19,15 @@ pub(crate) enum Asked {
     Stop,
 }
 
+/// Where orders for the whole process come from, runtime sockets and pages aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Orders {
+    /// Signals: the process is ours.
+    BySignal,
+    /// A [`Handle`](super::Handle) only: other proxies live in this process, and signals are not ours to take.
+    ByHandle,
+}
+
 /// Starts listening to signals; each becomes an event.
 ///
 /// # Errors

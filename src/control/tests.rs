@@ -12,11 +12,13 @@ use tokio::sync::oneshot;
 
 use super::checks::{FinishedCheck, Start};
 use super::command::{Answer, Command, CommandError, NewWeight, ServerName};
-use super::controller::{Controller, Event, Exit, ServiceState};
+use super::controller::{Controller, Event, Exit, LineRequest, ServiceState};
 use super::reload::boot;
 use super::signals::Asked;
 use crate::health::{AdminState, ForcedHealth};
 use crate::model::backend::{Role, ServerAddress};
+use crate::model::check::Check;
+use crate::model::global::AccessLevel;
 use crate::model::log::Level;
 use crate::model::testing::{backend, checked, config, frontend, server};
 use crate::model::{Backend, Config, Server};
@@ -32,7 +34,7 @@ struct Stage {
     logs: Receiver<(Level, String)>,
     states: Rc<RefCell<Vec<ServiceState>>>,
     now: Instant,
-    _tasks: tokio::task::LocalSet,
+    tasks: tokio::task::LocalSet,
     _guard: tokio::task::LocalEnterGuard,
 }
 
@@ -50,7 +52,7 @@ impl Stage {
         let tasks = tokio::task::LocalSet::new();
         let guard = tasks.enter();
         let (_, logs) = LogSinks::capture();
-        let mut stage = Stage { controller, logs, states, now: Instant::now(), _tasks: tasks, _guard: guard };
+        let mut stage = Stage { controller, logs, states, now: Instant::now(), tasks, _guard: guard };
         stage.capture_logs();
         stage.controller.checks.fit(&stage.controller.watch, Start::Now);
         stage
@@ -499,4 +501,48 @@ fn rates_follow_the_counters() {
     stage.controller.take(Event::Tick, stage.now + Duration::from_secs(1));
     let server = &stage.controller.watch().backends[0].servers[0];
     assert!((38..=40).contains(&server.sessions.now()), "{}", server.sessions.now());
+}
+
+#[test]
+fn a_question_that_panics_costs_its_asker_the_answer_and_nobody_else_anything() {
+    let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
+    let mut ask = |line: &str| {
+        let (reply, mut answer) = oneshot::channel();
+        let request = LineRequest { line: line.to_owned(), level: AccessLevel::Admin, reply };
+        stage.controller.take(Event::Line(request), stage.now);
+        (answer.try_recv().ok(), stage.controller.shared.process.panics.total())
+    };
+    assert_eq!(ask("injected panic"), (None, 1));
+    let (answer, panics) = ask("get weight be/a");
+    assert_eq!((answer.as_deref(), panics), (Some("1 (initial 1)\n"), 1));
+}
+
+#[test]
+fn a_failed_worker_ends_the_process() {
+    let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
+    stage.controller.take(Event::FromWorker(WorkerEvent::WorkerFailed { worker: 3 }), stage.now);
+    assert_eq!(stage.controller.ending.and_then(|ending| ending.exit), Some(Exit::Broken));
+    assert_eq!(stage.log_lines(), [(Level::Emerg, "worker 3 has failed, the process ends".to_owned())]);
+}
+
+#[test]
+fn a_check_that_panics_says_nothing_about_its_server_and_goes_on() {
+    let mut unlucky = checked("a", "127.0.0.1:1");
+    let check = unlucky.check.as_deref().unwrap().clone();
+    unlucky.check = Some(Arc::new(Check { target: ServerAddress::Unix("/injected-panic".into()), ..check }));
+    let mut stage = Stage::of(vec![unlucky]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = std::mem::take(&mut stage.tasks);
+    let before = stage.status("a");
+    for times in 1..=2 {
+        let event = tasks.block_on(&runtime, async { stage.controller.incoming.recv().await });
+        let Some(Event::Checked(mut finished)) = event else { panic!("no result") };
+        assert!(finished.result.is_own_shortage(), "{:?}", finished.result);
+        assert_eq!(stage.controller.shared.process.panics.total(), times);
+        // The task learns when to ask again from the controller; here, at once.
+        let (unused, _) = oneshot::channel();
+        std::mem::replace(&mut finished.next, unused).send(Duration::ZERO).unwrap();
+        stage.controller.take(Event::Checked(finished), stage.now);
+    }
+    assert_eq!(stage.status("a"), before);
 }

@@ -150,6 +150,8 @@ async fn serve<D: Downstream>(
                 return answer::send(setting, scratch, down, LocalAnswer::Error(status), Some(backend)).await;
             }
         };
+        #[cfg(test)]
+        super::panic_tests::inject("exchange", scratch.request.target());
         let framing = match scratch.request.body() {
             BodyLength::Chunked => BodyFraming::Chunked,
             _ => BodyFraming::Plain,

@@ -123,12 +123,11 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         let (parts, body) = request.into_parts();
         let (stream, reply) = Http2Stream::new(body, &activity.replies);
-        let running = Counted::new(&activity.exchanges);
-        let (exchange, activity) = (take_up(Http2Request { parts, stream }), Rc::clone(&activity));
+        let running = Exchanging { running: Some(Counted::new(&activity.exchanges)), activity: Rc::clone(&activity) };
+        let exchange = take_up(Http2Request { parts, stream });
         tokio::task::spawn_local(async move {
             exchange.await;
             drop(running);
-            activity.exchange_ended();
         });
         reply.head()
     });
@@ -246,6 +245,19 @@ impl Activity {
         {
             connection.wake();
         }
+    }
+}
+
+/// One exchange under way. Its end is noted however it comes, by a panic too.
+struct Exchanging {
+    running: Option<Counted>,
+    activity: Rc<Activity>,
+}
+
+impl Drop for Exchanging {
+    fn drop(&mut self) {
+        self.running = None;
+        self.activity.exchange_ended();
     }
 }
 

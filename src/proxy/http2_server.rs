@@ -57,6 +57,8 @@ fn newest_view(connection: &Connection) -> Option<(Rc<View>, usize)> {
 async fn exchange(connection: Rc<Connection>, request: Http2Request) {
     let started = clock::now();
     let worker = &connection.worker;
+    // The connection goes on without this stream.
+    let _witness = worker.shared.process.panics.witness();
     let (view, frontend) = match newest_view(&connection) {
         Some((view, index)) => {
             let frontend = view.listeners[index].frontend;

@@ -83,6 +83,7 @@ impl Drop for Places {
         self.listener.sessions.leave();
         self.frontend.sessions.leave();
         self.worker.shared.process.connections.leave();
+        self.worker.shared.process.panics.count_if_panicking();
         self.worker.connections.set(self.worker.connections.get() - 1);
     }
 }
@@ -116,6 +117,8 @@ pub(crate) async fn accept_loop(worker: Rc<Worker>, socket: u64, acceptor: Accep
             Ok((stream, peer, local)) => {
                 let view = worker.view();
                 let Some((index, listener)) = view.listener_of(socket) else { return };
+                #[cfg(test)]
+                super::panic_tests::inject("accept", view.frontend(listener.frontend).config.name.as_bytes());
                 let places = Places::take(&worker, &view, listener);
                 connection::spawn(&worker, view, index, places, stream, Ends { peer, local });
             }

@@ -24,6 +24,8 @@ mod view;
 mod worker;
 
 #[cfg(test)]
+mod panic_tests;
+#[cfg(test)]
 mod tcp_tests;
 #[cfg(test)]
 mod testing;

@@ -76,6 +76,8 @@ async fn session(
             return Err(failed);
         }
     };
+    #[cfg(test)]
+    super::panic_tests::inject("session", setting.frontend.config.name.as_bytes());
     let generation = slot.kill_generation();
     let ended = Tunnel {
         client,

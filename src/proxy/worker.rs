@@ -5,13 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::task::{AbortHandle, JoinSet, LocalSet};
 
 use super::buffers::Buffers;
 use super::clock;
@@ -21,9 +22,9 @@ use super::timer::Timers;
 use super::upstream::slot::Slot;
 use super::view::View;
 use crate::logline::Cause;
-use crate::state::events::Phase;
+use crate::state::events::{Event, Phase};
 use crate::state::listeners::BoundSocket;
-use crate::state::{Shared, Snapshot};
+use crate::state::{Shared, Snapshot, threads};
 
 /// How often idle server connections are looked through.
 const PURGE_EVERY: Duration = Duration::from_secs(5);
@@ -71,7 +72,7 @@ pub(crate) fn spawn_workers(shared: &Arc<Shared>, count: usize) -> io::Result<Ve
         .map(|index| {
             let shared = Arc::clone(shared);
             let ready = ready.clone();
-            thread::Builder::new().name(format!("worker-{index}")).spawn(move || run(index, shared, &ready))
+            threads::spawn(format!("worker-{index}"), move || run_or_tell(index, shared, &ready))
         })
         .collect::<io::Result<Vec<_>>>()?;
     drop(ready);
@@ -79,6 +80,17 @@ pub(crate) fn spawn_workers(shared: &Arc<Shared>, count: usize) -> io::Result<Ve
         started.recv().map_err(|_| io::Error::other("a worker ended before it was ready"))??;
     }
     Ok(workers)
+}
+
+/// A connection's panic ends that connection. One of the worker's own loops leaves listeners that nobody serves: control
+/// is told, which ends the process.
+fn run_or_tell(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {
+    let events = shared.events.clone();
+    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| run(index, shared, ready)));
+    if ran.is_err() {
+        // Control may have ended before.
+        let _ = events.blocking_send(Event::WorkerFailed { worker: index });
+    }
 }
 
 fn run(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {
@@ -113,9 +125,10 @@ async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Resul
         connections: Cell::new(0),
         shared,
     });
-    tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
-    tokio::task::spawn_local(purge(Rc::clone(&worker)));
-    let mut listening = Listening::default();
+    let mut loops = JoinSet::new();
+    loops.spawn_local(Rc::clone(&worker.timers).drive());
+    loops.spawn_local(purge(Rc::clone(&worker)));
+    let mut listening = Listening { open: HashMap::new(), loops };
     let opened = listening.adopt(&worker);
     let failed = opened.is_err();
     let _ = ready.send(opened);
@@ -151,17 +164,24 @@ async fn follow(worker: &Rc<Worker>, phases: &mut watch::Receiver<Phase>, listen
             Phase::Stopping => return,
         }
         worker.timers.wake_all();
-        let changed = phases.changed();
-        match phase {
-            Phase::Draining { until: Some(until) } => match tokio::time::timeout_at(until.into(), changed).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return,
-            },
-            _ => {
-                if changed.await.is_err() {
+        let until = match phase {
+            Phase::Draining { until } => until,
+            _ => None,
+        };
+        let deadline = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = phases.changed() => {
+                if changed.is_err() {
                     return; // control is gone
                 }
             }
+            () = deadline => return,
+            () = listening.broken() => {}
         }
     }
 }
@@ -178,17 +198,18 @@ async fn purge(worker: Rc<Worker>) {
     }
 }
 
-/// The accept loops of this worker, by the id of the socket they serve.
-#[derive(Default)]
+/// The loops this worker cannot do without: timers, the purge, and one accept loop for each socket.
 struct Listening {
-    loops: HashMap<u64, (AbortHandle, Arc<BoundSocket>)>,
+    /// By the id of the socket.
+    open: HashMap<u64, (AbortHandle, Arc<BoundSocket>)>,
+    loops: JoinSet<()>,
 }
 
 impl Listening {
     /// Opens what the view has and this worker has not, closes what the view has no more.
     fn adopt(&mut self, worker: &Rc<Worker>) -> io::Result<()> {
         let view = worker.view();
-        self.loops.retain(|id, (accepting, socket)| {
+        self.open.retain(|id, (accepting, socket)| {
             let keep = view.listener_by_socket.contains_key(id);
             if !keep {
                 accepting.abort();
@@ -198,17 +219,29 @@ impl Listening {
         });
         for listener in &view.listeners {
             let id = listener.socket.id;
-            if let Entry::Vacant(place) = self.loops.entry(id) {
+            if let Entry::Vacant(place) = self.open.entry(id) {
                 let acceptor = listener::Acceptor::open(&listener.socket, worker.index)?;
-                let task = tokio::task::spawn_local(listener::accept_loop(Rc::clone(worker), id, acceptor));
-                place.insert((task.abort_handle(), Arc::clone(&listener.socket)));
+                let accepting = self.loops.spawn_local(listener::accept_loop(Rc::clone(worker), id, acceptor));
+                place.insert((accepting, Arc::clone(&listener.socket)));
             }
         }
         Ok(())
     }
 
+    /// Goes on with the panic of a loop, if one panics: this worker cannot be what it should be any more.
+    async fn broken(&mut self) {
+        while let Some(ended) = self.loops.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+        std::future::pending().await
+    }
+
     fn close_all(&mut self, worker: usize) {
-        for (_, (accepting, socket)) in self.loops.drain() {
+        for (_, (accepting, socket)) in self.open.drain() {
             accepting.abort();
             socket.stop_listening(worker);
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::counters::Gauge;
+use super::panics::Panics;
 use super::snapshot::Snapshot;
 use crate::model::Name;
 use crate::model::stats::StatsPage;
@@ -48,6 +49,8 @@ pub(crate) struct Process {
     pub total_connections: AtomicU64,
     pub total_requests: AtomicU64,
     pub tls_connections: Gauge,
+    /// Defects met so far: tasks that panicked and were cut off from the rest.
+    pub panics: Panics,
     pub workers: usize,
 }
 
@@ -60,6 +63,7 @@ impl Process {
             total_connections: AtomicU64::new(0),
             total_requests: AtomicU64::new(0),
             tls_connections: Gauge::default(),
+            panics: Panics::default(),
             workers,
         }
     }
@@ -72,6 +76,10 @@ pub(crate) enum Event {
     ConnectFailed {
         backend: Name,
         server: Name,
+    },
+    /// A worker's own loop panicked: nobody serves its listeners any more.
+    WorkerFailed {
+        worker: usize,
     },
 }
 

@@ -5,8 +5,10 @@ pub(crate) mod counters;
 pub(crate) mod events;
 pub(crate) mod listeners;
 pub(crate) mod logs;
+pub(crate) mod panics;
 pub(crate) mod servers;
 pub(crate) mod snapshot;
+pub(crate) mod threads;
 pub(crate) mod tls;
 
 pub(crate) use events::{Event, Shared};

@@ -105,7 +105,7 @@ fn servers_learn_that_the_client_used_tls() {
     dir.write("site.pem", crate::harness::certificate(&["localhost"]).combined());
     let text =
         yaml(&a, "      preset: ops-manager").replace("<web>", "<web>\n        ssl: true\n        crt: <dir>/site.pem");
-    let proxy = Proxy::start_with(&text, dir, &[]);
+    let proxy = Proxy::start_in(&text, dir);
     crate::harness::curl(&["-k", &proxy.url("https", "web", "/")]);
     let request = a.only_request();
     assert_eq!((request.header("x-forwarded-proto"), request.header("x-proxied-https")), (Some("https"), Some("true")));

@@ -92,15 +92,14 @@ fn the_tls_form_terminates_and_speaks_tls_to_servers() {
     let app = Origin::named("app");
     let dir = TempDir::new();
     dir.write("server.pem", certificate(&["app"]).combined());
-    let inner = Proxy::start_with(
+    let inner = Proxy::start_in(
         &crate::harness::Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem").server(&app, "").text(),
         dir,
-        &[],
     );
     let address = inner.address("web").to_string();
     let dir = TempDir::new();
     dir.write("example.pem", certificate(&["your-domain.com"]).combined());
-    let proxy = Proxy::start_with(&ssl_form(&address, &address), dir, &[]);
+    let proxy = Proxy::start_in(&ssl_form(&address, &address), dir);
     assert_eq!(curl(&["-k", &proxy.url("https", "web", "/")]), "app");
     assert_eq!(app.only_request().header("x-forwarded-for"), Some("127.0.0.1"));
 }

@@ -11,7 +11,7 @@ fn checked() -> Site {
 #[test]
 fn a_failing_server_leaves_the_rotation_and_comes_back() {
     let [a, b] = ["a", "b"].map(Origin::named);
-    let mut proxy = checked().server(&a, FAST).server(&b, FAST).start();
+    let proxy = checked().server(&a, FAST).server(&b, FAST).start();
     a.answer_checks(503);
     let line = proxy.wait_for("Server app/a is DOWN");
     for part in ["reason: Layer7 wrong status", "code: 503", "check duration: ", "1 active and 0 backup servers left"] {
@@ -31,7 +31,7 @@ fn a_failing_server_leaves_the_rotation_and_comes_back() {
 #[test]
 fn the_backup_takes_over_when_the_primary_dies_and_gives_back() {
     let [master, slave] = ["master", "slave"].map(Origin::named);
-    let mut proxy = checked().server(&master, FAST).server(&slave, &format!("{FAST} backup")).start();
+    let proxy = checked().server(&master, FAST).server(&slave, &format!("{FAST} backup")).start();
     assert_eq!(proxy.get_times(3, "/"), ["master", "master", "master"]);
     master.stop();
     let line = proxy.wait_for("Server app/master is DOWN");
@@ -50,10 +50,10 @@ fn only_the_first_backup_serves_unless_all_are_asked_for() {
     let dead = Origin::named("dead");
     dead.stop();
     let site = || checked().server(&dead, FAST).server(&a, "backup").server(&b, "backup");
-    let mut one = site().start();
+    let one = site().start();
     one.wait_for("Server app/dead is DOWN");
     assert_eq!(one.get_times(2, "/"), ["a", "a"]);
-    let mut all = site().backend("option allbackups").start();
+    let all = site().backend("option allbackups").start();
     all.wait_for("Server app/dead is DOWN");
     assert_eq!(all.get_times(4, "/"), ["a", "b", "a", "b"]);
 }
@@ -61,7 +61,7 @@ fn only_the_first_backup_serves_unless_all_are_asked_for() {
 #[test]
 fn with_nobody_left_the_backend_says_so_and_answers_503() {
     let a = Origin::named("a");
-    let mut proxy = checked().server(&a, FAST).start();
+    let proxy = checked().server(&a, FAST).start();
     a.answer_checks(500);
     proxy.wait_for("backend app has no server available!");
     assert_eq!(proxy.get("/").status, 503);
@@ -72,7 +72,7 @@ fn with_nobody_left_the_backend_says_so_and_answers_503() {
 fn a_first_failed_check_takes_a_new_server_down() {
     let a = Origin::named("a");
     a.answer_checks(500);
-    let mut proxy = checked().server(&a, "check inter 100ms rise 2 fall 5").start();
+    let proxy = checked().server(&a, "check inter 100ms rise 2 fall 5").start();
     proxy.wait_for("Server app/a is DOWN");
     assert!(a.checks() <= 2, "{} checks", a.checks());
 }
@@ -81,7 +81,7 @@ fn a_first_failed_check_takes_a_new_server_down() {
 fn a_bare_check_only_connects() {
     let a = Origin::named("a");
     a.answer_checks(500);
-    let mut proxy = Site::http().server(&a, FAST).start();
+    let proxy = Site::http().server(&a, FAST).start();
     let status = eventually("a first check passed", || {
         let stat = proxy.admin("show stat");
         stat.lines().find(|line| line.starts_with("app,a,")).filter(|line| line.contains("L4OK")).map(str::to_owned)
@@ -96,7 +96,7 @@ fn a_bare_check_only_connects() {
 fn a_check_can_go_to_another_port() {
     let [app, health] = ["app", "health"].map(Origin::named);
     let port = health.address().port();
-    let mut proxy = checked().server(&app, &format!("check port {port} inter 100ms rise 1 fall 1")).start();
+    let proxy = checked().server(&app, &format!("check port {port} inter 100ms rise 1 fall 1")).start();
     eventually("the other port is checked", || (health.checks() > 0).then_some(()));
     health.answer_checks(503);
     proxy.wait_for("Server app/app is DOWN");
@@ -107,7 +107,7 @@ fn a_check_can_go_to_another_port() {
 fn a_silent_server_fails_its_check_in_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut proxy = Site::http()
+    let proxy = Site::http()
         .defaults("timeout check 200ms")
         .backend("option httpchk GET /health")
         .backend(&format!("server mute {address} check inter 100ms fall 1"))
@@ -145,7 +145,7 @@ fn expectations_look_at_status_and_body() {
 #[test]
 fn a_dead_master_under_load_costs_only_what_was_in_flight() {
     let [master, slave] = ["master", "slave"].map(Origin::named);
-    let mut proxy = checked()
+    let proxy = checked()
         .backend("option redispatch")
         .backend("retries 3")
         .server(&master, "check inter 100ms rise 1 fall 1")

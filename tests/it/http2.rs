@@ -5,13 +5,13 @@ use crate::harness::{Origin, Proxy, Reply, Site, TempDir, certificate, curl, too
 fn start(site: Site) -> Proxy {
     let dir = TempDir::new();
     dir.write("site.pem", certificate(&["localhost"]).combined());
-    Proxy::start_with(&site.bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem alpn h2,http/1.1").text(), dir, &[])
+    Proxy::start_in(&site.bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem alpn h2,http/1.1").text(), dir)
 }
 
 #[test]
 fn curl_speaks_http2_and_the_server_sees_http1() {
     let a = Origin::scripted("a", |_| Reply::with_headers(200, "X-Origin: a\r\nConnection: keep-alive\r\n", "hello"));
-    let mut proxy = start(Site::http().frontend("option forwardfor").server(&a, ""));
+    let proxy = start(Site::http().frontend("option forwardfor").server(&a, ""));
     let said = curl(&["-k", "--http2", "-i", "-H", "X-Custom: 1", &proxy.url("https", "web", "/path?q=1")]);
     assert!(said.starts_with("HTTP/2 200"), "{said}");
     assert!(said.contains("x-origin: a") && said.ends_with("hello"), "{said}");
@@ -84,7 +84,7 @@ fn an_answer_before_the_end_of_an_upload_reaches_curl() {
 
 #[test]
 fn a_client_that_breaks_the_protocol_is_logged() {
-    let mut proxy = start(Site::http().frontend("option dontlognull"));
+    let proxy = start(Site::http().frontend("option dontlognull"));
     let address = proxy.address("web").to_string();
     tool_output("openssl", &["s_client", "-connect", &address, "-alpn", "h2", "-quiet"], b"GET / HTTP/1.1\r\n\r\n PRI");
     let line = proxy.wait_for("<BADREQ>");

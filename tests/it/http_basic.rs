@@ -231,7 +231,7 @@ fn the_proxy_answers_errors_with_the_operators_page_or_its_own() {
     let dir = crate::harness::TempDir::new();
     dir.write("503.http", "HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/html\r\n\r\n<h1>Back soon</h1>\n");
     let site = Site::http().backend("errorfile 503 <dir>/503.http");
-    let proxy = crate::harness::Proxy::start_with(&site.text(), dir, &[]);
+    let proxy = crate::harness::Proxy::start_in(&site.text(), dir);
     let response = proxy.get("/");
     assert_eq!(response.status, 503);
     assert!(response.text().contains("Back soon"), "{}", response.text());

@@ -67,7 +67,7 @@ fn a_kept_connection_the_server_closed_costs_no_request() {
 
 #[test]
 fn a_client_that_sends_half_a_request_gets_408() {
-    let mut proxy = Site::http().defaults("timeout http-request 300ms").start();
+    let proxy = Site::http().defaults("timeout http-request 300ms").start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET / HTTP/1.1\r\nHost: ");
     assert_eq!(client.response().status, 408);
@@ -77,7 +77,7 @@ fn a_client_that_sends_half_a_request_gets_408() {
 
 #[test]
 fn a_connection_that_says_nothing_is_closed_and_not_logged_when_so_wished() {
-    let mut proxy = Site::http().defaults("timeout http-request 300ms").defaults("option dontlognull").start();
+    let proxy = Site::http().defaults("timeout http-request 300ms").defaults("option dontlognull").start();
     let mut client = Client::connect(proxy.address("web"));
     // HAProxy sends its 408 even then.
     assert_eq!(client.response().status, 408);
@@ -100,7 +100,7 @@ fn an_idle_kept_connection_is_closed_after_its_timeout() {
 #[test]
 fn a_silent_server_is_a_504() {
     let a = Origin::scripted("a", |_| Reply::silence());
-    let mut proxy = Site::http().defaults("timeout server 300ms").server(&a, "").start();
+    let proxy = Site::http().defaults("timeout server 300ms").server(&a, "").start();
     assert_eq!(proxy.get("/").status, 504);
     let line = proxy.wait_for("\"GET / HTTP/1.1\"");
     assert!(line.contains(" 504 ") && line.contains(" sH-- "), "{line}");
@@ -110,7 +110,7 @@ fn a_silent_server_is_a_504() {
 fn a_refused_connection_is_a_503_after_its_retries() {
     let a = Origin::named("a");
     a.stop();
-    let mut proxy = Site::http().backend("retries 1").server(&a, "").start();
+    let proxy = Site::http().backend("retries 1").server(&a, "").start();
     assert_eq!(proxy.get("/").status, 503);
     let line = proxy.wait_for("\"GET / HTTP/1.1\"");
     assert!(line.contains(" SC-- ") && line.contains("/1 0/0 "), "{line}");
@@ -120,15 +120,14 @@ fn a_refused_connection_is_a_503_after_its_retries() {
 fn the_last_retry_goes_to_another_server_with_redispatch() {
     let [a, b] = ["a", "b"].map(Origin::named);
     a.stop();
-    let mut proxy =
-        Site::http().backend("retries 1").backend("option redispatch").server(&a, "").server(&b, "").start();
+    let proxy = Site::http().backend("retries 1").backend("option redispatch").server(&a, "").server(&b, "").start();
     assert_eq!(proxy.get_times(2, "/"), ["b", "b"]);
     proxy.wait_for("/+1 ");
 }
 
 #[test]
 fn without_any_server_the_answer_is_503_at_once() {
-    let mut proxy = Site::http().start();
+    let proxy = Site::http().start();
     let started = std::time::Instant::now();
     assert_eq!(proxy.get("/").status, 503);
     assert!(started.elapsed() < DEADLINE / 4);
@@ -144,7 +143,7 @@ fn a_full_server_makes_requests_wait_their_turn() {
             if request.target == "/slow" { Reply::silence() } else { Reply::text(200, "a") }
         },
     );
-    let mut proxy = Site::http().defaults("timeout queue 400ms").server(&a, "maxconn 1").start();
+    let proxy = Site::http().defaults("timeout queue 400ms").server(&a, "maxconn 1").start();
     let mut first = Client::connect(proxy.address("web"));
     first.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     a.wait_for_requests(1);
@@ -179,8 +178,7 @@ fn a_full_frontend_lets_connections_wait() {
 fn a_server_that_takes_no_more_of_a_body_is_a_504_and_not_the_clients_fault() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let server = format!("server deaf {}", listener.local_addr().unwrap());
-    let mut proxy =
-        Site::http().defaults("timeout client 300ms").defaults("timeout server 900ms").backend(&server).start();
+    let proxy = Site::http().defaults("timeout client 300ms").defaults("timeout server 900ms").backend(&server).start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
     while client.try_send([b'x'; 65536]).is_ok() {} // until the proxy gives up
@@ -191,8 +189,7 @@ fn a_server_that_takes_no_more_of_a_body_is_a_504_and_not_the_clients_fault() {
 #[test]
 fn a_client_that_does_not_finish_its_body_is_a_408_and_not_the_servers_fault() {
     let a = Origin::named("a");
-    let mut proxy =
-        Site::http().defaults("timeout client 600ms").defaults("timeout server 300ms").server(&a, "").start();
+    let proxy = Site::http().defaults("timeout client 600ms").defaults("timeout server 300ms").server(&a, "").start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
     assert_eq!(client.response().status, 408);

@@ -34,7 +34,7 @@ const REFUSED: &[(&str, u16, &str)] = &[
 #[test]
 fn ambiguous_requests_are_refused_before_any_server_sees_them() {
     let a = Origin::named("a");
-    let mut proxy = Site::http().server(&a, "").start();
+    let proxy = Site::http().server(&a, "").start();
     for (what, status, request) in REFUSED {
         let mut client = Client::connect(proxy.address("web"));
         client.send(request);
@@ -99,7 +99,7 @@ fn a_broken_response_is_a_502_and_its_connection_is_not_used_again() {
         ("a zero byte", "HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 0\r\n\r\n"),
     ] {
         let a = Origin::scripted("a", move |_| Reply::raw(bytes));
-        let mut proxy = Site::http().server(&a, "").start();
+        let proxy = Site::http().server(&a, "").start();
         assert_eq!(proxy.get("/").status, 502, "{what}");
         proxy.wait_for("PH--");
         proxy.get("/");
@@ -111,7 +111,7 @@ fn a_broken_response_is_a_502_and_its_connection_is_not_used_again() {
 #[test]
 fn a_response_cut_short_ends_the_clients_connection() {
     let a = Origin::scripted("a", |_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").then_close());
-    let mut proxy = Site::http().server(&a, "").start();
+    let proxy = Site::http().server(&a, "").start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(client.try_response("GET").is_err(), "a cut body must not look whole");
@@ -121,7 +121,7 @@ fn a_response_cut_short_ends_the_clients_connection() {
 #[test]
 fn a_client_that_goes_away_is_logged_as_such() {
     let a = Origin::scripted("a", |_| Reply::silence());
-    let mut proxy = Site::http().server(&a, "").start();
+    let proxy = Site::http().server(&a, "").start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     a.wait_for_requests(1);

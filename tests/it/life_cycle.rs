@@ -7,12 +7,12 @@ use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Client, DEADLINE, Origin, Proxy, Reply, Site, TempDir, eventually, lockgate};
+use crate::harness::{Client, DEADLINE, Origin, Process, Reply, Site, TempDir, eventually, lockgate};
 
 #[test]
 fn every_stop_signal_ends_it_with_exit_code_0() {
     for signal in [Signal::TERM, Signal::USR1, Signal::INT] {
-        let mut proxy = Site::http().start();
+        let mut proxy = Site::http().start_process();
         proxy.signal(signal);
         let exit = proxy.exit();
         assert_eq!(exit.code, Some(0), "{signal:?}: {}", exit.lines);
@@ -36,7 +36,7 @@ fn slow_origin() -> (Origin, mpsc::Sender<()>) {
 fn a_soft_stop_lets_running_requests_end_and_takes_no_new_connections() {
     for signal in [Signal::USR1, Signal::TERM] {
         let (a, finish) = slow_origin();
-        let mut proxy = Site::http().server(&a, "").start();
+        let mut proxy = Site::http().server(&a, "").start_process();
         let address = proxy.address("web");
         let mut client = Client::connect(address);
         client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -54,7 +54,7 @@ fn a_soft_stop_lets_running_requests_end_and_takes_no_new_connections() {
 #[test]
 fn an_interrupt_does_not_wait() {
     let (a, _finish) = slow_origin();
-    let mut proxy = Site::http().server(&a, "").start();
+    let mut proxy = Site::http().server(&a, "").start_process();
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     a.wait_for_requests(1);
@@ -67,7 +67,7 @@ fn an_interrupt_does_not_wait() {
 #[test]
 fn a_soft_stop_has_a_deadline() {
     let (a, _finish) = slow_origin();
-    let mut proxy = Site::http().global("hard-stop-after 300ms").server(&a, "").start();
+    let mut proxy = Site::http().global("hard-stop-after 300ms").server(&a, "").start_process();
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     a.wait_for_requests(1);
@@ -77,7 +77,7 @@ fn a_soft_stop_has_a_deadline() {
 
 #[test]
 fn a_wrong_configuration_ends_with_1_and_every_error() {
-    let mut proxy = Proxy::spawn(
+    let mut proxy = Process::spawn(
         "frontend web\n    bnid :80\n    timeout cleint 5s\n    default_backend nope\n",
         TempDir::new(),
         &[],
@@ -93,7 +93,7 @@ fn a_wrong_configuration_ends_with_1_and_every_error() {
 fn an_address_in_use_ends_with_1_and_names_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let exit = Proxy::spawn(&Site::http().bind(&format!("bind {address}")).text(), TempDir::new(), &[]).exit();
+    let exit = Process::spawn(&Site::http().bind(&format!("bind {address}")).text(), TempDir::new(), &[]).exit();
     assert_eq!(exit.code, Some(1), "{}", exit.lines);
     assert!(
         exit.lines.contains(&address.to_string()) && exit.lines.to_ascii_lowercase().contains("in use"),
@@ -104,7 +104,7 @@ fn an_address_in_use_ends_with_1_and_names_it() {
 
 #[test]
 fn a_pid_file_is_there_while_it_runs() {
-    let mut proxy = Proxy::start_with(&Site::http().text(), TempDir::new(), &["-p", "run.pid"]);
+    let mut proxy = Process::start_with(&Site::http().text(), TempDir::new(), &["-p", "run.pid"]);
     let path = proxy.file("run.pid");
     assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), proxy.pid().to_string());
     proxy.signal(Signal::TERM);
@@ -136,7 +136,7 @@ fn a_daemon_returns_when_it_serves_and_leaves_its_pid() {
 #[test]
 fn a_daemon_that_cannot_start_says_so_to_the_shell() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let exit = Proxy::spawn(
+    let exit = Process::spawn(
         &Site::http().bind(&format!("bind {}", taken.local_addr().unwrap())).text(),
         TempDir::new(),
         &["-D"],
@@ -152,10 +152,10 @@ fn a_new_process_can_take_over_from_an_old_one() {
     let shared = TempDir::new();
     let socket = shared.path().join("runtime.sock");
     let site = Site::http().global(&format!("stats socket {} level user", socket.display()));
-    let mut old = site.clone().server(&a, "").start();
+    let mut old = site.clone().server(&a, "").start_process();
     let port = old.address("web").port();
     let old_pid = old.pid().to_string();
-    let new = Proxy::start_with(
+    let new = Process::start_with(
         &site.bind(&format!("bind 127.0.0.1:{port}")).server(&b, "").text(),
         TempDir::new(),
         &["-sf", &old_pid],
@@ -219,12 +219,12 @@ fn root_is_given_up_for_good_and_reloads_work_all_the_same() {
     let site = Site::http().global("user nobody").global("group nogroup").global("chroot <dir>/jail");
     if !rustix::process::geteuid().is_root() {
         // Who is not root has nothing to give up, and must not serve as if it had.
-        let exit = Proxy::spawn(&site.server(&a, "").text(), dir, &[]).exit();
+        let exit = Process::spawn(&site.server(&a, "").text(), dir, &[]).exit();
         assert_eq!(exit.code, Some(1));
         assert!(exit.lines.contains("cannot give up privileges"), "{}", exit.lines);
         return;
     }
-    let mut proxy = Proxy::start_with(&site.clone().server(&a, "").text(), dir, &[]);
+    let mut proxy = Process::start_with(&site.clone().server(&a, "").text(), dir, &[]);
     let tasks = std::fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
     for task in tasks.map(|task| task.unwrap().path()) {
         let status = std::fs::read_to_string(task.join("status")).unwrap();
@@ -246,7 +246,7 @@ fn root_is_given_up_for_good_and_reloads_work_all_the_same() {
 #[test]
 fn a_second_termination_does_not_wait() {
     let (a, _finish) = slow_origin();
-    let mut proxy = Site::http().server(&a, "").start();
+    let mut proxy = Site::http().server(&a, "").start_process();
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     a.wait_for_requests(1);

@@ -24,7 +24,7 @@ fn masked(line: &str) -> String {
 #[track_caller]
 fn check_same(site: &Site, request: &str, line_with: &str) {
     let haproxy = Haproxy::start(&site.text());
-    let mut proxy = site.start();
+    let proxy = site.start();
     for mut client in [haproxy.client(), Client::connect(proxy.address("web"))] {
         client.send(request);
         let _ = client.rest();
@@ -91,7 +91,7 @@ fn tcp_lines_are_haproxys() {
 #[test]
 fn json_lines_hold_the_same_facts() {
     let a = origin();
-    let mut proxy = Proxy::start(&format!(
+    let proxy = Proxy::start(&format!(
         "global:
   log:
     - to: stdout
@@ -152,10 +152,10 @@ fn syslog_lines_go_over_udp() {
 #[test]
 fn a_target_that_takes_nothing_is_told_at_the_start_and_at_reloads() {
     let site = Site::http().global("log /nonexistent/log local0");
-    let mut proxy = site.start();
+    let proxy = site.start();
     let told = "log target /nonexistent/log: No such file or directory";
     proxy.wait_for(told);
-    proxy.signal(rustix::process::Signal::HUP);
+    proxy.reload();
     proxy.wait_for(told);
 }
 
@@ -190,7 +190,7 @@ backends:
 ",
         a.address()
     );
-    let proxy = Proxy::start_with(&text, dir, &[]);
+    let proxy = Proxy::start_in(&text, dir);
     let log = proxy.file("access.log");
     let holds = |path: &str| {
         crate::harness::eventually(path, || std::fs::read_to_string(&log).ok().filter(|text| text.contains(path)))
@@ -209,11 +209,8 @@ fn tls_clients_are_marked() {
     let dir = crate::harness::TempDir::new();
     dir.write("site.pem", certificate(&["localhost"]).combined());
     let a = origin();
-    let mut proxy = Proxy::start_with(
-        &Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem").server(&a, "").text(),
-        dir,
-        &[],
-    );
+    let proxy =
+        Proxy::start_in(&Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem").server(&a, "").text(), dir);
     crate::harness::curl(&["-k", &proxy.url("https", "web", "/tls")]);
     let line = proxy.wait_for("/tls");
     assert!(line.contains(" web~ app/a "), "{line}");

@@ -14,7 +14,7 @@ const RELOADED: &str = "generation 2";
 fn a_good_file_is_swapped_in() {
     let [a, b] = ["a", "b"].map(Origin::named);
     let site = Site::http().global("hard-stop-after 5s");
-    let mut proxy = site.clone().server(&a, "").start();
+    let mut proxy = site.clone().server(&a, "").start_process();
     assert_eq!(proxy.get("/").text(), "a");
     proxy.rewrite(&site.server(&b, "").text());
     proxy.signal(Signal::HUP);
@@ -25,7 +25,7 @@ fn a_good_file_is_swapped_in() {
 #[test]
 fn a_bad_file_is_reported_and_the_old_configuration_keeps_running() {
     let a = Origin::named("a");
-    let mut proxy = Site::http().server(&a, "").start();
+    let mut proxy = Site::http().server(&a, "").start_process();
     proxy.rewrite("frontend web\n    bnid :80\n");
     proxy.signal(Signal::USR2);
     let line = proxy.wait_for("bnid");
@@ -43,7 +43,7 @@ fn a_bad_file_is_reported_and_the_old_configuration_keeps_running() {
 #[test]
 fn an_emptied_file_changes_nothing() {
     let a = Origin::named("a");
-    let mut proxy = Site::http().server(&a, "").start();
+    let mut proxy = Site::http().server(&a, "").start_process();
     proxy.rewrite("# somebody saved half a file\n");
     proxy.signal(Signal::HUP);
     proxy.wait_for("the old configuration keeps running");
@@ -55,7 +55,7 @@ fn an_address_that_cannot_be_bound_changes_nothing() {
     let a = Origin::named("a");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let site = Site::http().server(&a, "");
-    let mut proxy = site.start();
+    let mut proxy = site.start_process();
     let address = taken.local_addr().unwrap();
     proxy.rewrite(&site.section(&format!("frontend more\n    bind {address}\n    default_backend app")).text());
     proxy.signal(Signal::HUP);
@@ -68,7 +68,7 @@ fn an_address_that_cannot_be_bound_changes_nothing() {
 fn reloads_under_load_lose_no_request_and_no_connection() {
     let a = Origin::named("a");
     let site = Site::http().server(&a, "check inter 100ms");
-    let mut proxy = site.start();
+    let mut proxy = site.start_process();
     let address = proxy.address("web");
     let stop = Arc::new(AtomicBool::new(false));
     let kept = {
@@ -116,7 +116,7 @@ fn health_weights_and_counters_survive() {
         .backend("option httpchk GET /health")
         .server(&a, "check inter 100ms fall 1")
         .server(&b, "check inter 100ms");
-    let mut proxy = site.start();
+    let mut proxy = site.start_process();
     b.answer_checks(200);
     a.answer_checks(500);
     proxy.wait_for("Server app/a is DOWN");
@@ -142,7 +142,7 @@ fn a_running_request_ends_under_the_configuration_it_began_with() {
         Reply::text(200, "a")
     });
     let b = Origin::named("b");
-    let mut proxy = Site::http().server(&a, "").start();
+    let mut proxy = Site::http().server(&a, "").start_process();
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     a.wait_for_requests(1);
@@ -160,7 +160,7 @@ fn a_running_request_ends_under_the_configuration_it_began_with() {
 fn listeners_come_and_go() {
     let a = Origin::named("a");
     let site = Site::http().server(&a, "");
-    let mut proxy = site.start();
+    let mut proxy = site.start_process();
     proxy.rewrite(&site.clone().section("frontend more\n    bind 127.0.0.1:<more>\n    default_backend app").text());
     proxy.signal(Signal::HUP);
     proxy.wait_for(RELOADED);
@@ -178,8 +178,8 @@ fn a_new_certificate_is_served_after_a_reload() {
     let dir = TempDir::new();
     dir.write("site.pem", certificate(&["old.example"]).combined());
     let site = Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem");
-    let mut proxy = crate::harness::Proxy::start_with(&site.text(), dir, &[]);
-    let shown = |proxy: &crate::harness::Proxy| {
+    let proxy = crate::harness::Process::start_with(&site.text(), dir, &[]);
+    let shown = |proxy: &crate::harness::Process| {
         crate::harness::tool_output("openssl", &["s_client", "-connect", &proxy.address("web").to_string()], b"")
     };
     assert!(shown(&proxy).contains("old.example"));
@@ -194,7 +194,7 @@ fn a_tcp_session_outlives_the_frontend_it_came_in_by() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let old = Site::tcp().backend(&format!("server s {address}"));
-    let mut proxy = old.start();
+    let mut proxy = old.start_process();
     let mut client = Client::connect(proxy.address("web"));
     client.send("before");
     let mut server = Client::over(listener.accept().unwrap().0);

@@ -23,7 +23,7 @@ fn in_browser(url: &str) -> String {
 #[test]
 fn the_page_shows_every_server_with_its_status_and_reason() {
     let [a, b] = ["alpha", "beta"].map(Origin::named);
-    let mut proxy = with_stats(&["stats uri /haproxy?stats"])
+    let proxy = with_stats(&["stats uri /haproxy?stats"])
         .server(&a, "check inter 100ms rise 1 fall 1")
         .server(&b, "check inter 100ms rise 1 fall 1 backup")
         .start();

@@ -24,7 +24,7 @@ fn server(answer: &'static str) -> (SocketAddr, JoinHandle<Vec<u8>>) {
 #[test]
 fn a_client_that_has_finished_sending_still_gets_the_answer() {
     let (address, thread) = server("answer");
-    let mut proxy = Site::tcp().backend(&format!("server s {address}")).start();
+    let proxy = Site::tcp().backend(&format!("server s {address}")).start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("question").finish_sending();
     assert_eq!(client.rest_as_text(), "answer");
@@ -76,7 +76,7 @@ fn proxy_headers_are_written_in_both_versions() {
 #[test]
 fn proxy_headers_are_read_in_both_versions_and_tell_the_client() {
     let a = Origin::named("a");
-    let mut proxy =
+    let proxy =
         Site::http().bind("bind 127.0.0.1:<web> accept-proxy").frontend("option forwardfor").server(&a, "").start();
     let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut client = Client::connect(proxy.address("web"));
@@ -116,7 +116,7 @@ fn a_connection_without_its_proxy_header_is_closed() {
 fn an_idle_session_ends_after_its_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut proxy = Site::tcp().defaults("timeout client 300ms").backend(&format!("server s {address}")).start();
+    let proxy = Site::tcp().defaults("timeout client 300ms").backend(&format!("server s {address}")).start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("x");
     let _server = listener.accept().unwrap();
@@ -129,7 +129,7 @@ fn an_idle_session_ends_after_its_timeout() {
 fn a_refused_server_closes_the_session() {
     let a = Origin::named("a");
     a.stop();
-    let mut proxy = Site::tcp().backend("retries 0").server(&a, "").start();
+    let proxy = Site::tcp().backend("retries 0").server(&a, "").start();
     let mut client = Client::connect(proxy.address("web"));
     assert!(client.is_closed());
     let line = proxy.wait_for(" web app/a ");
@@ -148,7 +148,7 @@ fn unix_sockets_are_listened_on_and_connected_to() {
         stream.write_all(&bytes).unwrap();
     });
     let site = Site::tcp().bind("bind unix@<dir>/front.sock mode 600").backend("server s unix@<dir>/app.sock");
-    let proxy = crate::harness::Proxy::start_with(&site.text(), dir, &[]);
+    let proxy = crate::harness::Proxy::start_in(&site.text(), dir);
     let mut client = std::os::unix::net::UnixStream::connect(proxy.file("front.sock")).unwrap();
     client.write_all(b"over sockets").unwrap();
     client.shutdown(Shutdown::Write).unwrap();

@@ -27,7 +27,7 @@ fn handshake(proxy: &Proxy, arguments: &[&str]) -> String {
 fn the_certificate_follows_the_name_asked_for() {
     let a = Origin::named("a");
     let (site, dir) = site_with_names();
-    let proxy = Proxy::start_with(&site.server(&a, "").text(), dir, &[]);
+    let proxy = Proxy::start_in(&site.server(&a, "").text(), dir);
     for (asked, subject) in [
         ("default.example", "default.example"),
         ("www.wild.example", "*.wild.example"),
@@ -50,7 +50,7 @@ fn the_certificate_follows_the_name_asked_for() {
 fn strict_sni_refuses_unknown_names() {
     let (site, dir) = site_with_names();
     let site = site.bind("bind 127.0.0.1:<web> ssl crt <dir>/certs strict-sni");
-    let proxy = Proxy::start_with(&site.text(), dir, &[]);
+    let proxy = Proxy::start_in(&site.text(), dir);
     assert!(handshake(&proxy, &["-servername", "exact.example"]).contains("wild.example"));
     assert!(handshake(&proxy, &["-servername", "unknown.example"]).contains("alert"));
 }
@@ -58,12 +58,12 @@ fn strict_sni_refuses_unknown_names() {
 #[test]
 fn versions_are_1_2_and_1_3_and_can_be_narrowed() {
     let (site, dir) = site_with_names();
-    let proxy = Proxy::start_with(&site.text(), dir, &[]);
+    let proxy = Proxy::start_in(&site.text(), dir);
     assert!(handshake(&proxy, &["-tls1_3"]).contains("TLSv1.3"));
     assert!(handshake(&proxy, &["-tls1_2"]).contains("TLSv1.2"));
     let (site, dir) = site_with_names();
     let only = site.bind("bind 127.0.0.1:<web> ssl crt <dir>/certs ssl-min-ver TLSv1.3");
-    let proxy = Proxy::start_with(&only.text(), dir, &[]);
+    let proxy = Proxy::start_in(&only.text(), dir);
     assert!(handshake(&proxy, &["-tls1_2"]).contains("alert"));
     assert!(
         handshake(&proxy, &["-tls1_1"]).contains("alert") || handshake(&proxy, &["-tls1_1"]).contains("no protocols")
@@ -73,7 +73,7 @@ fn versions_are_1_2_and_1_3_and_can_be_narrowed() {
 #[test]
 fn a_session_is_resumed_across_connections_in_both_versions() {
     let (site, dir) = site_with_names();
-    let proxy = Proxy::start_with(&site.text(), dir, &[]);
+    let proxy = Proxy::start_in(&site.text(), dir);
     for version in ["-tls1_2", "-tls1_3"] {
         let session = proxy.file("session");
         let session = session.to_str().unwrap();
@@ -93,7 +93,7 @@ fn clients_are_told_apart_in_the_log_and_to_the_server() {
     let a = Origin::named("a");
     let (site, dir) = site_with_names();
     let site = site.frontend("http-request set-header X-Tls yes if { ssl_fc }").server(&a, "");
-    let mut proxy = Proxy::start_with(&site.text(), dir, &[]);
+    let proxy = Proxy::start_in(&site.text(), dir);
     assert_eq!(curl(&["-k", "--http1.1", &proxy.url("https", "web", "/")]), "a");
     assert_eq!(a.only_request().header("x-tls"), Some("yes"));
     proxy.wait_for(" web~ app/a ");
@@ -102,7 +102,7 @@ fn clients_are_told_apart_in_the_log_and_to_the_server() {
 #[test]
 fn plain_http_to_a_tls_port_is_closed_and_logged() {
     let (site, dir) = site_with_names();
-    let mut proxy = Proxy::start_with(&site.text(), dir, &[]);
+    let proxy = Proxy::start_in(&site.text(), dir);
     let mut client = crate::harness::Client::connect(proxy.address("web"));
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     let _ = client.rest();
@@ -125,7 +125,7 @@ fn servers_are_reached_over_tls_and_verified_when_asked() {
     let inner_site = Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem").server(&a, "");
     let inner_dir = TempDir::new();
     inner_dir.write("server.pem", real.combined());
-    let inner = Proxy::start_with(&inner_site.text(), inner_dir, &[]);
+    let inner = Proxy::start_in(&inner_site.text(), inner_dir);
     let address = inner.address("web");
     let site = |options: &str| {
         Site::http().backend("retries 0").backend(&format!("server tls {address} ssl {options}")).text()
@@ -134,7 +134,7 @@ fn servers_are_reached_over_tls_and_verified_when_asked() {
         let dir = TempDir::new();
         dir.write("right-ca.pem", &real.certificate);
         dir.write("wrong-ca.pem", &other.certificate);
-        Proxy::start_with(&site(options), dir, &[]).get("/").status
+        Proxy::start_in(&site(options), dir).get("/").status
     };
     assert_eq!(ask("verify none"), 200);
     assert_eq!(ask("verify required ca-file <dir>/right-ca.pem sni str(app.example)"), 200);
@@ -148,11 +148,8 @@ fn checks_of_tls_servers_use_tls() {
     let dir = TempDir::new();
     dir.write("server.pem", certificate(&["app.example"]).combined());
     let a = Origin::named("a");
-    let inner = Proxy::start_with(
-        &Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem").server(&a, "").text(),
-        dir,
-        &[],
-    );
+    let inner =
+        Proxy::start_in(&Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem").server(&a, "").text(), dir);
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = plain.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -160,7 +157,7 @@ fn checks_of_tls_servers_use_tls() {
             let _ = std::io::Write::write_all(&mut stream, b"220 mail.example ESMTP\r\n");
         }
     });
-    let mut proxy = Site::http()
+    let proxy = Site::http()
         .backend("option httpchk GET /health")
         .backend(&format!("server good {} check inter 200ms ssl verify none", inner.address("web")))
         .backend(&format!("server bad {address} check inter 200ms rise 1 fall 1 ssl verify none"))
@@ -227,7 +224,7 @@ fn a_client_that_ends_without_tlss_goodbye_still_gets_its_answer() {
         let dir = TempDir::new();
         dir.write("site.pem", certificate.combined());
         let site = site.bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem").server(&a, "");
-        let mut proxy = Proxy::start_with(&site.text(), dir, &[]);
+        let proxy = Proxy::start_in(&site.text(), dir);
         let said = ask_and_end_rudely(proxy.address("web"), &certificate.combined());
         assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("\r\n\r\na"), "{said}");
         proxy.wait_for(" --");

@@ -27,6 +27,8 @@ type Told = Result<String, String>;
 impl Controller {
     /// Answers one command of a runtime socket.
     pub(in crate::control) fn answer_line(&mut self, request: LineRequest, now: Instant) {
+        #[cfg(test)]
+        assert!(request.line != "injected panic", "injected in an answer");
         let words = line::words(&request.line);
         let answer = match commands::find(&words, request.level) {
             Ok((entry, arguments)) => {

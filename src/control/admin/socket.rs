@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::session::{Client, Session};
@@ -15,6 +15,7 @@ use crate::control::Handle;
 use crate::model::frontend::ListenAddress;
 use crate::model::global::{Global, StatsSocket, StatsSocketAddress};
 use crate::state::listeners::{BindError, BoundSocket};
+use crate::state::panics::{Panics, Witness};
 
 /// Clients that may wait to be accepted, as HAProxy's.
 const BACKLOG: u32 = 128;
@@ -95,13 +96,13 @@ impl AdminSockets {
     }
 
     /// Starts to accept where nobody does yet. Only on the control thread, within its tasks.
-    pub fn serve(&mut self, handle: &Handle) {
+    pub fn serve(&mut self, handle: &Handle, panics: &Panics) {
         for socket in self.sockets.iter_mut().filter(|socket| socket.task.is_none()) {
             let listener = socket.bound.for_worker(0).and_then(|fd| Listener::new(fd, &socket.config.address));
             match listener {
                 Ok(listener) => {
                     let client = Client { level: socket.config.level, idle: self.manners.idle, handle: handle.clone() };
-                    let accepting = accept(listener, client, Arc::clone(&self.places));
+                    let accepting = accept(listener, client, Arc::clone(&self.places), panics.clone());
                     socket.task = Some(tokio::task::spawn_local(accepting));
                 }
                 Err(error) => tracing::error!(%error, address = %socket.bound.address, "cannot serve a runtime socket"),
@@ -157,17 +158,17 @@ impl Listener {
 /// How long accepting pauses when the system has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
 
-async fn accept(listener: Listener, client: Client, places: Arc<Semaphore>) {
+async fn accept(listener: Listener, client: Client, places: Arc<Semaphore>, panics: Panics) {
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = match &listener {
             Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
                 let session = Session::new(stream, client.clone());
-                tokio::task::spawn_local(talk(session.run(), place));
+                tokio::task::spawn_local(talk(session.run(), place, panics.witness()));
             }),
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
                 let session = Session::new(stream, client.clone());
-                tokio::task::spawn_local(talk(session.run(), place));
+                tokio::task::spawn_local(talk(session.run(), place, panics.witness()));
             }),
         };
         if let Err(error) = accepted {
@@ -177,7 +178,7 @@ async fn accept(listener: Listener, client: Client, places: Arc<Semaphore>) {
     }
 }
 
-async fn talk(session: impl Future<Output = io::Result<()>>, place: tokio::sync::OwnedSemaphorePermit) {
+async fn talk(session: impl Future<Output = io::Result<()>>, place: OwnedSemaphorePermit, _witness: Witness) {
     if let Err(error) = session.await {
         tracing::debug!(%error, "a client of a runtime socket went away");
     }
@@ -262,7 +263,7 @@ mod tests {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            sockets.serve(&Handle::to(events));
+            sockets.serve(&Handle::to(events), &Panics::default());
             let Some(crate::control::controller::Event::Line(request)) = incoming.recv().await else {
                 panic!("no line")
             };

@@ -300,6 +300,7 @@ fn process(gathering: Gathering<'_>, idle_percent: u32) -> ProcessReport {
         listeners: u32::try_from(watch.snapshot.listeners.len()).unwrap_or(u32::MAX),
         dropped_logs: logs::dropped_total(),
         dropped_events: shared.dropped_events.load(Relaxed),
+        panics: shared.process.panics.total(),
         certificates: certificates(gathering),
     }
 }

@@ -128,12 +128,13 @@ pub(crate) static FIELDS: [InfoField; 82] = [
 
 /// What HAProxy has no field for; behind its own, so that no number moves.
 #[rustfmt::skip]
-pub(crate) static OWN_FIELDS: [InfoField; 4] = [
+pub(crate) static OWN_FIELDS: [InfoField; 5] = [
     field("Generation", "SGP", |p| Cell::U64(p.generation)),
     field("LastReloadSuccessful", "SGP", |p| {
         Cell::U32(u32::from(p.last_reload.as_ref().is_none_or(|reload| reload.succeeded)))
     }),
     field("DroppedEvents", "MCP", |p| Cell::U64(p.dropped_events)),
+    field("Panics", "MCP", |p| Cell::U64(p.panics)),
     field("CertificateDaysLeft", "MGP", |p| {
         let next = p.certificates.iter().map(|certificate| certificate.not_after).min();
         next.map_or(Cell::Empty, |at| clipped(at.duration_since(p.now).unwrap_or_default().as_secs() / 86_400))

@@ -164,6 +164,12 @@ fn own(out: &mut Output<'_>, report: &ProcessReport) {
     one("config_last_reload_timestamp_seconds", "When it was last tried.", gauge, epoch_seconds(at) as f64);
     one("config_generation", "Number of the configuration in force.", gauge, report.generation as f64);
     one("dropped_log_lines_total", "Log lines not handed over.", counter, report.dropped_logs as f64);
+    one(
+        "panics_total",
+        "Defects met and contained: each ended one connection, check or answer.",
+        counter,
+        report.panics as f64,
+    );
     one("dropped_events_total", "Worker events not handed over.", counter, report.dropped_events as f64);
     out.family(
         "lockgate_certificate_not_after_timestamp_seconds".into(),

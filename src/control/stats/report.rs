@@ -58,6 +58,8 @@ pub(crate) struct ProcessReport {
     pub dropped_logs: u64,
     /// Events that workers could not hand to control.
     pub dropped_events: u64,
+    /// Tasks that panicked, each on its own.
+    pub panics: u64,
     /// Of every listener, each file once.
     pub certificates: Vec<CertificateFacts>,
 }

@@ -57,6 +57,7 @@ fn process() -> ProcessReport {
         listeners: 3,
         dropped_logs: 0,
         dropped_events: 0,
+        panics: 0,
         certificates: vec![CertificateFacts {
             path: "/etc/ssl/site.pem".into(),
             names: vec!["www.example.org".into()],

@@ -11,6 +11,7 @@ use super::DROPPED;
 use super::output::{Lost, Output};
 use crate::logline::frame::{FrameStyle, Framer, LogIdentity};
 use crate::model::log::{Level, LogAddress};
+use crate::state::threads;
 use crate::sys;
 
 /// Bytes that may wait to be written; what comes then is dropped and counted.
@@ -79,8 +80,8 @@ impl Sink {
             problem: Mutex::new(problem),
         });
         let for_writer = Arc::clone(&inner);
-        let writer = std::thread::Builder::new().name("log".to_string());
-        if let Err(error) = writer.spawn(move || write_until_closed(&for_writer, output)) {
+        let writing = threads::spawn("log".to_string(), move || write_until_closed(&for_writer, output));
+        if let Err(error) = writing {
             // Nobody would ever empty the queue: refuse all lines.
             inner.lock().closed = true;
             inner.set_problem(Some(format!("cannot start its thread: {error}")));

@@ -125,6 +125,20 @@ pub(crate) struct Judgement {
 }
 
 impl CheckResult {
+    /// The check broke on a defect of ours; as a shortage, it says nothing about the server.
+    pub fn defect() -> Self {
+        CheckResult {
+            outcome: Outcome::SocketError,
+            phase: CheckPhase::Connect,
+            code: None,
+            errno: None,
+            info: "a defect in the check itself".to_owned(),
+            expected: None,
+            got: None,
+            duration: Duration::ZERO,
+        }
+    }
+
     /// The check could not be made for want of something of our own (sockets, ports, memory): it says nothing about
     /// the server.
     pub fn is_own_shortage(&self) -> bool {

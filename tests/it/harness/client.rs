@@ -175,7 +175,13 @@ impl Client {
 
     fn more_or_end(&mut self) -> io::Result<bool> {
         let mut piece = [0; 16 * 1024];
-        let length = self.stream.read(&mut piece)?;
+        let length = loop {
+            match self.stream.read(&mut piece) {
+                // A read with a timeout is not begun again by itself when the process was stopped and went on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.buffer.extend_from_slice(&piece[..length]);
         Ok(length > 0)
     }

@@ -1,21 +1,25 @@
-//! What the stories are told with: origins that can be scripted, the built proxy, raw clients, and waiting with a deadline.
+//! What the stories are told with: origins that can be scripted, proxies within the test and processes of the
+//! built program, raw clients, and waiting with a deadline.
 //!
 //! Nothing here sleeps for luck: whoever waits names what for, and fails with what was seen instead.
 
 mod client;
+mod instance;
 mod origin;
 mod peers;
 mod ports;
+mod process;
 mod proxy;
-
 mod site;
 mod temp;
 
 pub use client::{Client, Response, get, get_with};
+pub use instance::Instance;
 pub use origin::{Origin, Received, Reply};
 pub use peers::{Haproxy, curl, run_tool, tool_output};
 pub use ports::Ports;
-pub use proxy::{Proxy, check_config, lockgate};
+pub use process::{Process, check_config, lockgate};
+pub use proxy::Proxy;
 pub use site::Site;
 pub use temp::{TempDir, certificate, certificate_valid};
 

@@ -53,7 +53,7 @@ impl Haproxy {
     pub fn start(config: &str) -> Self {
         let dir = TempDir::new();
         let mut ports = Ports::default();
-        let text = super::proxy::filled(config, &mut ports, dir.path());
+        let text = super::instance::filled(config, &mut ports, dir.path());
         let file = dir.write("haproxy.cfg", text);
         let mut child = Command::new("haproxy")
             .args([OsStr::new("-db"), OsStr::new("-f"), file.as_os_str()])

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Origin, Proxy};
+use super::{Origin, Process, Proxy};
 
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -92,6 +92,12 @@ impl Site {
     #[track_caller]
     pub fn start(&self) -> Proxy {
         Proxy::start(&self.text())
+    }
+
+    /// The built program instead: for stories about a process.
+    #[track_caller]
+    pub fn start_process(&self) -> Process {
+        Process::start(&self.text())
     }
 }
 

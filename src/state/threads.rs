@@ -1,0 +1,20 @@
+//! How is a thread of the proxy started? Named, and speaking to whom its starter speaks: two proxies in one process keep
+//! their messages apart.
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use tracing::dispatcher;
+
+/// # Errors
+/// The kernel gives no thread.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let listener = dispatcher::get_default(Clone::clone);
+    Builder::new().name(name).spawn(move || {
+        let _listening = dispatcher::set_default(&listener);
+        body()
+    })
+}
