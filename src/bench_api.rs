@@ -19,7 +19,7 @@ use crate::model::backend::ProxyVersion;
 use crate::model::forwarded::{ForwardFor, Forwarded, Networks};
 use crate::model::global::HttpLimits;
 use crate::state::{Cursor, Rotation};
-use crate::wire::proxy_protocol;
+use crate::wire::{client_hello, proxy_protocol};
 
 /// A backend's servers in turn, picked from as a worker does.
 pub struct Turns {
@@ -225,6 +225,30 @@ pub fn fuzz_proxy_header(data: &[u8]) {
         let again = proxy_protocol::parse(&out);
         assert!(matches!(again, Ok(Parsed::Complete { consumed, .. }) if consumed == out.len()), "{again:?}");
     }
+}
+
+/// Fuzz target: a ClientHello means the same however reads and records cut it. The first byte chooses the cut.
+pub fn fuzz_client_hello(data: &[u8]) {
+    use client_hello::Parsed;
+    let Some((cut, bytes)) = data.split_first() else { return };
+    let whole = client_hello::parse(bytes);
+    let front = client_hello::parse(bytes.get(..usize::from(*cut)).unwrap_or(bytes));
+    assert!(front == Ok(Parsed::NeedMore) || front == whole, "{front:?} became {whole:?}");
+    let Ok(Parsed::Complete(hello)) = whole else { return };
+    // The message on its own, then in records of another size.
+    let (mut message, mut rest) = (Vec::new(), bytes);
+    while let [_, _, _, high, low, behind @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(behind.len());
+        let (part, after) = behind.split_at(length);
+        message.extend_from_slice(part);
+        rest = after;
+    }
+    let mut again = Vec::new();
+    for part in message.chunks(usize::from(*cut).max(1)) {
+        again.extend_from_slice(&[22, 3, 1, 0, part.len() as u8]);
+        again.extend_from_slice(part);
+    }
+    assert_eq!(client_hello::parse(&again), Ok(Parsed::Complete(hello)));
 }
 
 /// Fuzz target: no text read as haproxy.cfg panics, and what it says reads back the same from YAML when nothing is wrong.

@@ -13,6 +13,7 @@ use super::log::LogSettings;
 use super::names::{BackendId, Name, ServerId};
 use super::rule::{HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
+use super::tcp::TcpRules;
 use super::tls::ServerTls;
 
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub(crate) struct Backend {
     pub servers: Vec<Arc<Server>>,
     /// `option allbackups`: all backups share the load, not only the first.
     pub all_backups: bool,
+    /// Its `content` rules and their delay.
+    pub tcp_request: TcpRules,
     pub http_request: Vec<HttpRequestRule>,
     pub http_response: Vec<HttpResponseRule>,
     pub timeouts: BackendTimeouts,

@@ -11,6 +11,7 @@ use super::log::LogSettings;
 use super::names::{BackendId, FrontendId, Name};
 use super::rule::{Condition, HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
+use super::tcp::TcpRules;
 use super::tls::ListenerTls;
 use super::{Mode, backend::ErrorPages};
 
@@ -28,6 +29,9 @@ pub(crate) struct Frontend {
     /// In order; the first whose condition holds decides.
     pub use_backend: Vec<(Option<Condition>, BackendId)>,
     pub default_backend: Option<BackendId>,
+    pub tcp_request: TcpRules,
+    /// Whether `use_backend` asks for what a client sends first.
+    pub routes_by_first_bytes: bool,
     pub http_request: Vec<HttpRequestRule>,
     pub http_response: Vec<HttpResponseRule>,
     pub timeouts: FrontendTimeouts,

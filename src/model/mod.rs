@@ -12,6 +12,7 @@ pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod rule;
 pub(crate) mod stats;
+pub(crate) mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tls;

@@ -21,6 +21,15 @@ impl Condition {
         let holds = |term: &Term| !term.negated && matches!(term.test, TermTest::Always);
         !self.negated && self.any.iter().any(|terms| terms.iter().all(holds))
     }
+
+    /// Whether any of its tests asks for a value that `is_meant`.
+    pub fn asks(&self, is_meant: impl Fn(&Fetch) -> bool) -> bool {
+        self.any.iter().flatten().any(|term| match &term.test {
+            TermTest::Acl(acl) => acl.tests.iter().any(|test| is_meant(&test.value.fetch)),
+            TermTest::Anonymous(test) => is_meant(&test.value.fetch),
+            TermTest::Always | TermTest::Never => false,
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -115,6 +124,70 @@ pub(crate) enum Fetch {
     },
     UniqueId,
     Always(bool),
+    /// Of the TLS hello among a session's first bytes: its type, always 1.
+    HelloType,
+    /// The host it asks for.
+    HelloServerName,
+    /// Major version * 65536 + minor version.
+    HelloVersion,
+    /// The first protocol it offers.
+    HelloAlpn,
+    /// Whether it names elliptic curves.
+    HelloGroups,
+    /// 0 without the session ticket extension, 1 with an empty one, 2 with a ticket.
+    HelloTicket,
+    /// How many bytes a session's client has sent so far.
+    FirstLength,
+    /// Some of them; all from the offset on when the length is 0.
+    FirstPayload {
+        offset: usize,
+        length: usize,
+    },
+    /// Whether they are the head of an HTTP/1 request.
+    SpeaksHttp,
+    /// Whether no more of them are waited for.
+    WaitEnd,
+}
+
+impl Fetch {
+    /// Whether this asks for a request or a response.
+    pub fn is_of_message(&self) -> bool {
+        matches!(
+            self,
+            Fetch::Method
+                | Fetch::Path
+                | Fetch::PathQuery
+                | Fetch::Url
+                | Fetch::Query
+                | Fetch::Base { .. }
+                | Fetch::UrlParam { .. }
+                | Fetch::Version
+                | Fetch::RequestHeader(_)
+                | Fetch::RequestHeaderCount(_)
+                | Fetch::ResponseHeader(_)
+                | Fetch::ResponseHeaderCount(_)
+                | Fetch::Cookie(_)
+                | Fetch::CookieCount(_)
+                | Fetch::Status
+        )
+    }
+
+    /// Whether this asks for what a client sends first in a TCP session.
+    pub fn is_of_first_bytes(&self) -> bool {
+        matches!(
+            self,
+            Fetch::HelloType
+                | Fetch::HelloServerName
+                | Fetch::HelloVersion
+                | Fetch::HelloAlpn
+                | Fetch::HelloGroups
+                | Fetch::HelloTicket
+                | Fetch::FirstLength
+                | Fetch::FirstPayload { .. }
+                | Fetch::SpeaksHttp
+                | Fetch::WaitEnd
+        )
+    }
 }
 
 /// Which of several field lines of one name is meant.

@@ -35,6 +35,8 @@ pub(crate) enum LocalAnswer {
         body: Vec<u8>,
     },
     Prometheus,
+    /// The connection is closed without a word.
+    Nothing,
 }
 
 /// Answers and leaves what is left of the request alone: a client that is still sending gets its answer and is closed.
@@ -53,6 +55,7 @@ pub(crate) async fn send<D: Downstream>(
             let name = Arc::clone(&setting.frontend.config.name);
             return serve_page(setting, scratch, down, (&page, PageKind::Prometheus), &name).await;
         }
+        LocalAnswer::Nothing => return Next::Close,
         LocalAnswer::Error(status) => {
             let pages = backend.map_or(&setting.frontend.config.error_pages, |backend| &backend.config.error_pages);
             error_page::prepare(status, page(pages, status), to, &mut response)

@@ -10,17 +10,20 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 
+use super::exchange::Setting;
 use super::listener::Places;
 use super::stream::{Plain, Stream};
 use super::timer::Timer;
 use super::view::View;
 use super::worker::Worker;
-use super::{clock, http1_server, http2_server, tcp_session};
+use super::{clock, http1_server, http2_server, rules_context, tcp_session};
 use crate::http::forwarded::ClientFacts;
 use crate::model::Mode;
 use crate::model::frontend::AcceptProxy;
 use crate::model::log::Level;
+use crate::model::tcp::TcpRule;
 use crate::model::tls::TlsFacts;
+use crate::rules::TcpVerdict;
 use crate::state::Shared;
 use crate::state::counters::FrontendShard;
 use crate::state::snapshot::{FrontendInForce, ListenerInForce};
@@ -85,6 +88,9 @@ impl fmt::Display for BadStart {
         }
     }
 }
+
+/// A rule has refused the connection. Neither logged nor answered (HAProxy manual 4.2, `tcp-request connection reject`).
+struct Denied;
 
 /// Serves an accepted connection in a task of its own.
 pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places: Places, stream: Plain, ends: Ends) {
@@ -169,25 +175,61 @@ impl Connection {
         self.orphaned || self.worker.is_leaving()
     }
 
+    /// Asks `tcp-request connection` rules: whether a PROXY header is due, or why there is nothing to serve.
+    fn enter(&self) -> Result<bool, Denied> {
+        let rules = &self.frontend().config.tcp_request.connection;
+        let verdict = if rules.is_empty() { TcpVerdict::Accept } else { self.ask(rules) };
+        let shards = [self.count(), self.listener().state.counters.of(self.worker.index)];
+        if verdict == TcpVerdict::Reject {
+            shards.iter().for_each(|shard| shard.denied_connections.add(1));
+            return Err(Denied);
+        }
+        shards.iter().for_each(|shard| shard.sessions.add(1));
+        Ok(verdict == TcpVerdict::ExpectProxy)
+    }
+
+    /// Asks `tcp-request session` rules.
+    fn admit(&self) -> Result<(), Denied> {
+        let rules = &self.frontend().config.tcp_request.session;
+        if rules.is_empty() || self.ask(rules) != TcpVerdict::Reject {
+            return Ok(());
+        }
+        for shard in [self.count(), self.listener().state.counters.of(self.worker.index)] {
+            shard.denied_sessions.add(1);
+        }
+        Err(Denied)
+    }
+
+    fn ask(&self, rules: &[TcpRule]) -> TcpVerdict {
+        let setting = Setting { connection: self, view: &self.view, frontend: self.frontend(), timer: &self.timer };
+        rules_context::tcp_rules(&setting, rules, None, None)
+    }
+
     /// All that comes before the first byte of the protocol. `None` when it came to nothing, which has been told then.
     async fn open(&mut self, mut plain: Plain) -> Option<Stream> {
-        let opened = match self.start(&mut plain).await {
+        let expect_proxy = self.enter().ok()?;
+        let opened = match self.start(&mut plain, expect_proxy).await {
             Ok(None) => Ok(Stream::Plain(plain)),
             Ok(Some(config)) => self.handshake(plain, config).await,
             Err(bad) => Err(bad),
         };
-        opened.map_err(|bad| self.refuse(&bad)).ok()
+        let stream = opened.map_err(|bad| self.refuse(&bad)).ok()?;
+        self.admit().ok().map(|()| stream)
     }
 
     /// Reads the PROXY header where one is due. Returns how to speak TLS, if it is spoken.
-    async fn start(&mut self, plain: &mut Plain) -> Result<Option<Arc<rustls::ServerConfig>>, BadStart> {
+    async fn start(
+        &mut self,
+        plain: &mut Plain,
+        expect_proxy: bool,
+    ) -> Result<Option<Arc<rustls::ServerConfig>>, BadStart> {
         let listener = &self.frontend().config.listeners[self.listener().index];
         let due = match &listener.accept_proxy {
             AcceptProxy::No => false,
             AcceptProxy::Always => true,
             AcceptProxy::From(networks) => self.ends.peer.is_some_and(|peer| networks.contains(peer.ip())),
         };
-        if due {
+        if due || expect_proxy {
             self.timer.set_after(Some(PROXY_HEADER_WAIT));
             let header = self.timer.bound(read_proxy_header(plain)).await.ok_or(BadStart::ProxyTimedOut)??;
             self.timer.set(None);

@@ -72,7 +72,6 @@ impl Places {
         listener.state.sessions.enter();
         for shard in [frontend.counters.of(worker.index), listener.state.counters.of(worker.index)] {
             shard.connections.add(1);
-            shard.sessions.add(1);
         }
         Places { worker: Rc::clone(worker), frontend: Arc::clone(frontend), listener: Arc::clone(&listener.state) }
     }

@@ -11,6 +11,7 @@ mod http1_server;
 mod http2_connection;
 mod http2_server;
 mod http2_stream;
+mod inspect;
 mod listener;
 mod record;
 mod rules_context;

@@ -291,6 +291,12 @@ impl Account {
         {
             shard.bytes_in.add(bytes.received);
             shard.bytes_out.add(bytes.sent);
+            if self.denied && self.backend.is_none() {
+                shard.denied_requests.add(1);
+            }
+            if matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request))) {
+                shard.request_errors.add(1);
+            }
         }
         let uptime_ms = setting.connection.worker.shared.uptime(now).as_millis() as u64;
         let count = |shard: &BackendShard, peaks: &TimePeaks, last_session_ms: &AtomicU64| {
@@ -310,6 +316,9 @@ impl Account {
             last_session_ms.store(uptime_ms, Relaxed);
         };
         if let Some((_, InBackend(backend))) = &self.backend {
+            if self.denied {
+                backend.counters.of(worker).denied_requests.add(1);
+            }
             count(backend.counters.of(worker), &backend.peaks, &backend.last_session_ms);
         }
         if let Some((_, server)) = &self.server {

@@ -11,13 +11,19 @@ use crate::logline::{Cause, Phase};
 use crate::model::BackendId;
 use crate::model::rule::{Answer, AnswerBody, Condition, Redirect};
 use crate::model::stats::{StatsAdmin, StatsPage};
+use crate::model::tcp::TcpRule;
 use crate::rules::{
-    Context, Facts, TlsFacts, Verdict, format, holds, redirect_location, run_request_rules, run_response_rules,
+    Context, Facts, FirstBytes, TcpVerdict, TlsFacts, Verdict, format, holds, redirect_location, run_request_rules,
+    run_response_rules, run_tcp_rules,
 };
 use crate::state::snapshot::BackendInForce;
 
 /// Runs the frontend's `http-request` rules. `Some` when one of them answers.
 pub(crate) fn frontend_rules(setting: &Setting<'_>, scratch: &mut Scratch) -> Option<LocalAnswer> {
+    let content = &setting.frontend.config.tcp_request.content;
+    if !content.is_empty() && refused(setting, content, None, scratch) {
+        return Some(LocalAnswer::Nothing);
+    }
     let rules = &setting.frontend.config.http_request;
     if rules.is_empty() {
         return None;
@@ -34,6 +40,10 @@ pub(crate) fn backend_rules(
     backend: &BackendInForce,
     scratch: &mut Scratch,
 ) -> Option<LocalAnswer> {
+    let content = &backend.config.tcp_request.content;
+    if !content.is_empty() && refused(setting, content, Some(&backend.config.name), scratch) {
+        return Some(LocalAnswer::Nothing);
+    }
     let rules = &backend.config.http_request;
     if rules.is_empty() {
         return None;
@@ -44,12 +54,54 @@ pub(crate) fn backend_rules(
     })
 }
 
+/// Whether `tcp-request content` rules refuse a request. In HTTP mode they are asked when it is there (manual 4.2).
+fn refused(setting: &Setting<'_>, rules: &[TcpRule], backend: Option<&str>, scratch: &mut Scratch) -> bool {
+    let verdict = with_facts(setting, backend, None, |facts| {
+        run_tcp_rules(rules, &Context { request: Some(&scratch.request), response: None, facts })
+    });
+    let refused = verdict == TcpVerdict::Reject;
+    if refused {
+        scratch.account.deny(false);
+    }
+    refused
+}
+
+/// Asks `tcp-request` rules about a connection, given what its client has sent as far as they may look at it.
+pub(crate) fn tcp_rules(
+    setting: &Setting<'_>,
+    rules: &[TcpRule],
+    backend: Option<&str>,
+    first_bytes: Option<&FirstBytes<'_>>,
+) -> TcpVerdict {
+    if rules.is_empty() {
+        return TcpVerdict::Accept;
+    }
+    with_facts(setting, backend, None, |facts| {
+        let facts = Facts { first_bytes, ..*facts };
+        run_tcp_rules(rules, &Context { request: None, response: None, facts: &facts })
+    })
+}
+
 /// The first `use_backend` whose condition holds, else the default.
 pub(crate) fn choose_backend(setting: &Setting<'_>, request: &RequestHead) -> Option<BackendId> {
+    choose(setting, Some(request), None)
+}
+
+/// The same for a TCP session.
+pub(crate) fn choose_tcp_backend(setting: &Setting<'_>, first_bytes: &FirstBytes<'_>) -> Option<BackendId> {
+    choose(setting, None, Some(first_bytes))
+}
+
+fn choose(
+    setting: &Setting<'_>,
+    request: Option<&RequestHead>,
+    first_bytes: Option<&FirstBytes<'_>>,
+) -> Option<BackendId> {
     let frontend = &setting.frontend.config;
     if !frontend.use_backend.is_empty() {
         let chosen = with_facts(setting, None, None, |facts| {
-            let context = Context { request: Some(request), response: None, facts };
+            let facts = &Facts { first_bytes, ..*facts };
+            let context = Context { request, response: None, facts };
             let meets = |condition: &Option<Condition>| condition.as_ref().is_none_or(|given| holds(given, &context));
             frontend.use_backend.iter().find(|(condition, _)| meets(condition)).map(|(_, id)| *id)
         });
@@ -119,6 +171,7 @@ fn with_facts<T>(
         pid: std::process::id(),
         now: connection.wall_time(clock::now()),
         unique_id: None,
+        first_bytes: None,
         usable_servers: &usable,
     })
 }

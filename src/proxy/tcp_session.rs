@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::buffers::Buffers;
 use super::connection::Connection;
 use super::exchange::{Attempts, Setting};
+use super::inspect::{glance, inspect};
 use super::record::{Account, Bytes};
 use super::stream::Stream;
 use super::tunnel::{IdleTimeouts, Tunnel};
@@ -17,10 +18,10 @@ use super::upstream::connect::connect;
 use super::upstream::slot::{NoServer, Slot, Waited, acquire};
 use super::worker::must_stop;
 use super::{clock, http1_server, rules_context};
-use crate::http::RequestHead;
 use crate::logline::{Cause, Phase};
 use crate::model::backend::BackendTimeouts;
 use crate::model::stats::StatsPage;
+use crate::rules::FirstBytes;
 use crate::state::snapshot::BackendInForce;
 
 /// How long a client of a frontend with a stats page may take to show that it does not want it. Clients of protocols in
@@ -62,14 +63,10 @@ async fn session(
     client: &mut Stream,
     mut early: Early,
 ) -> Result<Bytes, (Cause, Phase)> {
-    let no_request = RequestHead::new();
-    let id = rules_context::choose_backend(setting, &no_request).ok_or((Cause::Server, Phase::Connect))?;
-    let backend = setting.view.backend(id);
     let worker = &setting.connection.worker;
-    account.enter_backend(worker.index, id, backend);
     // Boxed: short beside the tunnel, which a quiet connection keeps for hours, and larger.
-    let reached = Box::pin(reach(setting, account, client, &mut early, backend)).await;
-    let (slot, mut server) = match reached {
+    let reached = Box::pin(begin(setting, account, client, &mut early)).await;
+    let (backend, slot, mut server) = match reached {
         Ok(reached) => reached,
         Err(failed) => {
             worker.buffers.give(early.bytes);
@@ -95,6 +92,37 @@ async fn session(
         account.end(ended.termination.cause, ended.termination.phase);
     }
     Ok(Bytes { received: ended.to_server, sent: ended.to_client })
+}
+
+/// All that comes before the first byte is passed on: rules, a backend, a server.
+async fn begin<'s>(
+    setting: &'s Setting<'_>,
+    account: &mut Account,
+    client: &mut Stream,
+    early: &mut Early,
+) -> Result<(&'s BackendInForce, Slot, Stream), (Cause, Phase)> {
+    let frontend = &setting.frontend.config;
+    let let_in = inspect(setting, client, early, &frontend.tcp_request, None).await;
+    if let Err((Cause::Proxy, _)) = let_in {
+        account.deny(false);
+        return Err((Cause::Proxy, Phase::Request));
+    }
+    if frontend.routes_by_first_bytes {
+        glance(setting, client, early).await;
+    }
+    let id = rules_context::choose_tcp_backend(setting, &FirstBytes::new(&early.bytes, true))
+        .ok_or((Cause::Server, Phase::Connect))?;
+    let backend = setting.view.backend(id);
+    account.enter_backend(setting.connection.worker.index, id, backend);
+    // Who left or fell silent is told with the backend it would have got, as HAProxy does.
+    let_in?;
+    let let_in = inspect(setting, client, early, &backend.config.tcp_request, Some(&backend.config.name)).await;
+    if let Err((Cause::Proxy, _)) = let_in {
+        account.deny(false);
+    }
+    let_in?;
+    let (slot, stream) = reach(setting, account, client, early, backend).await?;
+    Ok((backend, slot, stream))
 }
 
 /// A slot on a server and a connection to it, with the retries the backend allows.
@@ -152,15 +180,20 @@ async fn reach(
 
 /// What a client sent before a server was there for it.
 #[derive(Default)]
-struct Early {
-    bytes: Vec<u8>,
+pub(super) struct Early {
+    pub bytes: Vec<u8>,
     /// The client has closed its sending side; the tunnel will find that out again.
     ended: bool,
 }
 
 impl Early {
+    /// No more will be read: the client has ended, or the buffer is full.
+    pub fn is_all(&self) -> bool {
+        self.ended || (self.bytes.capacity() > 0 && self.bytes.len() == self.bytes.capacity())
+    }
+
     /// Reads what comes, up to one buffer. Ready with `false` when the client is gone, with `true` when something came.
-    fn poll_read(&mut self, cx: &mut Context<'_>, client: &mut Stream, buffers: &Buffers) -> Poll<bool> {
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, client: &mut Stream, buffers: &Buffers) -> Poll<bool> {
         if self.bytes.capacity() == 0 {
             self.bytes = buffers.head();
         }

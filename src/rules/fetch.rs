@@ -98,6 +98,18 @@ pub(super) fn one<'a>(fetch: &'a Fetch, context: &Context<'a>) -> Option<Value<'
             Some(Value::Integer(seconds.saturating_add(*offset)))
         }
         Fetch::UniqueId => facts.unique_id.map(|id| Value::text(id.as_bytes())),
+        // Where nothing is waited for, the end of waiting is always there.
+        Fetch::WaitEnd if facts.first_bytes.is_none() => Some(Value::Boolean(true)),
+        Fetch::HelloType
+        | Fetch::HelloServerName
+        | Fetch::HelloVersion
+        | Fetch::HelloAlpn
+        | Fetch::HelloGroups
+        | Fetch::HelloTicket
+        | Fetch::FirstLength
+        | Fetch::FirstPayload { .. }
+        | Fetch::SpeaksHttp
+        | Fetch::WaitEnd => facts.first_bytes?.value(fetch),
     }
 }
 

@@ -23,6 +23,50 @@ fn acl_holds(acl: &Acl, context: &Context<'_>) -> bool {
     acl.tests.iter().any(|one| test(one, context))
 }
 
+/// Whether a rule applies, as far as the client's first bytes tell. `None`: more of them could change the answer.
+pub(super) fn decide(condition: &Condition, context: &Context<'_>) -> Option<bool> {
+    let all = |terms: &Vec<Term>| every(terms.iter().map(|term| decide_term(term, context)));
+    let any = some(condition.any.iter().map(all))?;
+    Some(any != condition.negated)
+}
+
+fn decide_term(term: &Term, context: &Context<'_>) -> Option<bool> {
+    let holds = match &term.test {
+        TermTest::Acl(acl) => some(acl.tests.iter().map(|one| decide_test(one, context)))?,
+        TermTest::Anonymous(anonymous) => decide_test(anonymous, context)?,
+        TermTest::Always => true,
+        TermTest::Never => false,
+    };
+    Some(holds != term.negated)
+}
+
+/// What matches now matches; what does not, may do so later.
+fn decide_test(one: &Test, context: &Context<'_>) -> Option<bool> {
+    if test(one, context) {
+        return Some(true);
+    }
+    let open = context.facts.first_bytes.is_some_and(|first| first.may_change(&one.value.fetch));
+    (!open).then_some(false)
+}
+
+/// An AND that knows what it does not know: one `false` decides.
+fn every(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    some(answers.map(|answer| answer.map(|yes| !yes))).map(|any_not| !any_not)
+}
+
+/// An OR that knows what it does not know: one `true` decides.
+fn some(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut found = Some(false);
+    for answer in answers {
+        match answer {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => found = None,
+        }
+    }
+    found
+}
+
 /// Whether any value of the test's expression matches any of its patterns.
 pub(crate) fn test(test: &Test, context: &Context<'_>) -> bool {
     fetch::any(&test.value.fetch, context, &mut |value| {

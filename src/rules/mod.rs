@@ -5,16 +5,20 @@
 
 mod convert;
 mod fetch;
+mod first_bytes;
 mod format;
 mod matching;
 mod redirect;
 mod run;
+mod tcp;
 mod value;
 
+pub(crate) use first_bytes::FirstBytes;
 pub(crate) use format::format;
 pub(crate) use matching::holds;
 pub(crate) use redirect::redirect_location;
 pub(crate) use run::{Verdict, run_request_rules, run_response_rules};
+pub(crate) use tcp::{TcpVerdict, run_tcp_rules};
 pub(crate) use value::Value;
 
 use std::net::SocketAddr;
@@ -53,6 +57,8 @@ pub(crate) struct Facts<'a> {
     pub pid: u32,
     pub now: SystemTime,
     pub unique_id: Option<&'a str>,
+    /// What a TCP client has sent so far, where rules may look at it.
+    pub first_bytes: Option<&'a FirstBytes<'a>>,
     /// Servers of a backend that could take a request now (`nbsrv`).
     pub usable_servers: &'a dyn Fn(BackendId) -> u32,
 }

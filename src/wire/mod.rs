@@ -1,4 +1,5 @@
 //! Other protocols on the wire: PROXY headers, TLS hellos, check dialogs. Pure: bytes in, bytes out.
 
 pub(crate) mod check_dialog;
+pub(crate) mod client_hello;
 pub(crate) mod proxy_protocol;

@@ -27,7 +27,8 @@ const FLOORS: &[(&str, u8)] = &[
 const DOOR: &str = "bench_api";
 
 /// Who may look into a room of the same floor.
-const NEIGHBOURS: &[(&str, &str)] = &[("rules", "http"), ("wire", "http"), ("diag", "units"), ("units", "diag")];
+const NEIGHBOURS: &[(&str, &str)] =
+    &[("rules", "http"), ("rules", "wire"), ("wire", "http"), ("diag", "units"), ("units", "diag")];
 
 /// Crates that only some places may name: what is behind them can then be replaced.
 const CRATES: &[(&str, &[&str])] = &[

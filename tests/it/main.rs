@@ -20,4 +20,5 @@ mod reload;
 mod samples;
 mod stats;
 mod tcp;
+mod tcp_rules;
 mod tls;

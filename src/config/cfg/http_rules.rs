@@ -135,7 +135,7 @@ pub(super) const RESPONSE_ACTIONS: &[Action] = &[
 /// Caching is no gap to be filled: Lockgate has no cache, by design.
 pub(super) const NO_CACHE: &str = "responses are never cached here, by design; remove it";
 
-fn status(action: &Action) -> Status {
+pub(super) fn status(action: &Action) -> Status {
     match action {
         (_, Some(_)) => Status::Built,
         ("cache-use" | "cache-store", None) => Status::Refused(NO_CACHE),
@@ -187,7 +187,7 @@ fn http_rule(args: &mut Args, path: &FieldPath, actions: &'static [Action]) -> O
 }
 
 /// The words of an action, marked; told when there are fewer than it needs.
-fn arguments(args: &mut Args, path: &FieldPath, fewest: usize) -> Option<Words> {
+pub(super) fn arguments(args: &mut Args, path: &FieldPath, fewest: usize) -> Option<Words> {
     let (first, words) = args.until_condition(fewest);
     if words.0.len() < fewest {
         let what = if fewest == 1 { "one word behind it".to_owned() } else { format!("{fewest} words behind it") };
@@ -201,7 +201,7 @@ fn arguments(args: &mut Args, path: &FieldPath, fewest: usize) -> Option<Words> 
 }
 
 /// The condition to the line's end, marked under `if` or `unless`.
-fn condition(args: &mut Args, path: &FieldPath) -> Option<(Option<Words>, Option<Words>)> {
+pub(super) fn condition(args: &mut Args, path: &FieldPath) -> Option<(Option<Words>, Option<Words>)> {
     let Some((first, words, is_if)) = args.condition()? else {
         return Some((None, None));
     };

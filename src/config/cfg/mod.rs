@@ -25,6 +25,7 @@ mod sections;
 mod server;
 mod stats;
 mod table;
+mod tcp_rules;
 mod tls;
 mod traffic;
 

@@ -2,7 +2,7 @@
 
 use super::draft::ProxyDraft;
 use super::table::{How, Kinds, Row, negatable, row};
-use super::{bind, check, http_rules, log, options, server, stats, traffic};
+use super::{bind, check, http_rules, log, options, server, stats, tcp_rules, traffic};
 
 pub(super) const DEFAULTS: Kinds = Kinds::DEFAULTS.and(Kinds::NAMED_DEFAULTS);
 pub(super) const ALL: Kinds = DEFAULTS.and(Kinds::FRONTEND).and(Kinds::LISTEN).and(Kinds::BACKEND);
@@ -13,6 +13,7 @@ pub(super) const BACK: Kinds = DEFAULTS.and(Kinds::LISTEN).and(Kinds::BACKEND);
 const NOT_DEFAULTS: Kinds = Kinds::FRONTEND.and(Kinds::LISTEN).and(Kinds::BACKEND);
 /// Rules: in defaults only when these have a name.
 const RULES: Kinds = NOT_DEFAULTS.and(Kinds::NAMED_DEFAULTS);
+const FRONT_RULES: Kinds = FRONT_ONLY.and(Kinds::NAMED_DEFAULTS);
 const FRONT_ONLY: Kinds = Kinds::FRONTEND.and(Kinds::LISTEN);
 const BACK_ONLY: Kinds = Kinds::LISTEN.and(Kinds::BACKEND);
 
@@ -29,6 +30,10 @@ const TABLE: &[Row<ProxyDraft>] = &[
     row("default_backend", FRONT, How::Read(http_rules::default_backend)),
     row("use_backend", FRONT_ONLY, How::Read(http_rules::use_backend)),
     row("acl", RULES, How::Read(http_rules::acl)),
+    row("tcp-request connection", FRONT_RULES, How::Read(tcp_rules::connection)),
+    row("tcp-request session", FRONT_RULES, How::Read(tcp_rules::session)),
+    row("tcp-request content", RULES, How::Read(tcp_rules::content)),
+    row("tcp-request inspect-delay", RULES, How::Read(tcp_rules::inspect_delay)),
     row("http-request", RULES, How::Read(http_rules::http_request)),
     row("http-response", RULES, How::Read(http_rules::http_response)),
     row("redirect", NOT_DEFAULTS, How::Read(http_rules::redirect)),
@@ -156,12 +161,8 @@ const NOT_BUILT: &[Row<ProxyDraft>] = &[
     row("tcp-check set-var", BACK, How::NotBuilt(SCRIPT)),
     row("tcp-check set-var-fmt", BACK, How::NotBuilt(SCRIPT)),
     row("tcp-check unset-var", BACK, How::NotBuilt(SCRIPT)),
-    row("tcp-request connection", RULES, How::NotBuilt("rules on connections")),
-    row("tcp-request content", RULES, How::NotBuilt("rules on connections")),
-    row("tcp-request inspect-delay", RULES, How::NotBuilt("rules on connections")),
-    row("tcp-request session", RULES, How::NotBuilt("rules on connections")),
-    row("tcp-response content", RULES, How::NotBuilt("rules on connections")),
-    row("tcp-response inspect-delay", RULES, How::NotBuilt("rules on connections")),
+    row("tcp-response content", RULES, How::NotBuilt("rules on what servers send")),
+    row("tcp-response inspect-delay", RULES, How::NotBuilt("rules on what servers send")),
     row("timeout tarpit", ALL, How::NotBuilt("`http-request tarpit`")),
     row(
         "transparent",

@@ -2,7 +2,7 @@
 
 use super::args::{Args, Negation, Report};
 use super::lines::SourceLine;
-use super::{bind, global, http_rules, proxy, sections, server};
+use super::{bind, global, http_rules, proxy, sections, server, tcp_rules};
 use crate::diag::{Diagnostic, did_you_mean};
 
 /// Kinds of sections, as bits.
@@ -148,6 +148,9 @@ pub(crate) fn keywords() -> Vec<Keyword> {
     for (name, status) in http_rules::statuses(http_rules::RESPONSE_ACTIONS) {
         add("http-response", name, String::new(), status);
     }
+    for (name, status) in http_rules::statuses(tcp_rules::ACTIONS) {
+        add("tcp-request", name, String::new(), status);
+    }
     for row in bind::OPTIONS {
         add("bind", row.name, String::new(), row.how.status());
     }
@@ -218,9 +221,17 @@ pub(super) fn dispatch<'t, T: 'static>(
     }
 }
 
-/// Words that would change where traffic goes if they did anything: what HAProxy passes over with a warning is
+/// Words that would change where traffic goes, or who is let in, if they did anything: what HAProxy passes over with a warning is
 /// refused here.
-const NEVER_PASSED_OVER: [&str; 5] = ["bind", "server", "default-server", "use_backend", "default_backend"];
+const NEVER_PASSED_OVER: [&str; 7] = [
+    "bind",
+    "server",
+    "default-server",
+    "use_backend",
+    "default_backend",
+    "tcp-request connection",
+    "tcp-request session",
+];
 
 /// A known keyword in a section it cannot stand in. As in HAProxy, what concerns clients only has no effect in a
 /// `backend`, and what concerns servers only has none in a `frontend`; anywhere else it is an error.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::arguments::split_calls;
 use super::fetch::{FETCHES, Kind, build};
 use super::known::is_known_fetch;
-use super::pattern::{lines, parse_integers, parse_networks};
+use super::pattern::{lines, parse_hex, parse_integers, parse_networks, parse_versions};
 use super::{ExprError, Scope, Side, parse_regex};
 use crate::diag::did_you_mean;
 use crate::model::rule::{Fetch, Matcher, Test, TextMatch};
@@ -20,6 +20,10 @@ enum Method {
     Length,
     Text(TextMatch),
     Regex,
+    /// Whole texts, in hexadecimal digits.
+    Binary,
+    /// Integers written as `3.1`; not to be named.
+    Version,
 }
 
 const METHODS: &[(&str, Method)] = &[
@@ -35,6 +39,7 @@ const METHODS: &[(&str, Method)] = &[
     ("dir", Method::Text(TextMatch::Directory)),
     ("dom", Method::Text(TextMatch::Domain)),
     ("reg", Method::Regex),
+    ("bin", Method::Binary),
 ];
 
 /// Fetches with `_beg`, `_dir`, … of their own (manual 7.3.6, "ACL derivatives").
@@ -116,11 +121,14 @@ pub(super) fn parse_test(words: &[String], scope: &Scope<'_>) -> Result<Test, Ex
         Kind::Integer => Method::Integer,
         Kind::Address => Method::Address,
         Kind::Text => Method::Text(TextMatch::Exact),
+        Kind::Binary => Method::Binary,
+        Kind::Version => Method::Version,
     });
     let compatible = match method {
         Method::Boolean => kind != Kind::Address,
         Method::Integer => kind != Kind::Address,
         Method::Address => matches!(kind, Kind::Address | Kind::Text),
+        Method::Binary => matches!(kind, Kind::Binary | Kind::Text),
         _ => true,
     };
     if !compatible {
@@ -208,9 +216,6 @@ fn parse_method(name: &str, word: usize) -> Result<Method, ExprError> {
     if let Some((_, method)) = METHODS.iter().find(|(known, _)| *known == name) {
         return Ok(*method);
     }
-    if name == "bin" {
-        return Err(ExprError::new(word, "the match `bin` is known but not built yet"));
-    }
     let candidates = METHODS.iter().map(|(known, _)| *known);
     Err(ExprError::new(word, format!("there is no match `{name}`")).suggest(name, candidates))
 }
@@ -245,6 +250,12 @@ fn build_matcher(method: Method, flags: &Flags, words: &[String], scope: &Scope<
     };
     Ok(match method {
         Method::Integer => Matcher::Integers(parse_integers(&texts, 0).map_err(place)?),
+        Method::Version => Matcher::Integers(parse_versions(&texts, 0).map_err(place)?),
+        Method::Binary => {
+            let bytes = |(word, text): &(usize, String)| parse_hex(text).map_err(|error| error.at(*word));
+            let patterns = patterns.iter().map(bytes).collect::<Result<_, _>>()?;
+            Matcher::Text { how: TextMatch::Exact, ignore_case: false, patterns }
+        }
         Method::Length => Matcher::Length(parse_integers(&texts, 0).map_err(place)?),
         Method::Address => Matcher::Networks(parse_networks(&texts, 0).map_err(place)?),
         Method::Regex => {
@@ -318,6 +329,26 @@ mod tests {
         check("path,length 3", "Integers");
         check("hdr_ip(x) ::1", "Networks");
         check("method GET", "Exact GET");
+        check("path -m bin 2f61", "Exact /a");
+    }
+
+    #[test]
+    fn first_bytes_have_patterns_of_their_own() {
+        let test = |text: &str| {
+            with_scope(Mode::Tcp, Side::Request, |scope| parse_acl("a", &words(text), scope).map(|test| test.matcher))
+        };
+        let ranges = |text: &str| match test(text) {
+            Ok(Matcher::Integers(list)) => list.iter().map(|range| (range.from, range.to)).collect::<Vec<_>>(),
+            other => panic!("{text}: {other:?}"),
+        };
+        let (tls10, tls12) = (3 << 16 | 1, 3 << 16 | 3);
+        assert_eq!(ranges("req.ssl_ver 3.1"), [(tls10, tls10)]);
+        assert_eq!(ranges("req.ssl_ver 3:3.1 ge 3.3"), [(3 << 16, tls10), (tls12, i64::MAX)]);
+        assert_eq!(ranges("req.ssl_hello_type 1"), [(1, 1)]);
+        assert!(test("req.ssl_ver 3.x").unwrap_err().message.contains("is not a version"));
+        assert_eq!(test("req.ssl_ver :").unwrap_err().message, "`:` is a range without an end");
+        assert!(matches!(test("req.payload(0,3) 535348"), Ok(Matcher::Text { patterns, .. }) if patterns == [b"SSH"]));
+        assert!(matches!(test("req.payload(0,3) -m beg SS"), Ok(Matcher::Text { how: TextMatch::Prefix, .. })));
     }
 
     #[test]
@@ -372,7 +403,8 @@ mod tests {
         check("src -n 1.2.3", "Networks");
         check("src 1.2.3.4 nohost", "2: `nohost` is not an address or a network");
         check("path -m nosuch x", "2: there is no match `nosuch`");
-        check("path -m bin 2f", "2: the match `bin` is known but not built yet");
+        check("path -m bin 2f2", "3: `2f2` is not made of pairs of hexadecimal digits");
+        check("src -m bin 2f", "0: `src` cannot be matched this way: see the table in HAProxy's manual, 7.1");
         check("path -z x", "1: `-z` is no flag of a test");
         check("path -m", "2: `-m` needs a method");
         check("path -f nofile", "2: cannot read the pattern file `nofile`: entity not found");

@@ -4,6 +4,9 @@ use super::{ExprError, Scope, is_field_name};
 use crate::model::BackendId;
 use crate::model::rule::{HeaderRef, Part};
 
+/// Bytes of a session that are looked at before it is passed on, at most.
+const FARTHEST_BYTE: usize = 16 * 1024;
+
 /// One name with what stands in its parentheses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
@@ -218,6 +221,20 @@ impl<'a> Arguments<'a> {
             let known = scope.backend_names.iter().map(String::as_str);
             self.wrong(format!("backend `{name}` is not defined")).suggest(name, known)
         })
+    }
+
+    /// `offset,length`, in bytes.
+    pub fn offset_and_length(&self) -> Result<(usize, usize), ExprError> {
+        let name = &self.call.name;
+        self.at_most(2)?;
+        let (Some(offset), Some(length)) = (self.get(0), self.get(1)) else {
+            return Err(self.wrong(format!("`{name}` needs an offset and a length, as in `{name}(0,4)`")));
+        };
+        let number = |text: &str| {
+            let small = usize::try_from(self.integer(text)?).ok().filter(|number| *number <= FARTHEST_BYTE);
+            small.ok_or_else(|| self.wrong(format!("`{text}` is not a number of bytes up to {FARTHEST_BYTE}")))
+        };
+        Ok((number(offset)?, number(length)?))
     }
 
     /// `index,delimiters[,count]`

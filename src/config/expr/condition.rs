@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::acl::{needs_response, parse_test};
 use super::{ExprError, Scope, Side};
+use crate::model::Mode;
 use crate::model::rule::{Condition, Term, TermTest};
 
 /// ACLs that need no declaration (manual 7.4), in the words one would declare them with.
@@ -27,6 +28,7 @@ const PREDEFINED: &[(&str, &[&str])] = &[
     ("METH_POST", &["method", "POST"]),
     ("METH_PUT", &["method", "PUT"]),
     ("METH_TRACE", &["method", "TRACE"]),
+    ("REQ_CONTENT", &["req.len", "gt", "0"]),
     ("RDP_COOKIE", &["req.rdp_cookie_cnt", "gt", "0"]),
     ("TRUE", &["always_true"]),
     ("WAIT_END", &["wait_end"]),
@@ -91,7 +93,9 @@ fn named(name: &str, scope: &Scope<'_>) -> Result<TermTest, ExprError> {
         return Ok(TermTest::Acl(acl));
     }
     match name {
-        "TRUE" | "WAIT_END" | "REQ_CONTENT" => return Ok(TermTest::Always),
+        "TRUE" => return Ok(TermTest::Always),
+        // A request is there when it is looked at.
+        "WAIT_END" | "REQ_CONTENT" if scope.mode == Mode::Http => return Ok(TermTest::Always),
         "FALSE" => return Ok(TermTest::Never),
         _ => {}
     }
@@ -123,7 +127,6 @@ mod tests {
 
     use super::super::{with_scope, words};
     use super::*;
-    use crate::model::Mode;
     use crate::model::rule::Acl;
 
     /// Terms as `a`cl, `t`est, `1` or `0`, `!` before; `|` between alternatives.

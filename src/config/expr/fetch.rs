@@ -14,6 +14,10 @@ pub(super) enum Kind {
     Integer,
     Address,
     Text,
+    /// Bytes, which patterns give in hexadecimal digits.
+    Binary,
+    /// A number that patterns write as `3.1`: 3 * 65536 + 1.
+    Version,
 }
 
 /// Every fetch that is built, for suggestions. `build` has an arm for each.
@@ -21,9 +25,11 @@ pub(super) enum Kind {
 pub(super) const FETCHES: &[&str] = &[
     "always_false", "always_true", "base", "baseq", "be_name", "bool", "capture.req.method", "capture.req.uri", "cook",
     "cook_cnt", "cook_val", "date", "dst", "dst_port", "fe_name", "hdr", "hdr_cnt", "hdr_ip", "hdr_val", "hostname",
-    "int", "meth", "method", "nbsrv", "path", "pathq", "query", "req.cook", "req.cook_cnt", "req.cook_val", "req.fhdr",
-    "req.fhdr_cnt", "req.hdr", "req.hdr_cnt", "req.hdr_ip", "req.hdr_val", "req.proto_http", "req.ver",
-    "req_proto_http", "req_ver", "res.fhdr", "res.fhdr_cnt", "res.hdr", "res.hdr_cnt", "res.hdr_ip", "res.hdr_val",
+    "int", "meth", "method", "nbsrv", "path", "pathq", "payload", "query", "req.cook", "req.cook_cnt", "req.cook_val",
+    "req.fhdr", "req.fhdr_cnt", "req.hdr", "req.hdr_cnt", "req.hdr_ip", "req.hdr_val", "req.len", "req.payload",
+    "req.proto_http", "req.ssl_alpn", "req.ssl_ec_ext", "req.ssl_hello_type", "req.ssl_sni", "req.ssl_st_ext",
+    "req.ssl_ver", "req.ver", "req_len", "req_proto_http", "req_ssl_hello_type", "req_ssl_sni", "req_ssl_ver",
+    "req_ver", "res.fhdr", "res.fhdr_cnt", "res.hdr", "res.hdr_cnt", "res.hdr_ip", "res.hdr_val",
     "shdr", "shdr_cnt", "shdr_ip", "shdr_val", "src", "src_port", "srv_name", "ssl_fc", "ssl_fc_alpn", "ssl_fc_cipher",
     "ssl_fc_has_sni", "ssl_fc_protocol", "ssl_fc_sni", "status", "str", "unique-id", "url", "url_param", "urlp",
     "urlp_val", "wait_end",
@@ -78,7 +84,26 @@ fn build_fetch(call: &Call, scope: &Scope<'_>, converters: &mut Vec<Converter>) 
         if response { Fetch::ResponseHeaderCount(reference) } else { Fetch::RequestHeaderCount(reference) }
     };
     match name {
-        "always_true" | "req.proto_http" | "req_proto_http" | "wait_end" => plain(Fetch::Always(true), Kind::Boolean),
+        "always_true" => plain(Fetch::Always(true), Kind::Boolean),
+        "req.proto_http" | "req_proto_http" if scope.mode == Mode::Http => plain(Fetch::Always(true), Kind::Boolean),
+        "req.proto_http" | "req_proto_http" => plain(Fetch::SpeaksHttp, Kind::Boolean),
+        "wait_end" => plain(Fetch::WaitEnd, Kind::Boolean),
+        _ if scope.mode == Mode::Http && of_first_bytes(name) => Err(ExprError::new(
+            0,
+            format!("`{name}` looks at the first bytes of a TCP session, but this proxy is in mode http"),
+        )
+        .hint("`ssl_fc_sni` and `ssl_fc_alpn` tell the same of TLS that is terminated here")),
+        "req.ssl_hello_type" | "req_ssl_hello_type" => plain(Fetch::HelloType, Kind::Integer),
+        "req.ssl_sni" | "req_ssl_sni" => plain(Fetch::HelloServerName, Kind::Text),
+        "req.ssl_ver" | "req_ssl_ver" => plain(Fetch::HelloVersion, Kind::Version),
+        "req.ssl_alpn" => plain(Fetch::HelloAlpn, Kind::Text),
+        "req.ssl_ec_ext" => plain(Fetch::HelloGroups, Kind::Boolean),
+        "req.ssl_st_ext" => plain(Fetch::HelloTicket, Kind::Integer),
+        "req.len" | "req_len" => plain(Fetch::FirstLength, Kind::Integer),
+        "req.payload" | "payload" => {
+            let (offset, length) = arguments.offset_and_length()?;
+            Ok((Fetch::FirstPayload { offset, length }, Kind::Binary))
+        }
         "always_false" => plain(Fetch::Always(false), Kind::Boolean),
         "method" | "meth" | "capture.req.method" => plain(Fetch::Method, Kind::Text),
         "path" => plain(Fetch::Path, Kind::Text),
@@ -183,9 +208,15 @@ fn unknown_fetch(name: &str) -> ExprError {
     ExprError::new(0, format!("there is no fetch `{name}`")).suggest(name, candidates)
 }
 
+/// Values of a client's first bytes, which are a request in HTTP.
+fn of_first_bytes(name: &str) -> bool {
+    let others = ["req.len", "req_len", "req.payload", "payload"];
+    name.starts_with("req.ssl_") || name.starts_with("req_ssl_") || others.contains(&name)
+}
+
 /// Values of the request or response, which a TCP session has none of.
 fn needs_http(name: &str) -> bool {
-    const HTTP: [&str; 17] = [
+    const HTTP: [&str; 15] = [
         "method",
         "meth",
         "path",
@@ -200,8 +231,6 @@ fn needs_http(name: &str) -> bool {
         "urlp",
         "urlp_val",
         "status",
-        "req.proto_http",
-        "req_proto_http",
         "unique-id",
     ];
     const FAMILIES: [&str; 8] = ["hdr", "req.hdr", "req.fhdr", "res.", "shdr", "cook", "req.cook", "capture."];
@@ -228,12 +257,15 @@ mod tests {
             "nbsrv" => "(two)",
             "int" | "bool" => "(1)",
             "str" => "(x)",
+            "req.payload" | "payload" => "(0,4)",
             _ if name.contains("hdr") => "(x)",
             _ => "",
         };
-        with_scope(Mode::Http, Side::Response, |scope| {
+        with_scope(Mode::Http, Side::Response, |http| {
             for name in FETCHES {
                 let text = format!("{name}{}", arguments(name));
+                let mode = if of_first_bytes(name) { Mode::Tcp } else { Mode::Http };
+                let scope = &Scope { mode, ..*http };
                 assert!(parse_expr(&text, scope).is_ok(), "{text}: {:?}", parse_expr(&text, scope));
                 assert!(!known::is_known_fetch(name), "{name}");
             }
@@ -292,13 +324,19 @@ mod tests {
     #[test]
     fn a_tcp_proxy_has_no_requests() {
         with_scope(Mode::Tcp, Side::Request, |scope| {
-            for text in ["path", "hdr(host)", "method", "url_param(x)", "req.cook(a)", "req.proto_http"] {
+            for text in ["path", "hdr(host)", "method", "url_param(x)", "req.cook(a)"] {
                 let error = parse_expr(text, scope).map(|_| ()).unwrap_err();
                 assert!(error.message.contains("needs HTTP"), "{text}: {error}");
             }
-            for text in ["src", "dst_port", "ssl_fc_sni", "nbsrv(two)", "always_true"] {
+            for text in
+                ["src", "dst_port", "ssl_fc_sni", "nbsrv(two)", "always_true", "req.ssl_sni", "req.payload(0,0)"]
+            {
                 assert!(parse_expr(text, scope).is_ok(), "{text}");
             }
         });
+        check(
+            "req.ssl_sni",
+            "error: `req.ssl_sni` looks at the first bytes of a TCP session, but this proxy is in mode http",
+        );
     }
 }

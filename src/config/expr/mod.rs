@@ -15,12 +15,14 @@ mod format;
 mod known;
 mod pattern;
 mod redirect;
+mod tcp_action;
 
 pub(crate) use acl::parse_acl;
 pub(crate) use action::{parse_request_action, parse_response_action};
 pub(crate) use condition::parse_condition;
 pub(crate) use format::parse_format;
 pub(crate) use redirect::parse_redirect;
+pub(crate) use tcp_action::{Stage, parse_tcp_action};
 
 #[cfg(test)]
 pub(crate) use testing::{with_scope, words};

@@ -55,6 +55,43 @@ fn integer_match(operator: &str, word: &str) -> Result<IntegerMatch, ExprError> 
     })
 }
 
+/// Reads `3.1`, `3:3.1`, `ge 3.3`: versions of a protocol as [`parse_integers`] reads numbers (manual 7.1.2).
+pub(super) fn parse_versions(words: &[String], first: usize) -> Result<Vec<IntegerMatch>, ExprError> {
+    let mut numbers = Vec::with_capacity(words.len());
+    for (at, word) in words.iter().enumerate() {
+        let number = |text: &str| match text.split_once('.') {
+            _ if text.is_empty() => Some(String::new()),
+            Some((major, minor)) => Some((major.parse::<u16>().ok()?, minor.parse::<u16>().ok()?))
+                .map(|(major, minor)| as_number(major, minor)),
+            None => text.parse().ok().map(|major: u16| as_number(major, 0)),
+        };
+        let read = match word.split_once(':') {
+            _ if matches!(word.as_str(), "eq" | "ge" | "gt" | "le" | "lt") => Some(word.clone()),
+            Some((from, to)) => number(from).zip(number(to)).map(|(from, to)| format!("{from}:{to}")),
+            None => number(word).filter(|number| !number.is_empty()),
+        };
+        let wrong =
+            || ExprError::new(first + at, format!("`{word}` is not a version, or a range of them, such as `3.1`"));
+        numbers.push(read.ok_or_else(wrong)?);
+    }
+    parse_integers(&numbers, first)
+}
+
+fn as_number(major: u16, minor: u16) -> String {
+    (u32::from(major) << 16 | u32::from(minor)).to_string()
+}
+
+/// Reads `16 03`-like patterns without blanks: `1603`.
+pub(super) fn parse_hex(text: &str) -> Result<Vec<u8>, ExprError> {
+    let wrong = || ExprError::new(0, format!("`{text}` is not made of pairs of hexadecimal digits"));
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(byte).collect::<Option<_>>().ok_or_else(wrong)
+}
+
 /// Reads `10.0.0.0/8`, `192.168/255.255.0.0`, `127.1`, `::1`, `2001:db8::/32`.
 pub(super) fn parse_networks(words: &[String], first: usize) -> Result<Networks, ExprError> {
     let mut list = Vec::new();

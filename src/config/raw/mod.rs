@@ -14,6 +14,7 @@ mod global;
 mod proxy;
 mod rules;
 mod server;
+mod tcp;
 mod text;
 
 pub(crate) use check::{Check, CheckHeader, CheckType, Expect, ExpectHeader};
@@ -24,6 +25,7 @@ pub(crate) use proxy::{
 };
 pub(crate) use rules::{HttpRule, RedirectRule, UseBackend, When};
 pub(crate) use server::{Server, Verify};
+pub(crate) use tcp::{TcpRequest, TcpRule};
 pub(crate) use text::{OneOrMany, Size, Span, Words};
 
 use indexmap::IndexMap;

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, HttpRule, LogTarget, OneOrMany, RedirectRule, Server, Span, UseBackend, When, Words};
+use super::{Check, HttpRule, LogTarget, OneOrMany, RedirectRule, Server, Span, TcpRequest, UseBackend, When, Words};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -38,6 +38,9 @@ pub(crate) struct Proxy {
     /// Named tests; several lines under one name hold when any of them does.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub acls: IndexMap<String, OneOrMany<Words>>,
+    /// Who is let in, before anybody speaks the connection's protocol.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub tcp_request: TcpRequest,
     /// In order; the first rule that ends the matter decides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http_request: Vec<HttpRule>,
@@ -374,10 +377,12 @@ impl Proxy {
     /// Names of the fields that mean nothing in a section of this kind, in the order of the type.
     pub fn misplaced(&self, kind: ProxyKind) -> Vec<&'static str> {
         use ProxyKind::{Backend, Defaults, Frontend, Listen};
-        let places: [(&'static str, bool, &[ProxyKind]); 24] = [
+        let places: [(&'static str, bool, &[ProxyKind]); 26] = [
             ("bind", !self.bind.is_empty(), &[Frontend, Listen]),
             ("maxconn", self.maxconn.is_some(), &[Defaults, Frontend, Listen]),
             ("backlog", self.backlog.is_some(), &[Defaults, Frontend, Listen]),
+            ("tcp_request.connection", !self.tcp_request.connection.is_empty(), &[Defaults, Frontend, Listen]),
+            ("tcp_request.session", !self.tcp_request.session.is_empty(), &[Defaults, Frontend, Listen]),
             ("use_backend", !self.use_backend.is_empty(), &[Frontend, Listen]),
             ("default_backend", self.default_backend.is_some(), &[Defaults, Frontend, Listen]),
             ("balance", self.balance.is_some(), &[Defaults, Backend, Listen]),

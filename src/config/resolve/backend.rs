@@ -2,10 +2,11 @@
 
 use super::context::{Context, Section};
 use super::frontend::{connection, timeout};
-use super::{error_pages, forwarded, logs, rules, server, stats};
+use super::{error_pages, forwarded, logs, rules, server, stats, tcp};
 use crate::config::raw::{ProxyKind, Span, Timeouts};
 use crate::model::backend::BackendTimeouts;
 use crate::model::forwarded::Forwarded;
+use crate::model::tcp::TcpRules;
 use crate::model::{Backend, BackendId, Balance, Frontend, Global};
 
 /// HAProxy's default.
@@ -26,6 +27,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Back
         balance: Balance::RoundRobin,
         servers: server::resolve_all(context, section, &timeouts),
         all_backups: layers.value(|proxy| proxy.allbackups.as_ref()).unwrap_or(false),
+        tcp_request: if alone { tcp::request(context, section) } else { TcpRules::default() },
         http_request: if alone { rules::request(context, section) } else { Vec::new() },
         http_response: if alone { rules::response(context, section) } else { Vec::new() },
         timeouts,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::context::{Context, Section};
 use super::rules::Conditions;
-use super::{bind, error_pages, forwarded, logs, rules, stats};
+use super::{bind, error_pages, forwarded, logs, rules, stats, tcp};
 use crate::config::raw::{self, ProxyKind, Span, Timeouts};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::HttpConnectionMode;
 use crate::model::frontend::FrontendTimeouts;
-use crate::model::rule::Condition;
+use crate::model::rule::{Condition, Fetch};
 use crate::model::{BackendId, Frontend, FrontendId, Global, Mode};
 
 pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: FrontendId, global: &Global) -> Frontend {
@@ -28,9 +28,13 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Fron
         disabled: layers.value(|proxy| proxy.disabled.as_ref()).unwrap_or(false),
         description: own.description.clone(),
         listeners,
+        routes_by_first_bytes: use_backend
+            .iter()
+            .any(|(condition, _)| condition.as_ref().is_some_and(|given| given.asks(Fetch::is_of_first_bytes))),
         maxconn: layers.value(|proxy| proxy.maxconn.as_ref()).filter(|most| *most > 0),
         use_backend,
         default_backend,
+        tcp_request: tcp::request(context, section),
         http_request: rules::request(context, section),
         http_response: rules::response(context, section),
         timeouts: timeouts(context, section),

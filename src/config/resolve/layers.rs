@@ -109,6 +109,7 @@ pub(super) fn check_defaults(context: &Context<'_>) {
     // HAProxy manual 4: rules may stand in named defaults only, because only those are chosen knowingly.
     let rules = [
         ("acls", !defaults.acls.is_empty()),
+        ("tcp_request", defaults.tcp_request != raw::TcpRequest::default()),
         ("http_request", !defaults.http_request.is_empty()),
         ("http_response", !defaults.http_response.is_empty()),
         ("redirect", !defaults.redirect.is_empty()),

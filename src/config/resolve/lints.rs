@@ -10,7 +10,7 @@ use crate::config::raw::ProxyKind;
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::Role;
 use crate::model::check::CheckKind;
-use crate::model::rule::HttpRequestAction;
+use crate::model::rule::{Condition, Fetch, HttpRequestAction};
 use crate::model::tls::ServerVerify;
 use crate::model::{Backend, Config, Frontend, Mode, Server};
 use crate::units::show_duration;
@@ -87,9 +87,30 @@ impl Lint<'_, '_> {
             let told = format!("everybody who reaches {title} may stop servers from the stats page");
             self.warn("stats", "stats-admin-without-auth", told, "add `auth`, or restrict `admin` by a condition");
         }
+        self.first_bytes(frontend);
         self.destination(frontend);
         self.frontend_timeouts(frontend);
         self.logging();
+    }
+
+    /// Routing by a name the client has not sent yet.
+    fn first_bytes(&self, frontend: &Frontend) {
+        let rules = &frontend.tcp_request;
+        let asks = |condition: &Option<Condition>| {
+            condition.as_ref().is_some_and(|given| given.asks(Fetch::is_of_first_bytes))
+        };
+        let waits = rules.inspect_delay.is_some() && rules.content.iter().any(|rule| asks(&rule.condition));
+        let content = rules.content.iter().any(|rule| asks(&rule.condition));
+        let routes = frontend.use_backend.iter().any(|(condition, _)| asks(condition));
+        if frontend.mode == Mode::Tcp && (content || routes) && !waits {
+            let told = format!(
+                "{} looks at what a client sends first but does not wait for it: often nothing has come yet",
+                self.section.title()
+            );
+            let hint =
+                "add `tcp-request inspect-delay 5s` and `tcp-request content accept if { req.ssl_hello_type 1 }`";
+            self.warn("", "no-inspect-delay", told, hint);
+        }
     }
 
     /// `log global` with nothing to log to in `global`, as in files whose `global` section was lost in copying.

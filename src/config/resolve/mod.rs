@@ -22,6 +22,7 @@ mod logs;
 mod rules;
 mod server;
 mod stats;
+mod tcp;
 mod tls;
 
 #[cfg(test)]

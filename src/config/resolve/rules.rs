@@ -38,7 +38,7 @@ impl<'c, 'a> Conditions<'c, 'a> {
     }
 
     /// ACLs of defaults are seen in those defaults only (manual 4, `defaults`).
-    fn of_layer(context: &'c Context<'a>, section: &Section<'a>, layer: &Layer<'a>) -> Self {
+    pub(super) fn of_layer(context: &'c Context<'a>, section: &Section<'a>, layer: &Layer<'a>) -> Self {
         let own_backend = match section.kind {
             ProxyKind::Backend | ProxyKind::Listen => context.backend(section.name),
             ProxyKind::Frontend | ProxyKind::Defaults => None,
@@ -101,7 +101,7 @@ impl<'c, 'a> Conditions<'c, 'a> {
         self.told(&path.key(field), read).map(Some)
     }
 
-    fn told<T>(&self, path: &FieldPath, read: Result<T, ExprError>) -> Result<T, Told> {
+    pub(super) fn told<T>(&self, path: &FieldPath, read: Result<T, ExprError>) -> Result<T, Told> {
         read.map_err(|error| {
             let mut told = Diagnostic::error(error.message);
             told.hint = error.hint;

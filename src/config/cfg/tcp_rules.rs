@@ -1,0 +1,110 @@
+//! `tcp-request` lines (HAProxy manual 4.2).
+
+use super::args::Args;
+use super::draft::ProxyDraft;
+use super::http_rules::{Action, arguments, condition, status};
+use crate::config::raw::{TcpRequest, TcpRule};
+use crate::diag::{Diagnostic, FieldPath};
+
+/// All actions of `tcp-request connection|session|content`; which may stand where is told when they are resolved.
+pub(super) const ACTIONS: &[Action] = &[
+    ("accept", Some(0)),
+    ("reject", Some(0)),
+    ("expect-proxy", Some(1)),
+    ("attach-srv", None),
+    ("capture", None),
+    ("do-log", None),
+    ("do-resolve", None),
+    ("expect-netscaler-cip", None),
+    ("lua", None),
+    ("sc-add-gpc", None),
+    ("sc-inc-gpc", None),
+    ("sc-inc-gpc0", None),
+    ("sc-inc-gpc1", None),
+    ("sc-set-gpt", None),
+    ("sc-set-gpt0", None),
+    ("send-spoe-group", None),
+    ("set-bandwidth-limit", None),
+    ("set-bc-mark", None),
+    ("set-bc-tos", None),
+    ("set-dst", None),
+    ("set-dst-port", None),
+    ("set-fc-mark", None),
+    ("set-fc-tos", None),
+    ("set-log-level", None),
+    ("set-mark", None),
+    ("set-nice", None),
+    ("set-priority-class", None),
+    ("set-priority-offset", None),
+    ("set-src", None),
+    ("set-src-port", None),
+    ("set-tos", None),
+    ("set-var", None),
+    ("set-var-fmt", None),
+    ("silent-drop", None),
+    ("switch-mode", None),
+    ("track-sc", None),
+    ("track-sc0", None),
+    ("track-sc1", None),
+    ("track-sc2", None),
+    ("unset-var", None),
+    ("use-service", None),
+];
+
+fn path(field: &str) -> FieldPath {
+    FieldPath::root().key("tcp_request").key(field)
+}
+
+pub(super) fn inspect_delay(args: &mut Args, proxy: &mut ProxyDraft) {
+    if let Some(time) = args.time() {
+        args.mark_last(path("inspect_delay"));
+        args.end();
+        proxy.raw.tcp_request.inspect_delay = Some(time);
+    }
+}
+
+pub(super) fn connection(args: &mut Args, proxy: &mut ProxyDraft) {
+    add(args, "connection", proxy, |rules| &mut rules.connection);
+}
+
+pub(super) fn session(args: &mut Args, proxy: &mut ProxyDraft) {
+    add(args, "session", proxy, |rules| &mut rules.session);
+}
+
+pub(super) fn content(args: &mut Args, proxy: &mut ProxyDraft) {
+    add(args, "content", proxy, |rules| &mut rules.content);
+}
+
+fn add(args: &mut Args, stage: &str, proxy: &mut ProxyDraft, list: fn(&mut TcpRequest) -> &mut Vec<TcpRule>) {
+    let list = list(&mut proxy.raw.tcp_request);
+    let path = path(stage).index(list.len());
+    list.extend(rule(args, &path));
+}
+
+fn rule(args: &mut Args, path: &FieldPath) -> Option<TcpRule> {
+    args.mark_line(path.clone());
+    let keyword = args.keyword().to_owned();
+    let written = args.text("an action")?;
+    let name = written.split(['(', '.']).next().unwrap_or_default();
+    let Some(action) = ACTIONS.iter().find(|action| action.0 == name) else {
+        let message = format!("unknown action `{written}` of `{keyword}`");
+        args.tell_last(Diagnostic::error(message).suggest(name, ACTIONS.iter().map(|action| action.0)));
+        return None;
+    };
+    let Some(fewest) = action.1 else {
+        if let Some(diagnostic) = status(action).diagnostic(&format!("{keyword} {name}")) {
+            args.tell_last(diagnostic);
+        }
+        return None;
+    };
+    args.set_keyword(&format!("{keyword} {name}"));
+    let mut rule = TcpRule::default();
+    let field = name.replace('-', "_");
+    args.mark_last(path.key(field.clone()));
+    let words = arguments(args, &path.key(field.clone()), fewest)?;
+    if let Some(slot) = rule.action_mut(&field) {
+        *slot = Some(words);
+    }
+    (rule.if_, rule.unless) = condition(args, path)?;
+    Some(rule)
+}
