@@ -13,7 +13,7 @@ fn tls_server(name: &str) -> Proxy {
     dir.write("server.pem", certificate(&[name]).combined());
     let answer = format!("http-request return status 200 content-type text/plain string {name}");
     let site = Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem").frontend(&answer);
-    Proxy::start_with(&site.text(), dir, &[])
+    Proxy::start_in(&site.text(), dir)
 }
 
 /// Sends back what it gets, behind its name, for as long as it runs.
@@ -60,7 +60,7 @@ fn shown(proxy: &Proxy, name: &str) -> String {
 #[test]
 fn tls_goes_to_the_server_of_the_name_it_asks_for() {
     let (one, two) = (tls_server("one.example"), tls_server("www.two.example"));
-    let mut proxy = sni_site(one.address("web"), two.address("web"), echo("other")).start();
+    let proxy = sni_site(one.address("web"), two.address("web"), echo("other")).start();
     assert_eq!(shown(&proxy, "one.example"), "subject=CN=one.example true");
     assert_eq!(shown(&proxy, "ONE.example"), "subject=CN=one.example true");
     assert_eq!(shown(&proxy, "www.two.example"), "subject=CN=www.two.example true");
@@ -119,7 +119,7 @@ fn a_client_that_says_nothing_gets_the_default_when_the_wait_is_over() {
     let site = Site::tcp()
         .frontend("tcp-request inspect-delay 100ms")
         .frontend("tcp-request content accept if { req.ssl_hello_type 1 }");
-    let mut proxy = site.backend(&format!("server other {}", echo("other"))).start();
+    let proxy = site.backend(&format!("server other {}", echo("other"))).start();
     let mut client = Client::connect(proxy.address("web"));
     // The server is reached although nothing was said: it may be the one to speak first.
     eventually("a session", || (stat(&proxy, "app", "other", "scur") == "1").then_some(()));
@@ -134,7 +134,7 @@ fn refused_content_is_closed_and_logged() {
         .frontend("tcp-request inspect-delay 10s")
         .frontend("tcp-request content reject if { req.payload(0,4) 5353482d }")
         .frontend("tcp-request content reject if !HTTP { req.len gt 8 }");
-    let mut proxy = site.backend(&format!("server other {}", echo("other"))).start();
+    let proxy = site.backend(&format!("server other {}", echo("other"))).start();
     let mut client = Client::connect(proxy.address("web"));
     client.send("SSH-2.0-OpenSSH");
     assert!(client.is_closed());
@@ -156,7 +156,7 @@ fn a_client_that_falls_silent_or_leaves_while_it_is_waited_for() {
         .defaults("timeout client 150ms")
         .frontend("tcp-request inspect-delay 10s")
         .frontend("tcp-request content accept if { req.ssl_hello_type 1 }");
-    let mut proxy = site.backend(&format!("server other {}", echo("other"))).start();
+    let proxy = site.backend(&format!("server other {}", echo("other"))).start();
     assert!(Client::connect(proxy.address("web")).is_closed());
     let line = proxy.wait_for(" web app/<NOSRV> ");
     assert!(line.contains(" 0 cR "), "{line}");
@@ -192,7 +192,7 @@ fn a_rule_may_expect_a_proxy_header_and_another_judge_by_it() {
     let site = Site::tcp()
         .frontend("tcp-request connection expect-proxy layer4 if { src 127.0.0.1 }")
         .frontend("tcp-request session reject if { src 192.0.2.1 }");
-    let mut proxy = site.backend(&format!("server other {}", echo("other"))).start();
+    let proxy = site.backend(&format!("server other {}", echo("other"))).start();
     let ask = |source: &str| {
         let mut client = Client::connect(proxy.address("web"));
         client.send(format!("PROXY TCP4 {source} 192.0.2.9 1234 80\r\n"));
@@ -209,7 +209,7 @@ fn a_rule_may_expect_a_proxy_header_and_another_judge_by_it() {
 #[test]
 fn in_http_content_rules_see_the_request() {
     let a = Origin::named("a");
-    let mut proxy = Site::http().frontend("tcp-request content reject if { path_beg /no }").server(&a, "").start();
+    let proxy = Site::http().frontend("tcp-request content reject if { path_beg /no }").server(&a, "").start();
     assert_eq!(proxy.get("/yes").text(), "a");
     let mut client = Client::connect(proxy.address("web"));
     client.send("GET /no HTTP/1.1\r\nHost: x\r\n\r\n");
