@@ -1,6 +1,5 @@
 //! What happens when a server's status changes? Counted, written down, told to the logs, and published to the workers.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -65,8 +64,7 @@ impl Watch {
             version: before.version + 1,
         };
         let has_server = !rotation.members.is_empty();
-        in_force.rotation.store(Arc::new(rotation));
-        in_force.state.freed.notify_waiters();
+        in_force.publish(rotation);
         let had_server = watch.had_server.replace(has_server);
         if had_server.is_some_and(|had_server| had_server != has_server) {
             watch.changed_at = now;

@@ -130,6 +130,7 @@ pub(crate) enum Phase {
     Connect = b'C',
     Headers = b'H',
     Data = b'D',
+    Tarpit = b'T',
 }
 
 /// Concurrent connections when the line was written, this one included (manual 8.2.3).

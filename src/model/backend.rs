@@ -35,8 +35,15 @@ pub(crate) struct Backend {
     pub timeouts: BackendTimeouts,
     /// Attempts after the first one (`retries`, HAProxy's default 3).
     pub retries: u32,
-    /// Whether these go to another server while there is one; else to the one that failed, after a pause.
-    pub redispatch: bool,
+    /// Which of these go to another server while there is one, the others to the one that failed, after a pause: every
+    /// `n`th, or with `-n` the `n`th from the last on; 0 none (`option redispatch`).
+    pub redispatch: i32,
+    pub retry_on: RetryOn,
+    pub http_reuse: HttpReuse,
+    /// `option prefer-last-server`
+    pub prefer_last_server: bool,
+    /// `option abortonclose`: a client that has closed its sending side is not waited for any more.
+    pub abort_on_close: bool,
     pub connection: HttpConnectionMode,
     pub forwarded: Forwarded,
     pub error_pages: Arc<ErrorPages>,
@@ -44,7 +51,7 @@ pub(crate) struct Backend {
     pub stats: Option<Arc<StatsPage>>,
     /// Where this backend's state changes are told.
     pub log: LogSettings,
-    /// `fullconn`, for reports; 10 % of the frontends' maxconn when not set, as HAProxy computes it.
+    /// `fullconn`: sessions of this backend at which servers with a `minconn` reach their `maxconn`; 10 % of the frontends' maxconn when not set, as HAProxy computes it.
     pub fullconn: u32,
 }
 
@@ -63,6 +70,73 @@ pub(crate) struct BackendTimeouts {
     /// Falls back to `connect` as HAProxy does.
     pub queue: Option<Duration>,
     pub check: Option<Duration>,
+    /// How long a tarpitted request is held; falls back to `connect`.
+    pub tarpit: Option<Duration>,
+}
+
+/// Which idle connections a client's request may take (HAProxy manual 4.2 `http-reuse`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum HttpReuse {
+    /// Only those this client's own requests were sent over.
+    Never,
+    /// Any, except for a client's first request.
+    #[default]
+    Safe,
+    /// Any; for a client's first request only those that were used more than once.
+    Aggressive,
+    Always,
+}
+
+/// After what a request is sent again (HAProxy manual 4.2 `retry-on`): a set of failures and statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RetryOn(u32);
+
+impl RetryOn {
+    pub const NONE: RetryOn = RetryOn(0);
+    /// No connection came about. HAProxy's default, and ours.
+    pub const CONN_FAILURE: RetryOn = RetryOn(1);
+    pub const EMPTY_RESPONSE: RetryOn = RetryOn(1 << 1);
+    pub const JUNK_RESPONSE: RetryOn = RetryOn(1 << 2);
+    pub const RESPONSE_TIMEOUT: RetryOn = RetryOn(1 << 3);
+    /// Never happens: early data is not sent to servers.
+    pub const EARLY_DATA_REJECTED: RetryOn = RetryOn(1 << 4);
+    /// Statuses a request may be sent again after, from bit 5 on.
+    pub const STATUSES: [u16; 11] = [401, 403, 404, 408, 425, 429, 500, 501, 502, 503, 504];
+
+    /// One status; `None` for those that are never retried.
+    pub fn status(status: u16) -> Option<RetryOn> {
+        let at = RetryOn::STATUSES.iter().position(|known| *known == status)?;
+        Some(RetryOn(1 << (5 + at)))
+    }
+
+    /// `all-retryable-errors`
+    pub fn all_retryable() -> RetryOn {
+        let errors = RetryOn::CONN_FAILURE
+            .and(RetryOn::EMPTY_RESPONSE)
+            .and(RetryOn::JUNK_RESPONSE)
+            .and(RetryOn::RESPONSE_TIMEOUT)
+            .and(RetryOn::EARLY_DATA_REJECTED);
+        [500, 502, 503, 504].into_iter().filter_map(RetryOn::status).fold(errors, RetryOn::and)
+    }
+
+    pub const fn and(self, other: RetryOn) -> RetryOn {
+        RetryOn(self.0 | other.0)
+    }
+
+    pub const fn has(self, other: RetryOn) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether anything is retried that happens after the request was sent, so that it must be kept.
+    pub const fn after_sending(self) -> bool {
+        self.0 & !RetryOn::CONN_FAILURE.0 & !RetryOn::EARLY_DATA_REJECTED.0 != 0
+    }
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        RetryOn::CONN_FAILURE
+    }
 }
 
 /// HAProxy manual 4, "connection management": which sides are kept after a response.
@@ -88,11 +162,38 @@ pub(crate) struct Server {
     pub role: Role,
     /// Concurrent requests (HTTP) or sessions (TCP); more wait in the queue.
     pub maxconn: Option<u32>,
+    /// What is let in of `maxconn` while the backend is idle; at `fullconn` sessions it is all (`minconn`).
+    pub minconn: Option<u32>,
+    /// Requests that may wait for this server alone; further ones go to another (`maxqueue`).
+    pub maxqueue: Option<u32>,
+    pub pool: PoolSettings,
     pub tls: Option<Arc<ServerTls>>,
     pub send_proxy: Option<ProxyVersion>,
     pub check: Option<Arc<Check>>,
     /// `disabled`: starts in maintenance.
     pub disabled: bool,
+}
+
+/// How idle connections to one server are kept (HAProxy manual 5.2 `pool-…`, `max-reuse`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolSettings {
+    /// Idle connections over all workers; `None` is HAProxy's -1.
+    pub max_conn: Option<u32>,
+    /// In each such interval half of the connections that nobody needed are closed; zero keeps none.
+    pub purge_delay: Duration,
+    /// Requests sent over one connection after the first.
+    pub max_reuse: Option<u32>,
+}
+
+impl PoolSettings {
+    /// HAProxy's `pool-purge-delay`.
+    pub const USUAL_PURGE_DELAY: Duration = Duration::from_secs(5);
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        PoolSettings { max_conn: None, purge_delay: PoolSettings::USUAL_PURGE_DELAY, max_reuse: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -42,6 +42,8 @@ pub(crate) struct Frontend {
     pub error_pages: Arc<ErrorPages>,
     /// Adds `Cache-Control: no-store` to every response.
     pub no_store: bool,
+    /// `rate-limit sessions`: connections accepted in a second; more wait in the kernel.
+    pub session_rate: Option<u32>,
     /// `backlog`; the kernel's own limit when absent.
     pub backlog: Option<u32>,
 }
@@ -55,6 +57,8 @@ pub(crate) struct FrontendTimeouts {
     pub client_fin: Option<Duration>,
     /// `timeout client-hs`: the TLS handshake; falls back to `client`.
     pub client_handshake: Option<Duration>,
+    /// `timeout tarpit`; falls back to the `timeout connect` of its defaults.
+    pub tarpit: Option<Duration>,
 }
 
 /// One `bind` address.

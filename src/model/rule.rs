@@ -348,8 +348,16 @@ pub(crate) enum HttpRequestAction {
     },
     DelHeader(HeaderPattern),
     Deny(Answer),
+    /// 500 by default, after `timeout tarpit`.
+    Tarpit(Answer),
     Redirect(Redirect),
     Return(Answer),
+    /// `disable-l7-retry`: once it was sent, the request is not sent again.
+    DisableRetry,
+    /// `set-priority-class`: -2047 to 2047, lower ones leave a queue first.
+    SetPriorityClass(Expr),
+    /// `set-priority-offset`: milliseconds, -524287 to 524287, added to the time a request began to wait.
+    SetPriorityOffset(Expr),
     /// `http-request use-service prometheus-exporter`.
     ServePrometheus,
 }

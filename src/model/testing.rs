@@ -5,7 +5,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backend::{Backend, BackendTimeouts, Balance, ErrorPages, HttpConnectionMode, Role, Server, ServerAddress};
+use super::backend::{
+    Backend, BackendTimeouts, Balance, ErrorPages, HttpConnectionMode, HttpReuse, PoolSettings, RetryOn, Role, Server,
+    ServerAddress,
+};
 use super::check::{Check, CheckHttpVersion, CheckKind, HttpCheck};
 use super::forwarded::Forwarded;
 use super::frontend::{AcceptProxy, Frontend, FrontendTimeouts, ListenAddress, Listener};
@@ -76,6 +79,7 @@ pub(crate) fn frontend(name: &str, addresses: &[&str]) -> Frontend {
         forwarded: Forwarded::default(),
         error_pages: Arc::new(ErrorPages::default()),
         no_store: false,
+        session_rate: None,
         backlog: None,
     }
 }
@@ -110,7 +114,11 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         http_response: Vec::new(),
         timeouts: BackendTimeouts::default(),
         retries: 3,
-        redispatch: true,
+        redispatch: 1,
+        retry_on: RetryOn::default(),
+        http_reuse: HttpReuse::Always,
+        prefer_last_server: false,
+        abort_on_close: false,
         connection: HttpConnectionMode::KeepAlive,
         forwarded: Forwarded::default(),
         error_pages: Arc::new(ErrorPages::default()),
@@ -131,6 +139,9 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         weight: 1,
         role: Role::Active,
         maxconn: None,
+        minconn: None,
+        maxqueue: None,
+        pool: PoolSettings::default(),
         tls: None,
         send_proxy: None,
         check: None,

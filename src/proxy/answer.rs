@@ -7,6 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock;
 use super::downstream::{BodyFraming, Downstream, HeadOptions};
 use super::exchange::{Next, Scratch, Setting};
 use super::rules_context;
@@ -37,6 +38,8 @@ pub(crate) enum LocalAnswer {
     Prometheus,
     /// The connection is closed without a word.
     Nothing,
+    /// After `timeout tarpit`.
+    Late(Box<LocalAnswer>),
 }
 
 /// Answers and leaves what is left of the request alone: a client that is still sending gets its answer and is closed.
@@ -50,6 +53,12 @@ pub(crate) async fn send<D: Downstream>(
     let to = to_whom(&scratch.request);
     let mut response = ResponseHead::new();
     let body = match answer {
+        LocalAnswer::Late(answer) => {
+            if !tarpit(setting, scratch, down, backend).await {
+                return Next::Close;
+            }
+            return Box::pin(send(setting, scratch, down, *answer, backend)).await;
+        }
         LocalAnswer::Prometheus => {
             let page = Arc::new(StatsPage::metrics_only());
             let name = Arc::clone(&setting.frontend.config.name);
@@ -75,6 +84,23 @@ pub(crate) async fn send<D: Downstream>(
     scratch.account.end(Cause::Local, Phase::Request);
     scratch.account.answered_locally(response.status());
     write(setting, scratch, down, &response, &body, keep).await
+}
+
+/// Holds a refused request. `false` when its client left.
+async fn tarpit<D: Downstream>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    down: &mut D,
+    backend: Option<&BackendInForce>,
+) -> bool {
+    let timeouts = &setting.frontend.config.timeouts;
+    let started = clock::now();
+    setting.timer.set_after(backend.map_or(timeouts.tarpit, |backend| backend.config.timeouts.tarpit));
+    let request = &mut scratch.request;
+    let left = setting.timer.bound(poll_fn(|cx| down.poll_left(cx, request, true))).await.is_some();
+    setting.timer.set(None);
+    scratch.account.tarpitted(clock::now().saturating_duration_since(started), left);
+    !left
 }
 
 fn page(pages: &ErrorPages, status: u16) -> Option<&[u8]> {

@@ -4,6 +4,7 @@
 //! every [`POLLS_BETWEEN_READS`] polls of a connection, so the answer is never older than a fraction of a millisecond.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// Connection polls after which the clock is read although the loop did not wait.
@@ -17,6 +18,12 @@ thread_local! {
 /// The time of this turn.
 pub(crate) fn now() -> Instant {
     NOW.get().unwrap_or_else(refresh)
+}
+
+/// The moment this process's times are counted from, on all workers.
+pub(crate) fn origin() -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    *ORIGIN.get_or_init(now)
 }
 
 /// Reads the kernel's clock.

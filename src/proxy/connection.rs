@@ -14,6 +14,7 @@ use super::exchange::Setting;
 use super::listener::Places;
 use super::stream::{Plain, Stream};
 use super::timer::Timer;
+use super::upstream::own::Client;
 use super::view::View;
 use super::worker::Worker;
 use super::{clock, http1_server, http2_server, rules_context, tcp_session};
@@ -53,6 +54,8 @@ pub(crate) struct Connection {
     /// The client's and our own address, a PROXY header's if there was one.
     pub ends: Ends,
     pub tls: Option<Box<TlsFacts>>,
+    /// What its requests have in common on their way to servers.
+    pub client: Client,
     pub accepted: Instant,
     /// PROXY header and TLS handshake together.
     pub handshake: Duration,
@@ -100,6 +103,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places
         listener,
         ends,
         tls: None,
+        client: Client::new(worker),
         accepted: clock::now(),
         handshake: Duration::ZERO,
         timer: worker.timers.timer(),

@@ -80,6 +80,13 @@ pub(crate) trait Downstream {
     /// Ready when the client's connection has broken while nothing was expected from it.
     fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error>;
 
+    /// Ready when nobody is there to be answered any more: the connection has broken, or, with `or_closed`, the client
+    /// has closed its sending side (`option abortonclose`).
+    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<()> {
+        let _ = or_closed; // only where a client can close one side
+        self.poll_gone(cx, request).map(|_| ())
+    }
+
     /// Bytes of the request's body read, and bytes of the response written, heads included.
     fn transferred(&self) -> (u64, u64);
 }

@@ -4,6 +4,7 @@
 //! Readable top to bottom in [`run`]: frontend rules, backend, backend rules, server, transfer, record.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,14 +18,17 @@ use super::stream::Stream;
 use super::timer::Timer;
 use super::transfer::{Failure, Sides, Transfer, Transferred};
 use super::upstream::connect::{ConnectError, connect};
+use super::upstream::pool::FRESH;
 use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::upstream::{OnBehalfOf, TURN_AROUND};
 use super::view::View;
+use crate::balance::idle::{Kept, Wanted};
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded};
 use crate::logline::{Cause, Phase};
-use crate::model::BackendId;
-use crate::model::backend::HttpConnectionMode;
+use crate::model::backend::{HttpConnectionMode, HttpReuse, RetryOn};
 use crate::model::tls::ServerSni;
+use crate::model::{BackendId, ServerId};
+use crate::rules::Handling;
 use crate::state::Event;
 use crate::state::snapshot::{BackendInForce, FrontendInForce, ServerInForce};
 
@@ -36,6 +40,8 @@ pub(crate) struct Scratch {
     /// What goes to the server.
     pub out: Vec<u8>,
     pub account: Account,
+    /// What rules decided about it.
+    pub handling: Handling,
     /// What a response rule wants answered instead of the response.
     pub refusal: Option<LocalAnswer>,
 }
@@ -61,6 +67,7 @@ impl Exchanges {
             scratch.response.clear();
             scratch.out.clear();
             scratch.account.clear();
+            scratch.handling = Handling::default();
             kept.push(scratch);
         }
     }
@@ -93,6 +100,10 @@ pub(crate) struct Upstream {
     pub stream: Stream,
     pub slot: Slot,
     pub reused: bool,
+    /// Requests sent over it before this one.
+    pub uses: u32,
+    /// Only this client's requests may use it.
+    pub private: bool,
 }
 
 /// Runs one exchange whose request head is complete. The caller writes the record (after the tunnel, if there is one).
@@ -141,9 +152,11 @@ async fn serve<D: Downstream>(
     id: BackendId,
     backend: &BackendInForce,
 ) -> Next {
-    let mut try_pool = true;
+    let mut reuse = if setting.connection.client.asks_first() { Reuse::First } else { Reuse::Later };
+    let wish = setting.connection.client.last_of(backend).map_or(Wish::Any, Wish::Same);
+    let mut attempts = Attempts::new(backend, wish);
     loop {
-        let mut upstream = match find_server(setting, scratch, down, id, backend, try_pool).await {
+        let mut upstream = match find_server(setting, scratch, down, id, backend, reuse, &mut attempts).await {
             Ok(upstream) => upstream,
             Err((status, cause, phase)) => {
                 scratch.account.end(cause, phase);
@@ -156,11 +169,20 @@ async fn serve<D: Downstream>(
             BodyLength::Chunked => BodyFraming::Chunked,
             _ => BodyFraming::Plain,
         };
-        let sides = Sides::new(setting, backend, framing);
+        let again = backend.config.retry_on.after_sending() && attempts.left() && !scratch.handling.send_once;
+        let retry_on = if again { backend.config.retry_on } else { RetryOn::NONE };
+        let sides = Sides::new(setting, backend, framing, retry_on);
         let outcome = Transfer::new(setting, backend, scratch, down, &mut upstream, sides).run().await;
         match outcome {
             Err(Failure::Stale) if upstream.reused => {
-                try_pool = false; // as if it had never been tried; the slot is given back and taken anew
+                reuse = Reuse::Never; // as if it had never been tried; the slot is given back and taken anew
+            }
+            Err(Failure::Again) => {
+                let failed = upstream.slot.server;
+                scratch.account.response_error(setting.connection.worker.index, backend, failed);
+                drop(upstream);
+                attempts.again(backend, failed, &mut scratch.account);
+                reuse = Reuse::Never;
             }
             outcome => return conclude(setting, scratch, down, id, backend, upstream, outcome).await,
         }
@@ -180,9 +202,9 @@ async fn conclude<D: Downstream>(
     match outcome {
         Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
         Ok(Transferred::Done { keep_client, keep_server }) => {
-            let server = backend.server(upstream.slot.server);
-            if keep_server && backend.config.connection == HttpConnectionMode::KeepAlive && may_be_shared(server) {
-                setting.view.pool(id, upstream.slot.server).checkin(upstream.stream, clock::now());
+            stick(setting, backend, &upstream, scratch.response.status());
+            if keep_server && backend.config.connection == HttpConnectionMode::KeepAlive {
+                keep(setting, scratch, id, backend, upstream);
             }
             if keep_client { Next::KeepAlive } else { Next::Close }
         }
@@ -206,25 +228,22 @@ async fn find_server<D: Downstream>(
     down: &mut D,
     id: BackendId,
     backend: &BackendInForce,
-    try_pool: bool,
+    reuse: Reuse,
+    attempts: &mut Attempts,
 ) -> Result<Upstream, (u16, Cause, Phase)> {
-    let mut attempts = Attempts::new(backend);
     loop {
         let slot = match try_acquire(backend, attempts.wish) {
             Ok(Some(slot)) => slot,
             Ok(None) => wait_for_slot(setting, scratch, down, backend, attempts.wish).await?,
             Err(_) => return Err((503, Cause::Server, Phase::Connect)),
         };
-        scratch.account.give_to(setting.connection.worker.index, backend, &slot, &attempts);
+        scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
         let server = backend.server(slot.server);
-        let pool = setting.view.pool(id, slot.server);
-        if try_pool
-            && attempts.failed == 0
-            && may_be_shared(server)
-            && let Some(stream) = pool.checkout(clock::now(), !scratch.request.is_idempotent())
+        if attempts.failed == 0
+            && let Some((stream, uses, private)) = checkout(setting, scratch, id, backend, server, reuse)
         {
             scratch.account.reused(setting.connection.worker.index, backend, &slot);
-            return Ok(Upstream { stream, slot, reused: true });
+            return Ok(Upstream { stream, slot, reused: true, uses, private });
         }
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let ends = setting.connection.ends;
@@ -235,7 +254,7 @@ async fn find_server<D: Downstream>(
         match Box::pin(connecting).await {
             Ok(stream) => {
                 scratch.account.connected();
-                return Ok(Upstream { stream, slot, reused: false });
+                return Ok(Upstream { stream, slot, reused: false, uses: 0, private: is_private(backend, server) });
             }
             Err(error) => {
                 let last = attempts.fail(setting, backend, slot, &error, &mut scratch.account).await;
@@ -247,11 +266,80 @@ async fn find_server<D: Downstream>(
     }
 }
 
-/// Whether another client's request may use a connection made for this one: not if it began with this client's address, nor
-/// if it was opened for this request's host.
-fn may_be_shared(server: &ServerInForce) -> bool {
-    let names_host = server.config.tls.as_ref().is_some_and(|tls| tls.sni == Some(ServerSni::RequestHost));
-    server.config.send_proxy.is_none() && !names_host
+/// Which idle connections may be tried for a request (HAProxy manual 4.2 `http-reuse`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    /// It is its client's first.
+    First,
+    Later,
+    /// An idle connection has just turned out dead.
+    Never,
+}
+
+/// Whether connections to this server belong to the client they were made for: they began with its address, or it was
+/// said that none is shared.
+fn is_private(backend: &BackendInForce, server: &ServerInForce) -> bool {
+    server.config.send_proxy.is_some() || backend.config.http_reuse == HttpReuse::Never
+}
+
+/// The name a connection is opened for, where that is the request's wish: no request for another name may use it.
+fn name_wished<'a>(server: &ServerInForce, request: &'a RequestHead) -> Option<&'a [u8]> {
+    let tls = server.config.tls.as_ref()?;
+    (tls.sni == Some(ServerSni::RequestHost)).then(|| request.host().unwrap_or_default())
+}
+
+/// An idle connection, the requests sent over it, and whether it is this client's own.
+fn checkout(
+    setting: &Setting<'_>,
+    scratch: &Scratch,
+    id: BackendId,
+    backend: &BackendInForce,
+    server: &ServerInForce,
+    reuse: Reuse,
+) -> Option<(Stream, u32, bool)> {
+    if reuse == Reuse::Never {
+        return None;
+    }
+    let host = name_wished(server, &scratch.request);
+    // What is its own was perhaps authenticated as it: nothing else will do.
+    if let Some((stream, uses)) = setting.connection.client.checkout(server, host) {
+        return Some((stream, uses, true));
+    }
+    let proven = match (backend.config.http_reuse, reuse) {
+        (HttpReuse::Safe, Reuse::First) => return None,
+        (HttpReuse::Aggressive, Reuse::First) => true,
+        _ => false,
+    };
+    if is_private(backend, server) {
+        return None;
+    }
+    let within = (!scratch.request.is_idempotent()).then_some(FRESH);
+    let pool = setting.view.pool(id, server.config.id);
+    let kept = pool.checkout(clock::now(), Wanted { proven, within, host })?;
+    Some((kept.connection, kept.uses, false))
+}
+
+/// Keeps a connection whose last response has been read to its end, for this client or for all.
+fn keep(setting: &Setting<'_>, scratch: &Scratch, id: BackendId, backend: &BackendInForce, upstream: Upstream) {
+    let server = backend.server(upstream.slot.server);
+    let kept = Kept {
+        connection: upstream.stream,
+        since: clock::now(),
+        uses: upstream.uses + 1,
+        host: name_wished(server, &scratch.request).map(Box::from),
+    };
+    if upstream.private {
+        setting.connection.client.checkin(server, kept);
+    } else {
+        setting.view.pool(id, upstream.slot.server).checkin(kept);
+    }
+}
+
+/// A client that was asked who it is answers the server that asked; and one may be kept at its server by
+/// `option prefer-last-server` (HAProxy manual 4.2).
+fn stick(setting: &Setting<'_>, backend: &BackendInForce, upstream: &Upstream, status: u16) {
+    let sticks = backend.config.prefer_last_server || matches!(status, 401 | 407);
+    setting.connection.client.stick_to(sticks.then(|| upstream.slot.state()));
 }
 
 async fn wait_for_slot<D: Downstream>(
@@ -262,8 +350,9 @@ async fn wait_for_slot<D: Downstream>(
     wish: Wish,
 ) -> Result<Slot, (u16, Cause, Phase)> {
     let request = &mut scratch.request;
-    let gone = std::future::poll_fn(|cx| down.poll_gone(cx, request).map(|_| ()));
-    match acquire(backend, wish, setting.timer, gone).await {
+    let abort_on_close = backend.config.abort_on_close;
+    let gone = poll_fn(|cx| down.poll_left(cx, request, abort_on_close));
+    match acquire(backend, wish, scratch.handling, setting.timer, gone).await {
         Ok((slot, waited)) => {
             scratch.account.waited(&waited);
             Ok(slot)
@@ -274,28 +363,43 @@ async fn wait_for_slot<D: Downstream>(
     }
 }
 
-/// Connection attempts for one request (HAProxy manual 4.2, `retries`, `option redispatch`).
+/// Attempts to serve one request (HAProxy manual 4.2, `retries`, `option redispatch`, `retry-on`).
 ///
-/// A request goes to another server at once when there is one: waiting for a dead server helps nobody. Only when there is
-/// no other, or `no option redispatch` says so, is the turn-around waited.
+/// Those that go to another server go at once: waiting for a dead server helps nobody. Only before the same one is
+/// tried again, because there is no other or `option redispatch` says so, is the turn-around waited.
 pub(crate) struct Attempts {
     pub failed: u32,
     pub wish: Wish,
-    left: u32,
+    most: u32,
     turn_around: Duration,
 }
 
 impl Attempts {
-    pub fn new(backend: &BackendInForce) -> Self {
+    pub fn new(backend: &BackendInForce, wish: Wish) -> Self {
         Attempts {
             failed: 0,
-            wish: Wish::Any,
-            left: backend.config.retries,
+            wish,
+            most: backend.config.retries,
             turn_around: backend.config.timeouts.connect.unwrap_or(TURN_AROUND).min(TURN_AROUND),
         }
     }
 
-    /// Counts a failed attempt and waits as long as it must be waited. `Some` when there is no further one.
+    /// One more may follow.
+    pub fn left(&self) -> bool {
+        self.failed < self.most
+    }
+
+    /// Whether the `retry`th retry, from 1, goes to another server.
+    fn redispatches(&self, retry: u32, interval: i32) -> bool {
+        match interval {
+            0 => false,
+            every @ 1.. => retry.is_multiple_of(every.unsigned_abs()),
+            from_last => retry + from_last.unsigned_abs() == self.most + 1,
+        }
+    }
+
+    /// Counts a connection that did not come about and waits as long as it must be waited. `Some` when there is no
+    /// further attempt.
     pub async fn fail(
         &mut self,
         setting: &Setting<'_>,
@@ -310,26 +414,29 @@ impl Attempts {
         tracing::debug!(backend = %backend.config.name, server = %state.name, %error, "cannot connect");
         let _ = worker.shared.tell(Event::ConnectFailed { backend: state.backend.clone(), server: state.name.clone() });
         drop(slot);
-        if self.left == 0 {
+        let timed_out = matches!(error, ConnectError::TimedOut);
+        if !self.left() || !backend.config.retry_on.has(RetryOn::CONN_FAILURE) {
             account.connection_error(worker.index, backend, failed);
-            let timed_out = matches!(error, ConnectError::TimedOut);
             let cause = if timed_out { Cause::ServerTimeout } else { Cause::Server };
             return Some((503, cause, Phase::Connect));
         }
-        self.left -= 1;
-        self.failed += 1;
-        account.retry();
-        let redispatch = backend.config.redispatch;
-        self.wish = if redispatch { Wish::Another(failed) } else { Wish::Same(failed) };
-        let another = redispatch && backend.rotation.load().members.iter().any(|member| *member != failed);
-        let timed_out = matches!(error, ConnectError::TimedOut);
+        let another = self.again(backend, failed, account);
         if !another && !timed_out {
             // A change of the rotation ends the wait: whoever serves now can be asked at once.
             setting.timer.set_after(Some(self.turn_around));
-            setting.timer.bound(backend.state.freed.notified()).await;
+            setting.timer.bound(backend.state.changed.notified()).await;
             setting.timer.set(None);
         }
         None
+    }
+
+    /// Counts a failed attempt that another one follows. `true` when that goes to another server.
+    pub fn again(&mut self, backend: &BackendInForce, failed: ServerId, account: &mut Account) -> bool {
+        self.failed += 1;
+        account.retry();
+        let redispatch = self.redispatches(self.failed, backend.config.redispatch);
+        self.wish = if redispatch { Wish::Another(failed) } else { Wish::Same(failed) };
+        redispatch && backend.rotation.load().members.iter().any(|member| *member != failed)
     }
 }
 

@@ -265,6 +265,14 @@ impl Downstream for Http1Downstream<'_> {
         }
     }
 
+    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<()> {
+        if self.poll_gone(cx, request).is_ready() || (or_closed && self.ended) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
     fn transferred(&self) -> (u64, u64) {
         (self.body_read, self.written)
     }

@@ -4,12 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 
+use super::clock;
 use super::connection::{self, Ends};
 use super::stream::Plain;
 use super::view::View;
@@ -18,8 +19,9 @@ use crate::state::listeners::BoundSocket;
 use crate::state::snapshot::ListenerInForce;
 use crate::state::{FrontendState, ListenerState};
 
-/// How often a full process or frontend is asked whether it has room again.
-const ROOM_RETRY: Duration = Duration::from_millis(10);
+/// How often a full process or frontend is asked whether it has room again although no connection has gone: its limit may
+/// have been raised.
+const ROOM_LOOK: Duration = Duration::from_millis(200);
 /// What to wait when the kernel gives no connection (out of descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -83,6 +85,7 @@ impl Drop for Places {
         self.frontend.sessions.leave();
         self.worker.shared.process.connections.leave();
         self.worker.shared.process.panics.count_if_panicking();
+        self.worker.shared.process.room.made();
         self.worker.connections.set(self.worker.connections.get() - 1);
     }
 }
@@ -104,16 +107,17 @@ fn has_room(worker: &Worker, view: &View, listener: &ListenerInForce) -> bool {
 /// Accepts until aborted.
 pub(crate) async fn accept_loop(worker: Rc<Worker>, socket: u64, acceptor: Acceptor) {
     loop {
-        let room = {
+        let room = || {
             let view = worker.view();
             view.listener_of(socket).is_some_and(|(_, listener)| has_room(&worker, &view, listener))
         };
-        if !room {
-            tokio::time::sleep(ROOM_RETRY).await;
+        if !room() {
+            worker.shared.process.room.wait(ROOM_LOOK, room).await;
             continue;
         }
         match acceptor.accept().await {
             Ok((stream, peer, local)) => {
+                hold(&worker, socket).await;
                 let view = worker.view();
                 let Some((index, listener)) = view.listener_of(socket) else { return };
                 #[cfg(test)]
@@ -126,6 +130,26 @@ pub(crate) async fn accept_loop(worker: Rc<Worker>, socket: u64, acceptor: Accep
                 tracing::warn!(worker = worker.index, %error, "cannot accept connections");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
+        }
+    }
+}
+
+/// Holds an accepted connection as long as its frontend has let in too many in this second (`rate-limit sessions`); those
+/// behind it wait in the backlog.
+async fn hold(worker: &Worker, socket: u64) {
+    loop {
+        let wait = {
+            let view = worker.view();
+            let Some((_, listener)) = view.listener_of(socket) else { return };
+            let frontend = view.frontend(listener.frontend);
+            let Some(most) = frontend.config.session_rate else { return };
+            let mut rate = frontend.state.rate.lock().unwrap_or_else(PoisonError::into_inner);
+            let now_ms = clock::now().saturating_duration_since(clock::origin()).as_millis() as u64;
+            rate.admit(now_ms, most)
+        };
+        match wait {
+            Ok(()) => return,
+            Err(wait_ms) => tokio::time::sleep(Duration::from_millis(wait_ms)).await,
         }
     }
 }

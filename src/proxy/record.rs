@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::exchange::{Attempts, Setting, ms_between};
 use super::transfer::Failure;
-use super::upstream::slot::{Slot, Waited};
+use super::upstream::slot::{Line, Slot, Waited};
 use crate::http::{RequestHead, ResponseHead, Version};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
 use crate::model::log::{Capture, Level, LogFormat};
@@ -37,6 +37,7 @@ pub(crate) struct Account {
     retries: u32,
     redispatched: bool,
     backend_queue: u32,
+    server_queue: u32,
     /// Answered by the proxy itself.
     intercepted: bool,
     denied: bool,
@@ -110,7 +111,10 @@ impl Account {
 
     pub fn waited(&mut self, waited: &Waited) {
         self.timers.queue = self.timers.queue.max(0) + i64::try_from(waited.time.as_millis()).unwrap_or(i64::MAX);
-        self.backend_queue = waited.place;
+        match waited.line {
+            Line::Backend => self.backend_queue = waited.place,
+            Line::Server => self.server_queue = waited.place,
+        }
     }
 
     /// A server was chosen for the next attempt.
@@ -173,6 +177,26 @@ impl Account {
         backend.server(server).state.counters.of(worker).connection_errors.add(1);
     }
 
+    /// The server's answer was none, and another attempt follows.
+    pub fn response_error(&mut self, worker: usize, backend: &BackendInForce, server: ServerId) {
+        backend.state.counters.of(worker).response_errors.add(1);
+        backend.server(server).state.counters.of(worker).response_errors.add(1);
+    }
+
+    /// A rule lets its client wait for a refusal.
+    pub fn tarpit(&mut self) {
+        self.denied = true;
+        self.end(Cause::Proxy, Phase::Tarpit);
+    }
+
+    /// It waited so long for that.
+    pub fn tarpitted(&mut self, time: Duration, client_left: bool) {
+        self.timers.queue = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        if client_left {
+            self.termination = Some((Cause::Client, Phase::Tarpit));
+        }
+    }
+
     /// The server's final head is here.
     pub fn answered(&mut self, response: &ResponseHead, frontend: &FrontendInForce) {
         self.timers.response = self.connected.map_or(0, |at| ms_between(at, clock::now()));
@@ -223,7 +247,11 @@ impl Account {
         let Some((_, server)) = &self.server else { return };
         for shard in [backend.state.counters.of(worker), server.counters.of(worker)] {
             match failure {
-                Failure::Stale | Failure::NoAnswer | Failure::BadAnswer | Failure::ServerTimedOut => {
+                Failure::Stale
+                | Failure::Again
+                | Failure::NoAnswer { .. }
+                | Failure::BadAnswer
+                | Failure::ServerTimedOut => {
                     shard.response_errors.add(1);
                 }
                 Failure::Cut => {
@@ -418,7 +446,7 @@ impl Account {
             },
             retries: self.retries,
             redispatched: self.redispatched,
-            server_queue: 0,
+            server_queue: self.server_queue,
             backend_queue: self.backend_queue,
             request_captures: &self.request_captures,
             response_captures: &self.response_captures,

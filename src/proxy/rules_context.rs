@@ -29,7 +29,7 @@ pub(crate) fn frontend_rules(setting: &Setting<'_>, scratch: &mut Scratch) -> Op
         return None;
     }
     with_facts(setting, None, None, |facts| {
-        let verdict = run_request_rules(rules, &mut scratch.request, facts);
+        let verdict = run_request_rules(rules, &mut scratch.request, facts, &mut scratch.handling);
         answer_of(&verdict, &scratch.request, None, facts, &mut scratch.account)
     })
 }
@@ -49,7 +49,7 @@ pub(crate) fn backend_rules(
         return None;
     }
     with_facts(setting, Some(&backend.config.name), None, |facts| {
-        let verdict = run_request_rules(rules, &mut scratch.request, facts);
+        let verdict = run_request_rules(rules, &mut scratch.request, facts, &mut scratch.handling);
         answer_of(&verdict, &scratch.request, None, facts, &mut scratch.account)
     })
 }
@@ -189,6 +189,10 @@ fn answer_of(
         Verdict::Deny(answer) => {
             account.deny(response.is_some());
             Some(local_answer(answer, &context))
+        }
+        Verdict::Tarpit(answer) => {
+            account.tarpit();
+            Some(LocalAnswer::Late(Box::new(local_answer(answer, &context))))
         }
         Verdict::Return(answer) => {
             account.end(Cause::Local, Phase::Request);

@@ -15,13 +15,14 @@ use super::stream::Stream;
 use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::OnBehalfOf;
 use super::upstream::connect::connect;
-use super::upstream::slot::{NoServer, Slot, Waited, acquire};
+use super::upstream::slot::{Line, NoServer, Slot, Waited, Wish, acquire};
 use super::worker::must_stop;
 use super::{clock, http1_server, rules_context};
 use crate::logline::{Cause, Phase};
 use crate::model::backend::BackendTimeouts;
 use crate::model::stats::StatsPage;
 use crate::rules::FirstBytes;
+use crate::rules::Handling;
 use crate::state::snapshot::BackendInForce;
 
 /// How long a client of a frontend with a stats page may take to show that it does not want it. Clients of protocols in
@@ -138,12 +139,12 @@ async fn reach(
     let on_behalf = OnBehalfOf { client: connection.ends.peer, local: connection.ends.local };
     let sni = connection.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes);
     let BackendTimeouts { connect: timeout, .. } = backend.config.timeouts;
-    let mut attempts = Attempts::new(backend);
+    let mut attempts = Attempts::new(backend, Wish::Any);
     loop {
         let (asked, place) = (clock::now(), backend.state.queued.now() + 1);
         let gone = early.until_useless(client, buffers);
-        let acquired = acquire(backend, attempts.wish, setting.timer, gone).await;
-        let in_vain = Waited { time: clock::now().saturating_duration_since(asked), place };
+        let acquired = acquire(backend, attempts.wish, Handling::default(), setting.timer, gone).await;
+        let in_vain = Waited { time: clock::now().saturating_duration_since(asked), place, line: Line::Backend };
         let (slot, waited) = match acquired {
             Ok(acquired) => acquired,
             Err(NoServer::NoneUp) => return Err((Cause::Server, Phase::Connect)),

@@ -68,7 +68,7 @@ impl Rig {
         for backend in &snapshot.backends {
             let members: Box<[ServerId]> = backend.config.servers.iter().map(|server| server.id).collect();
             let turns = members.clone();
-            backend.rotation.store(Arc::new(Rotation { turns, members, ..Rotation::default() }));
+            backend.publish(Rotation { turns, members, ..Rotation::default() });
         }
         let address = snapshot.listeners[FrontendId(0).index()].socket.local.unwrap();
         let (events_in, events) = mpsc::channel(EVENT_QUEUE);

@@ -265,7 +265,7 @@ fn a_dead_server_is_passed_over_at_once() {
 fn a_dead_server_is_insisted_on_where_redispatching_is_off() {
     let origin = Origin::new();
     let mut backend = back(&[nobody(), origin.address()]);
-    backend.redispatch = false;
+    backend.redispatch = 0;
     backend.retries = 1;
     // Also how long the pause between two attempts is, at most.
     backend.timeouts.connect = Some(Duration::from_millis(20));

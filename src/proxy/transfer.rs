@@ -17,9 +17,9 @@ use super::clock;
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
 use super::exchange::{Scratch, Setting, Upstream};
 use super::rules_context;
-use crate::http::{BodyReader, Progress, ResponseTo};
+use crate::http::{BodyReader, Progress, ResponseHead, ResponseTo};
 use crate::logline::{Cause, Phase};
-use crate::model::backend::HttpConnectionMode;
+use crate::model::backend::{HttpConnectionMode, RetryOn};
 use crate::state::snapshot::BackendInForce;
 
 /// How a transfer ended well.
@@ -39,8 +39,13 @@ pub(crate) enum Transferred {
 pub(crate) enum Failure {
     /// The connection ended before a byte of answer, and the whole request is still there to be sent again.
     Stale,
+    /// It failed in a way the backend says to retry, and the whole request is still there (`retry-on`).
+    Again,
     /// The server closed or broke the connection before its head was complete.
-    NoAnswer,
+    NoAnswer {
+        /// Not even a byte of it had come.
+        empty: bool,
+    },
     ServerTimedOut,
     BadAnswer,
     /// A response rule refused it: its answer is in [`Scratch::refusal`].
@@ -67,7 +72,7 @@ impl Failure {
     /// Status to answer if one can still be, and how it is logged (HAProxy manual 8.5).
     pub fn meaning(&self) -> (Option<u16>, Cause, Phase) {
         match *self {
-            Failure::Stale | Failure::NoAnswer => (Some(502), Cause::Server, Phase::Headers),
+            Failure::Stale | Failure::Again | Failure::NoAnswer { .. } => (Some(502), Cause::Server, Phase::Headers),
             Failure::ServerTimedOut => (Some(504), Cause::ServerTimeout, Phase::Headers),
             Failure::BadAnswer => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::Refused => (Some(502), Cause::Proxy, Phase::Headers),
@@ -83,17 +88,32 @@ impl Failure {
     }
 }
 
+/// The largest request that is kept to be sent again, in bytes as the server gets it: HAProxy's `tune.bufsize`.
+const RETRY_BUFFER: usize = 16 * 1024;
+
+/// Whether the server authenticates the connection, not the request (NTLM, Negotiate): it is its client's then.
+fn asks_for_connection(response: &ResponseHead) -> bool {
+    let is =
+        |value: &[u8], scheme: &[u8]| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let fields = response.fields();
+    let mut asked = fields.all(b"www-authenticate").chain(fields.all(b"proxy-authenticate"));
+    asked.any(|value| is(value, b"NTLM") || is(value, b"Negotiate"))
+}
+
 /// What both sides of a transfer are bound by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sides {
     client: Option<Duration>,
     server: Option<Duration>,
     framing: BodyFraming,
+    /// After what the request may be sent again.
+    retry_on: RetryOn,
 }
 
 impl Sides {
-    pub fn new(setting: &Setting<'_>, backend: &BackendInForce, framing: BodyFraming) -> Self {
-        Sides { client: setting.frontend.config.timeouts.client, server: backend.config.timeouts.server, framing }
+    pub fn new(setting: &Setting<'_>, backend: &BackendInForce, framing: BodyFraming, retry_on: RetryOn) -> Self {
+        let client = setting.frontend.config.timeouts.client;
+        Sides { client, server: backend.config.timeouts.server, framing, retry_on }
     }
 }
 
@@ -184,7 +204,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             Ok(Transferred::Switched { .. }) => Ok(Transferred::Switched { early: std::mem::take(&mut self.body) }),
             other => {
                 buffers.give(std::mem::take(&mut self.body));
-                other
+                other.map_err(|failure| if self.may_retry(&failure) { Failure::Again } else { failure })
             }
         }
     }
@@ -208,6 +228,23 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Headers }));
         }
         self.poll_deadlines(cx)
+    }
+
+    /// Whether the backend wants the request sent again after this, and it can be: nothing was answered yet, and all
+    /// of it is there.
+    fn may_retry(&self, failure: &Failure) -> bool {
+        let reason = match failure {
+            Failure::NoAnswer { empty: true } => RetryOn::EMPTY_RESPONSE,
+            Failure::NoAnswer { empty: false } | Failure::BadAnswer => RetryOn::JUNK_RESPONSE,
+            Failure::ServerTimedOut => RetryOn::RESPONSE_TIMEOUT,
+            _ => return false,
+        };
+        self.sides.retry_on.has(reason) && self.is_whole()
+    }
+
+    /// The whole request is in `out`, and the client has seen nothing of an answer.
+    fn is_whole(&self) -> bool {
+        self.replayable && self.down.body_is_done() && !self.started && !self.interim_seen
     }
 
     fn killed(&self) -> Option<Cause> {
@@ -252,12 +289,13 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             if self.down.body_is_done() {
                 return self.flush_up(cx);
             }
-            if self.replayable && self.sent > 0 {
+            let kept = self.replayable && self.sides.retry_on.after_sending() && self.scratch.out.len() < RETRY_BUFFER;
+            if !kept {
                 // Only a request that is whole in `out` can be sent again.
-                self.replayable = false;
+                self.replayable &= self.sent == 0;
+                self.scratch.out.clear();
+                self.sent = 0;
             }
-            self.scratch.out.clear();
-            self.sent = 0;
             match self.down.poll_body(cx, &mut self.scratch.request, self.sides.framing, &mut self.scratch.out) {
                 Poll::Ready(Ok(_)) => self.client_active(),
                 Poll::Ready(Err(BodyError::Bad(_))) => return Err(Failure::BadBody),
@@ -386,7 +424,8 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                     let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
                     let again = self.replayable && self.scratch.request.is_idempotent();
                     let stale = nothing && again && self.upstream.reused;
-                    return Poll::Ready(Err(if stale { Failure::Stale } else { Failure::NoAnswer }));
+                    let empty = nothing;
+                    return Poll::Ready(Err(if stale { Failure::Stale } else { Failure::NoAnswer { empty } }));
                 }
                 Poll::Pending => {
                     // While the request is being sent the client is the one who is waited for.
@@ -402,6 +441,12 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// The final head is here: rules, headers, and the decision what becomes of both connections.
     fn begin_response(&mut self) -> Result<(), Failure> {
         let connection = self.setting.connection;
+        if let Some(reason) = RetryOn::status(self.scratch.response.status())
+            && self.sides.retry_on.has(reason)
+            && self.is_whole()
+        {
+            return Err(Failure::Again);
+        }
         if let Some(answer) = rules_context::response_rules(self.setting, self.backend, self.scratch) {
             self.scratch.refusal = Some(answer);
             return Err(Failure::Refused);
@@ -410,6 +455,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         let switched = response.upgrade().is_some() && request.upgrade().is_some();
         if response.status() == 101 && !switched {
             return Err(Failure::BadAnswer); // nobody asked for another protocol
+        }
+        if matches!(response.status(), 401 | 407) {
+            self.upstream.private |= asks_for_connection(response);
         }
         account.answered(response, self.setting.frontend);
         let mode = self.setting.frontend.config.connection;

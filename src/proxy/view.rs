@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::upstream::own::leads_where;
 use super::upstream::pool::Pool;
 use crate::model::{BackendId, ServerId};
 use crate::state::Snapshot;
@@ -58,7 +59,7 @@ fn pools_of(backend: &BackendInForce, before: Option<&View>) -> Vec<Pool> {
         .servers
         .iter()
         .map(|server| {
-            let pool = Pool::new(Arc::clone(&server.state));
+            let pool = Pool::new(Arc::clone(&server.state), server.config.pool);
             if let Some(old) = before.and_then(|view| view.pool_of_same(server)) {
                 pool.take_over(old);
             }
@@ -73,11 +74,7 @@ impl View {
         for (backend, pools) in self.snapshot.backends.iter().zip(&self.pools) {
             for (old, pool) in backend.servers.iter().zip(pools) {
                 if Arc::ptr_eq(&old.state, &server.state) {
-                    let same = old.config.address == server.config.address
-                        && old.config.send_proxy == server.config.send_proxy
-                        && old.config.tls.is_none()
-                        && server.config.tls.is_none();
-                    return same.then_some(pool);
+                    return leads_where(&old.config, &server.config).then_some(pool);
                 }
             }
         }

@@ -19,6 +19,7 @@ use super::clock;
 use super::exchange::Exchanges;
 use super::listener;
 use super::timer::Timers;
+use super::upstream::own::Owned;
 use super::upstream::slot::Slot;
 use super::view::View;
 use crate::logline::Cause;
@@ -27,7 +28,7 @@ use crate::state::listeners::BoundSocket;
 use crate::state::{Shared, Snapshot, threads};
 
 /// How often idle server connections are looked through.
-const PURGE_EVERY: Duration = Duration::from_secs(5);
+const PURGE_EVERY: Duration = Duration::from_secs(1);
 /// What connections get to end and be logged once everything stops.
 const LAST_MOMENT: Duration = Duration::from_millis(250);
 
@@ -38,6 +39,8 @@ pub(crate) struct Worker {
     pub timers: Rc<Timers>,
     pub buffers: Buffers,
     pub exchanges: Exchanges,
+    /// Connections to servers that belong to one client.
+    pub owned: Owned,
     /// This machine's name.
     pub hostname: String,
     view: RefCell<Rc<View>>,
@@ -119,6 +122,7 @@ async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Resul
         timers: Timers::new(clock::refresh()),
         buffers: Buffers::default(),
         exchanges: Exchanges::default(),
+        owned: Owned::default(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         view: RefCell::new(view),
         phase: Cell::new(*phases.borrow_and_update()),
@@ -195,6 +199,7 @@ async fn purge(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(PURGE_EVERY).await;
         worker.view().purge_idle(clock::now());
+        worker.owned.purge();
     }
 }
 

@@ -1,7 +1,7 @@
 //! In which order do rules act, and what comes of it? (HAProxy manual 4.2, `http-request`)
 
 use super::matching::{holds, name_matches};
-use super::{Context, Facts, format, redirect_location};
+use super::{Context, Facts, eval, format, redirect_location};
 use crate::http::{RequestHead, ResponseHead};
 use crate::model::rule::{
     Answer, HeaderPattern, HttpRequestAction, HttpRequestRule, HttpResponseAction, HttpResponseRule, Redirect,
@@ -16,6 +16,8 @@ pub(crate) enum Verdict<'a> {
     /// `allow`: the rest of this section was skipped; the next section's rules still run.
     Allow,
     Deny(&'a Answer),
+    /// The same, but the client waits for it.
+    Tarpit(&'a Answer),
     Return(&'a Answer),
     /// To [`redirect_location`].
     Redirect(&'a Redirect),
@@ -23,11 +25,27 @@ pub(crate) enum Verdict<'a> {
     Prometheus,
 }
 
+/// What rules decided about how a request is handled, besides what they changed in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Handling {
+    /// -2047 to 2047; lower ones leave a queue first.
+    pub priority_class: i16,
+    /// By how much it counts as having come later, in milliseconds; -524287 to 524287.
+    pub priority_offset_ms: i32,
+    /// Once it was sent it is not sent again.
+    pub send_once: bool,
+}
+
+/// The bounds of `set-priority-class` and `set-priority-offset` (HAProxy manual 4.2); what is beyond is cut to them.
+const PRIORITY_CLASSES: i64 = 2047;
+const PRIORITY_OFFSETS_MS: i64 = 524_287;
+
 /// Runs a section's rules in order. Edits are made at once, so later rules see them.
 pub(crate) fn run_request_rules<'a>(
     rules: &'a [HttpRequestRule],
     head: &mut RequestHead,
     facts: &Facts<'_>,
+    handling: &mut Handling,
 ) -> Verdict<'a> {
     let mut value = Vec::new();
     for rule in rules {
@@ -38,6 +56,18 @@ pub(crate) fn run_request_rules<'a>(
         match &rule.action {
             HttpRequestAction::Allow => return Verdict::Allow,
             HttpRequestAction::Deny(answer) => return Verdict::Deny(answer),
+            HttpRequestAction::Tarpit(answer) => return Verdict::Tarpit(answer),
+            HttpRequestAction::DisableRetry => handling.send_once = true,
+            HttpRequestAction::SetPriorityClass(expr) => {
+                if let Some(class) = eval(expr, &context).and_then(|value| value.to_integer()) {
+                    handling.priority_class = class.clamp(-PRIORITY_CLASSES, PRIORITY_CLASSES) as i16;
+                }
+            }
+            HttpRequestAction::SetPriorityOffset(expr) => {
+                if let Some(offset) = eval(expr, &context).and_then(|value| value.to_integer()) {
+                    handling.priority_offset_ms = offset.clamp(-PRIORITY_OFFSETS_MS, PRIORITY_OFFSETS_MS) as i32;
+                }
+            }
             HttpRequestAction::Return(answer) => return Verdict::Return(answer),
             HttpRequestAction::ServePrometheus => return Verdict::Prometheus,
             HttpRequestAction::Redirect(redirect) => {
@@ -157,6 +187,7 @@ mod tests {
             Verdict::Continue => "continue".to_string(),
             Verdict::Allow => "allow".to_string(),
             Verdict::Deny(answer) => format!("deny {}", answer.status),
+            Verdict::Tarpit(answer) => format!("tarpit {}", answer.status),
             Verdict::Return(answer) => format!("return {}", answer.status),
             Verdict::Redirect(redirect) => format!("redirect {}", redirect.code),
             Verdict::Prometheus => "prometheus".to_string(),
@@ -167,7 +198,7 @@ mod tests {
     #[track_caller]
     fn check(rules: &[HttpRequestRule], fields: &str, expected: &str, left: &[&str]) {
         let mut head = request(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n{fields}\r\n").as_bytes());
-        let verdict = run_request_rules(rules, &mut head, &facts());
+        let verdict = run_request_rules(rules, &mut head, &facts(), &mut Handling::default());
         assert_eq!(shown(verdict), expected);
         let found: Vec<_> = head.fields().all(b"x").map(|value| String::from_utf8_lossy(value)).collect();
         assert_eq!(found, left);

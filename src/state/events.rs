@@ -1,12 +1,17 @@
 //! What the process shares: the snapshot down, events and page requests up.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+    fence,
+};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::counters::Gauge;
 use super::panics::Panics;
@@ -46,6 +51,8 @@ pub(crate) struct Process {
     pub started_at: SystemTime,
     /// Client connections over all frontends, held against the global `maxconn`.
     pub connections: Gauge,
+    /// Wakes accept loops that wait for room.
+    pub room: Room,
     pub total_connections: AtomicU64,
     pub total_requests: AtomicU64,
     pub tls_connections: Gauge,
@@ -54,12 +61,50 @@ pub(crate) struct Process {
     pub workers: usize,
 }
 
+/// Where accept loops wait while the process or their frontend is full.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    made: Notify,
+    waiting: AtomicU32,
+}
+
+impl Room {
+    /// A connection has gone.
+    pub fn made(&self) {
+        fence(SeqCst);
+        if self.waiting.load(SeqCst) > 0 {
+            self.made.notify_waiters();
+        }
+    }
+
+    /// Waits until [`Self::made`] was called or `at_most` has passed, unless `has_room` says that none has to wait.
+    pub async fn wait(&self, at_most: Duration, has_room: impl Fn() -> bool) {
+        let mut made = pin!(self.made.notified());
+        made.as_mut().enable();
+        self.waiting.fetch_add(1, SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        fence(SeqCst);
+        if !has_room() {
+            let _ = tokio::time::timeout(at_most, made).await;
+        }
+    }
+}
+
+struct Waiting<'a>(&'a AtomicU32);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
 impl Process {
     pub fn new(workers: usize) -> Self {
         Process {
             started: Instant::now(),
             started_at: SystemTime::now(),
             connections: Gauge::default(),
+            room: Room::default(),
             total_connections: AtomicU64::new(0),
             total_requests: AtomicU64::new(0),
             tls_connections: Gauge::default(),

@@ -10,6 +10,7 @@ pub(crate) mod servers;
 pub(crate) mod snapshot;
 pub(crate) mod threads;
 pub(crate) mod tls;
+pub(crate) mod waiting;
 
 pub(crate) use events::{Event, Shared};
 pub(crate) use servers::{BackendState, Cursor, FrontendState, ListenerState, Rotation, ServerState};

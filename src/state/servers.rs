@@ -1,12 +1,16 @@
 //! Per-proxy and per-server state that outlives snapshots, keyed by name. A reload finds the entries of what it still
 //! has and carries them over, so no counter, connection count or health state starts again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
 use super::counters::{BackendShard, FrontendShard, Gauge, Peak, Sharded};
+use super::waiting::WaitingRoom;
+use crate::balance::limit::Limit;
+use crate::balance::queue::ServerKey;
+use crate::balance::rate::Rate;
 use crate::model::{Name, ServerId};
 
 /// What a frontend counts.
@@ -18,6 +22,8 @@ pub(crate) struct FrontendState {
     pub counters: Sharded<FrontendShard>,
     /// `disable frontend` / `set maxconn frontend`; `u32::MAX` leaves the configured limit.
     pub maxconn_override: AtomicU32,
+    /// Connections let in lately, for `rate-limit sessions`.
+    pub rate: Mutex<Rate>,
 }
 
 /// What one `bind` counts.
@@ -41,8 +47,10 @@ pub(crate) struct BackendState {
     pub cursor: Cursor,
     /// Milliseconds of the process clock at the last exchange; 0 before the first.
     pub last_session_ms: AtomicU64,
-    /// Told when a slot is freed or the rotation changes, for those who wait in the queue.
-    pub freed: Notify,
+    /// Those who wait for a slot on one of its servers.
+    pub room: WaitingRoom,
+    /// Told when the rotation changes.
+    pub changed: Notify,
 }
 
 /// What a server counts, and the few facts of its state that a worker needs.
@@ -62,6 +70,12 @@ pub(crate) struct ServerState {
     pub kill_generation: AtomicU64,
     /// In maintenance: running requests end, idle connections are closed.
     pub maintenance: AtomicBool,
+    /// In its backend's rotation, as control published it.
+    pub in_rotation: AtomicBool,
+    /// Its number, unlike any other server's in this process.
+    pub key: ServerKey,
+    /// `maxconn`, `minconn` and `fullconn` of the configuration in force.
+    limit: [AtomicU32; 3],
 }
 
 /// The longest times seen, in milliseconds.
@@ -111,6 +125,7 @@ impl FrontendState {
             sessions: Gauge::default(),
             counters: Sharded::new(workers),
             maxconn_override: AtomicU32::new(u32::MAX),
+            rate: Mutex::default(),
         })
     }
 }
@@ -131,12 +146,34 @@ impl BackendState {
             peaks: TimePeaks::default(),
             cursor: Cursor::default(),
             last_session_ms: AtomicU64::new(0),
-            freed: Notify::new(),
+            room: WaitingRoom::default(),
+            changed: Notify::new(),
         })
     }
 }
 
+/// The next server's number.
+static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
+
 impl ServerState {
+    /// How many requests it may have at once.
+    pub fn limit(&self) -> Limit {
+        let [most, least, full] = self.limit.each_ref().map(|part| part.load(Relaxed));
+        Limit { most, least, full }
+    }
+
+    /// A reload or an order changes it; requests it already has may be more.
+    pub fn set_limit(&self, limit: Limit) {
+        for (part, value) in self.limit.iter().zip([limit.most, limit.least, limit.full]) {
+            part.store(value, Relaxed);
+        }
+    }
+
+    /// Whether requests that wait may be given to it.
+    pub fn takes_traffic(&self) -> bool {
+        self.in_rotation.load(Relaxed)
+    }
+
     pub fn new(backend: Name, name: Name, workers: usize) -> Arc<Self> {
         Arc::new(ServerState {
             backend,
@@ -149,6 +186,9 @@ impl ServerState {
             idle: Gauge::default(),
             kill_generation: AtomicU64::new(0),
             maintenance: AtomicBool::new(false),
+            in_rotation: AtomicBool::new(false),
+            key: ServerKey(NEXT_KEY.fetch_add(1, Relaxed)),
+            limit: [Limit::NONE.most, Limit::NONE.least, Limit::NONE.full].map(AtomicU32::new),
         })
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::ArcSwap;
 
 use super::servers::{BackendState, FrontendState, ListenerState, Rotation, ServerState};
+use crate::balance::limit::Limit;
 use crate::model::log::LogSettings;
 use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Global, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
@@ -109,7 +111,7 @@ impl Snapshot {
                 config: Arc::clone(backend),
                 state: known.backend(&backend.name, workers),
                 logs: open(&backend.log),
-                servers: backend.servers.iter().map(|server| known.server(&backend.name, server, workers)).collect(),
+                servers: backend.servers.iter().map(|server| known.server(backend, server, workers)).collect(),
                 rotation: known.rotation(backend),
             })
             .collect();
@@ -151,6 +153,20 @@ impl Snapshot {
 }
 
 impl BackendInForce {
+    /// Makes a rotation the one in force. Only control may call this.
+    pub fn publish(&self, rotation: Rotation) {
+        let mut gone = Vec::new();
+        for server in &self.servers {
+            let member = rotation.members.contains(&server.config.id);
+            if server.state.in_rotation.swap(member, Relaxed) && !member {
+                gone.push(server.state.key);
+            }
+        }
+        self.rotation.store(Arc::new(rotation));
+        self.state.room.changed(gone);
+        self.state.changed.notify_waiters();
+    }
+
     pub fn server(&self, id: ServerId) -> &ServerInForce {
         &self.servers[id.index()]
     }
@@ -218,11 +234,12 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn server(&self, backend: &Name, server: &Arc<Server>, workers: usize) -> ServerInForce {
-        let state = match self.servers.get(&(&**backend, &*server.name)) {
+    fn server(&self, backend: &Backend, server: &Arc<Server>, workers: usize) -> ServerInForce {
+        let state = match self.servers.get(&(&*backend.name, &*server.name)) {
             Some(&state) => Arc::clone(state),
-            None => ServerState::new(Arc::clone(backend), Arc::clone(&server.name), workers),
+            None => ServerState::new(Arc::clone(&backend.name), Arc::clone(&server.name), workers),
         };
+        state.set_limit(Limit::new(server.maxconn, server.minconn, backend.fullconn));
         ServerInForce { config: Arc::clone(server), state, tls: server.tls.as_deref().map(client_config) }
     }
 

@@ -50,13 +50,13 @@ pub(super) const TABLE: &[Row<ProxyDraft>] = &[
     negatable("option contstats", FRONT, How::NoEffect("counters move while bytes do")),
     negatable("option socket-stats", FRONT, How::NoEffect("listeners are counted one by one")),
     negatable("option checkcache", ALL, How::NotBuilt("")),
-    negatable("option prefer-last-server", BACK, How::NotBuilt("")),
+    negatable("option prefer-last-server", BACK, switch!(prefer_last_server)),
     negatable("option clitcpka", FRONT, How::Told(KEEPALIVE)),
     negatable("option srvtcpka", BACK, How::Told(KEEPALIVE)),
     negatable("option tcpka", ALL, How::Told(KEEPALIVE)),
     negatable("option nolinger", ALL, How::NotBuilt("")),
     negatable("option independent-streams", ALL, How::NotBuilt("")),
-    negatable("option abortonclose", ALL, How::NotBuilt("")),
+    negatable("option abortonclose", BACK, switch!(abortonclose)),
     negatable("option accept-invalid-http-request", FRONT, How::Refused(INVALID)),
     negatable("option accept-unsafe-violations-in-http-request", FRONT, How::Refused(INVALID)),
     negatable("option accept-invalid-http-response", BACK, How::Refused(INVALID)),
@@ -125,19 +125,27 @@ fn forwardfor(args: &mut Args, proxy: &mut ProxyDraft) {
     proxy.raw.forwardfor = Some(option);
 }
 
-/// `option redispatch [<interval>]`: here every retry goes to another server, which is what 1 asks for. -1, HAProxy's
-/// default, asks for the last one only: another server is found sooner than that.
+/// `option redispatch [<interval>]`. Without a number HAProxy means -1, only the last retry; here every retry goes to
+/// another server then, because that one is found sooner.
 fn redispatch(args: &mut Args, proxy: &mut ProxyDraft) {
     args.mark_line(FieldPath::root().key("redispatch"));
-    let interval = args.take();
-    if let Some(interval) = interval
-        && !matches!(interval, "-1" | "0" | "1")
-    {
-        let message = "this interval of `option redispatch` is known but not built yet";
-        args.tell_last(Diagnostic::error(message).hint("without one, every retry may go to another server"));
+    let Some(word) = args.take() else {
+        proxy.raw.redispatch = Some(args.is_plain());
+        proxy.raw.redispatch_interval = None;
+        return;
+    };
+    match word.parse::<i32>() {
+        Ok(interval) => {
+            args.mark_last(FieldPath::root().key("redispatch_interval"));
+            proxy.raw.redispatch = Some(args.is_plain() && interval != 0);
+            proxy.raw.redispatch_interval = (interval != 0).then_some(interval);
+        }
+        Err(_) => {
+            let message = format!("`option redispatch` needs a whole number; `{word}` is not one");
+            args.tell_last(Diagnostic::error(message).hint("3 is every third retry, -1 the last one, 0 none"));
+        }
     }
     args.end();
-    proxy.raw.redispatch = Some(args.is_plain() && interval != Some("0"));
 }
 
 fn keep_alive(args: &mut Args, proxy: &mut ProxyDraft) {

@@ -69,7 +69,7 @@ fn over(base: &Server, line: &Server) -> Server {
             Server { $($field: line.$field.clone().or_else(|| base.$field.clone()),)* }
         };
     }
-    fields!(address weight backup disabled maxconn check inter fastinter downinter rise fall port addr check_ssl
+    fields!(address weight backup disabled maxconn minconn maxqueue pool_max_conn pool_purge_delay max_reuse check inter fastinter downinter rise fall port addr check_ssl
         check_sni check_alpn check_send_proxy ssl verify verifyhost ca_file crt sni alpn ssl_min_ver ssl_max_ver
         send_proxy send_proxy_v2)
 }
@@ -105,6 +105,23 @@ macro_rules! number {
     };
 }
 
+/// A number where -1 is no limit.
+macro_rules! limit {
+    ($field:ident) => {
+        How::Read(|args, server: &mut ServerDraft| {
+            let number = if args.take_if("-1") {
+                Some(-1)
+            } else {
+                args.number("a whole number, or -1", 0, i32::MAX as u32).map(|number| number as i32)
+            };
+            if let Some(number) = number {
+                server.mark(args, stringify!($field));
+                server.raw.$field = Some(number);
+            }
+        })
+    };
+}
+
 macro_rules! time {
     ($field:ident) => {
         How::Read(|args, server: &mut ServerDraft| {
@@ -122,7 +139,7 @@ const VERSION: How<ServerDraft> = How::Read(|args, server: &mut ServerDraft| {
 
 const AGENT: &str = "agent checks";
 const DNS: &str = "names are looked up when the configuration is read";
-const POOL: &str = "idle connections are kept by each worker for its own use";
+const POOL: &str = "each worker keeps idle connections for its own use";
 const STICK: &str = "stick tables";
 
 pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
@@ -263,13 +280,13 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("resolve-opts", 1, How::NotBuilt(DNS)),
     option("resolve-prefer", 1, How::NotBuilt(DNS)),
     option("resolve-net", 1, How::NotBuilt(DNS)),
-    option("minconn", 1, How::NotBuilt("limits that grow with load")),
-    option("maxqueue", 1, How::NotBuilt("")),
+    option("minconn", 1, number!(minconn, 0, u32::MAX)),
+    option("maxqueue", 1, number!(maxqueue, 0, u32::MAX)),
     option("strict-maxconn", 0, How::NoEffect("`maxconn` is strict")),
-    option("max-reuse", 1, How::NotBuilt("")),
-    option("pool-max-conn", 1, How::NoEffect(POOL)),
+    option("max-reuse", 1, limit!(max_reuse)),
+    option("pool-max-conn", 1, limit!(pool_max_conn)),
     option("pool-low-conn", 1, How::NoEffect(POOL)),
-    option("pool-purge-delay", 1, How::NoEffect(POOL)),
+    option("pool-purge-delay", 1, time!(pool_purge_delay)),
     option("pool-conn-name", 1, How::NoEffect(POOL)),
     option("idle-ping", 1, How::NotBuilt("")),
     option("non-stick", 0, How::NotBuilt(STICK)),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::args::Args;
 use super::draft::ProxyDraft;
-use crate::config::raw::{Balance, Mode};
+use crate::config::raw::{Balance, HttpReuse, Mode, OneOrMany};
 use crate::diag::{Diagnostic, FieldPath, did_you_mean};
 
 fn field(name: &str) -> FieldPath {
@@ -57,6 +57,7 @@ timeout!(server_fin);
 timeout!(http_request);
 timeout!(http_keep_alive);
 timeout!(client_hs);
+timeout!(tarpit);
 
 macro_rules! number {
     ($name:ident, $smallest:expr, $largest:expr) => {
@@ -74,6 +75,36 @@ number!(maxconn, 0, u32::MAX);
 number!(fullconn, 0, u32::MAX);
 number!(backlog, 1, i32::MAX as u32);
 number!(retries, 0, 1_000);
+number!(rate_limit_sessions, 0, u32::MAX);
+
+pub(super) fn http_reuse(args: &mut Args, proxy: &mut ProxyDraft) {
+    let known = [
+        ("never", HttpReuse::Never),
+        ("safe", HttpReuse::Safe),
+        ("aggressive", HttpReuse::Aggressive),
+        ("always", HttpReuse::Always),
+    ];
+    if let Some(reuse) = args.choice("a way to reuse connections", &known) {
+        args.mark_last(field("http_reuse"));
+        args.end();
+        proxy.raw.http_reuse = Some(reuse);
+    }
+}
+
+/// `retry-on <failure or status>…`; each line goes before those above it.
+pub(super) fn retry_on(args: &mut Args, proxy: &mut ProxyDraft) {
+    if !args.more() {
+        args.missing("at least one failure or status (`conn-failure`, `503`)");
+        return;
+    }
+    args.mark_line(field("retry_on"));
+    let mut words = Vec::new();
+    while let Some(word) = args.take() {
+        args.mark_last(field("retry_on").index(words.len()));
+        words.push(word.to_owned());
+    }
+    proxy.raw.retry_on = OneOrMany(words);
+}
 
 const ALGORITHMS: [&str; 12] = [
     "static-rr",

@@ -1,12 +1,25 @@
 //! What does a rule do? The words of `http-request` and `http-response` (HAProxy manual 4.2).
 
 use super::answer::{Defaults, answer};
+use super::fetch::parse_expr;
 use super::redirect::{Text, redirect};
 use super::{ExprError, Scope, is_field_name, known, parse_format, parse_regex};
-use crate::model::rule::{Format, HeaderPattern, HttpRequestAction, HttpResponseAction, TextMatch};
+use crate::model::rule::{Expr, Format, HeaderPattern, HttpRequestAction, HttpResponseAction, TextMatch};
 
-const REQUEST_ACTIONS: &[&str] =
-    &["allow", "set-header", "add-header", "del-header", "deny", "redirect", "return", "use-service"];
+const REQUEST_ACTIONS: &[&str] = &[
+    "allow",
+    "set-header",
+    "add-header",
+    "del-header",
+    "deny",
+    "tarpit",
+    "redirect",
+    "return",
+    "use-service",
+    "disable-l7-retry",
+    "set-priority-class",
+    "set-priority-offset",
+];
 
 const RESPONSE_ACTIONS: &[&str] = &["allow", "set-header", "add-header", "del-header", "deny"];
 
@@ -31,6 +44,10 @@ pub(crate) fn parse_request_action(
         }
         "del-header" => HttpRequestAction::DelHeader(header_pattern(words)?),
         "deny" => HttpRequestAction::Deny(answer(Defaults { status: 403, page: true }, words, scope)?),
+        "tarpit" => HttpRequestAction::Tarpit(answer(Defaults { status: 500, page: true }, words, scope)?),
+        "disable-l7-retry" => nothing_more(words, 0).map(|()| HttpRequestAction::DisableRetry)?,
+        "set-priority-class" => HttpRequestAction::SetPriorityClass(only_expression(words, scope)?),
+        "set-priority-offset" => HttpRequestAction::SetPriorityOffset(only_expression(words, scope)?),
         "return" => HttpRequestAction::Return(answer(Defaults { status: 200, page: false }, words, scope)?),
         "redirect" => HttpRequestAction::Redirect(redirect(words, scope, Text::Format)?),
         "use-service" => match words {
@@ -74,6 +91,15 @@ pub(crate) fn parse_response_action(
         }
         name => return Err(unknown_action("http-response", name, RESPONSE_ACTIONS)),
     })
+}
+
+/// One expression and nothing behind it.
+fn only_expression(words: &[String], scope: &Scope<'_>) -> Result<Expr, ExprError> {
+    let Some(text) = words.first() else {
+        return Err(ExprError::new(0, "an expression is missing").hint("for example `int(10)`"));
+    };
+    nothing_more(words.get(1..).unwrap_or_default(), 1)?;
+    parse_expr(text, scope)
 }
 
 fn unknown_action(keyword: &str, name: &str, built: &[&str]) -> ExprError {
@@ -175,6 +201,10 @@ mod tests {
             HttpRequestAction::AddHeader { name, value } => format!("add {name} {}", value.parts.len()),
             HttpRequestAction::DelHeader(HeaderPattern::Text { how, name }) => format!("del {how:?} {name}"),
             HttpRequestAction::DelHeader(HeaderPattern::Regex(regex)) => format!("del {regex}"),
+            HttpRequestAction::Tarpit(answer) => format!("tarpit {}", shown_answer(answer)),
+            HttpRequestAction::DisableRetry => "disable retry".to_string(),
+            HttpRequestAction::SetPriorityClass(expr) => format!("class {}", expr.converters.len()),
+            HttpRequestAction::SetPriorityOffset(expr) => format!("offset {}", expr.converters.len()),
             HttpRequestAction::Deny(answer) => format!("deny {}", shown_answer(answer)),
             HttpRequestAction::Return(answer) => format!("return {}", shown_answer(answer)),
             HttpRequestAction::ServePrometheus => "prometheus".to_string(),

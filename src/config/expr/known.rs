@@ -77,13 +77,13 @@ pub(super) const VARIABLES: &[&str] = &[
 /// Actions of `http-request` and `http-response` (manual 4.2) that are not built yet.
 #[rustfmt::skip] // a table of words
 pub(super) const ACTIONS: &[&str] = &[
-    "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map", "disable-l7-retry", "do-resolve",
+    "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map", "do-resolve",
     "early-hint", "normalize-uri", "reject", "replace-header", "replace-path", "replace-pathq", "replace-uri",
     "replace-value", "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
     "send-spoe-group", "set-bandwidth-limit", "set-dst", "set-dst-port", "set-log-level", "set-map", "set-mark",
-    "set-method", "set-nice", "set-path", "set-pathq", "set-priority-class", "set-priority-offset", "set-query",
+    "set-method", "set-nice", "set-path", "set-pathq", "set-query",
     "set-src", "set-src-port", "set-status", "set-timeout", "set-tos", "set-uri", "set-var", "set-var-fmt",
-    "silent-drop", "strict-mode", "tarpit", "track-sc0", "track-sc1", "track-sc2", "unset-var", "use-service",
+    "silent-drop", "strict-mode", "track-sc0", "track-sc1", "track-sc2", "unset-var", "use-service",
     "wait-for-body", "wait-for-handshake",
 ];
 

@@ -32,6 +32,9 @@ pub(crate) struct Proxy {
     /// Client connections at once; more wait in the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maxconn: Option<u32>,
+    /// Connections accepted in a second; more wait in the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit_sessions: Option<u32>,
     /// Length of the kernel's queue of connections not accepted yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog: Option<u32>,
@@ -73,6 +76,23 @@ pub(crate) struct Proxy {
     /// Lets retries go to another server; default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redispatch: Option<bool>,
+    /// Which retries do: every `n`th; -1 the last one, -2 the one before; default 1, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redispatch_interval: Option<i32>,
+    /// After what a request is sent again: `none`, `conn-failure` (the default), `empty-response`, `junk-response`,
+    /// `response-timeout`, `0rtt-rejected`, `all-retryable-errors`, and statuses.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub retry_on: OneOrMany<String>,
+    /// Which idle connections to servers a request may take; default `safe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_reuse: Option<HttpReuse>,
+    /// A client's requests go to the server of the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefer_last_server: Option<bool>,
+    /// Gives up a waiting request whose client has closed its sending side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abortonclose: Option<bool>,
+    /// Sessions at which servers with a `minconn` reach their `maxconn`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fullconn: Option<u32>,
 
@@ -151,6 +171,19 @@ pub(crate) enum HttpConnection {
     ServerClose,
     /// Both are closed.
     Close,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HttpReuse {
+    /// Only those the same client's requests were sent over.
+    Never,
+    /// Any, but not for a client's first request.
+    Safe,
+    /// A client's first request takes only those that were used more than once.
+    Aggressive,
+    /// Any.
+    Always,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -241,6 +274,9 @@ pub(crate) struct Timeouts {
     pub queue: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<Span>,
+    /// How long tarpitted requests are held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tarpit: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_fin: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -377,7 +413,7 @@ impl Proxy {
     /// Names of the fields that mean nothing in a section of this kind, in the order of the type.
     pub fn misplaced(&self, kind: ProxyKind) -> Vec<&'static str> {
         use ProxyKind::{Backend, Defaults, Frontend, Listen};
-        let places: [(&'static str, bool, &[ProxyKind]); 26] = [
+        let places: [(&'static str, bool, &[ProxyKind]); 32] = [
             ("bind", !self.bind.is_empty(), &[Frontend, Listen]),
             ("maxconn", self.maxconn.is_some(), &[Defaults, Frontend, Listen]),
             ("backlog", self.backlog.is_some(), &[Defaults, Frontend, Listen]),
@@ -392,6 +428,12 @@ impl Proxy {
             ("allbackups", self.allbackups.is_some(), &[Defaults, Backend, Listen]),
             ("retries", self.retries.is_some(), &[Defaults, Backend, Listen]),
             ("redispatch", self.redispatch.is_some(), &[Defaults, Backend, Listen]),
+            ("redispatch_interval", self.redispatch_interval.is_some(), &[Defaults, Backend, Listen]),
+            ("retry_on", !self.retry_on.is_empty(), &[Defaults, Backend, Listen]),
+            ("http_reuse", self.http_reuse.is_some(), &[Defaults, Backend, Listen]),
+            ("prefer_last_server", self.prefer_last_server.is_some(), &[Defaults, Backend, Listen]),
+            ("abortonclose", self.abortonclose.is_some(), &[Defaults, Backend, Listen]),
+            ("rate_limit_sessions", self.rate_limit_sessions.is_some(), &[Defaults, Frontend, Listen]),
             ("fullconn", self.fullconn.is_some(), &[Defaults, Backend, Listen]),
             ("timeout.connect", self.timeout.connect.is_some(), &[Defaults, Backend, Listen]),
             ("timeout.client", self.timeout.client.is_some(), &[Defaults, Frontend, Listen]),

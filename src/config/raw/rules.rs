@@ -36,6 +36,18 @@ pub(crate) struct HttpRule {
     /// `[deny_status <code>] [content-type …] [string|lf-string|file|lf-file|errorfile …] [hdr <name> <value>]…`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deny: Option<Words>,
+    /// As `deny`, but 500 unless said, and only after `timeout tarpit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tarpit: Option<Words>,
+    /// Once it was sent, the request is not sent again: `disable_l7_retry: true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_l7_retry: Option<Words>,
+    /// `<expression>`: -2047 to 2047; lower classes leave a queue first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_priority_class: Option<Words>,
+    /// `<expression>`: milliseconds by which a request counts as having come later, or earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_priority_offset: Option<Words>,
     /// `location|prefix|scheme <to> [code <code>] [drop-query] [append-slash] [set-cookie|clear-cookie <name>]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Words>,
@@ -60,6 +72,10 @@ impl HttpRule {
             ("add_header", &self.add_header),
             ("del_header", &self.del_header),
             ("deny", &self.deny),
+            ("tarpit", &self.tarpit),
+            ("disable_l7_retry", &self.disable_l7_retry),
+            ("set_priority_class", &self.set_priority_class),
+            ("set_priority_offset", &self.set_priority_offset),
             ("redirect", &self.redirect),
             ("return", &self.return_),
             ("use_service", &self.use_service),
@@ -76,6 +92,10 @@ impl HttpRule {
             "add_header" => Some(&mut self.add_header),
             "del_header" => Some(&mut self.del_header),
             "deny" => Some(&mut self.deny),
+            "tarpit" => Some(&mut self.tarpit),
+            "disable_l7_retry" => Some(&mut self.disable_l7_retry),
+            "set_priority_class" => Some(&mut self.set_priority_class),
+            "set_priority_offset" => Some(&mut self.set_priority_offset),
             "redirect" => Some(&mut self.redirect),
             "return" => Some(&mut self.return_),
             "use_service" => Some(&mut self.use_service),

@@ -25,6 +25,21 @@ pub(crate) struct Server {
     /// Requests (HTTP) or sessions (TCP) at once; more wait in the queue. 0 is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maxconn: Option<u32>,
+    /// What is let in of `maxconn` while the backend is idle; it grows with its sessions up to `fullconn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minconn: Option<u32>,
+    /// Requests that may wait for this server alone; further ones go to another. 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maxqueue: Option<u32>,
+    /// Idle connections kept, over all workers; -1 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_max_conn: Option<i32>,
+    /// In each such time half of the idle connections that nobody needed are closed; default 5s, 0 keeps none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_purge_delay: Option<Span>,
+    /// Requests sent over one connection after the first; -1 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_reuse: Option<i32>,
 
     /// Whether health checks run: they do unless said. haproxy.cfg's reader says `false` where its `check` is missing.
     #[serde(skip_serializing_if = "Option::is_none")]

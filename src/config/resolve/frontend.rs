@@ -44,6 +44,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Fron
         forwarded: forwarded::resolve(context, section),
         error_pages: error_pages::resolve(context, section, &global.limits),
         no_store: layers.value(|proxy| proxy.no_store.as_ref()).unwrap_or(false),
+        session_rate: layers.value(|proxy| proxy.rate_limit_sessions.as_ref()).filter(|most| *most > 0),
         backlog,
     }
 }
@@ -142,6 +143,8 @@ fn timeouts(context: &Context<'_>, section: &Section<'_>) -> FrontendTimeouts {
         http_keep_alive: time("http_keep_alive", |timeout| timeout.http_keep_alive.as_ref()),
         client_fin: time("client_fin", |timeout| timeout.client_fin.as_ref()),
         client_handshake: time("client_hs", |timeout| timeout.client_hs.as_ref()).or(client),
+        tarpit: time("tarpit", |timeout| timeout.tarpit.as_ref())
+            .or_else(|| time("connect", |timeout| timeout.connect.as_ref())),
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::bind::{look_up, tell_address};
 use super::context::{Context, Section};
+use super::layers::Said;
 use super::{check, tls};
 use crate::config::address::{Host, ServerEndpoint, ServerPort, parse_server};
 use crate::config::raw;
 use crate::diag::{Diagnostic, FieldPath};
-use crate::model::backend::{BackendTimeouts, ProxyVersion, Role, ServerAddress};
+use crate::model::backend::{BackendTimeouts, PoolSettings, ProxyVersion, Role, ServerAddress};
 use crate::model::{Server, ServerId};
 
 /// HAProxy's limit on a server's weight.
@@ -86,6 +87,8 @@ fn resolve(
     {
         context.error(path, format!("a weight is 0 to {HEAVIEST}, not {weight}"));
     }
+    let maxconn = layers.value(|server| server.maxconn.as_ref()).filter(|most| *most > 0);
+    let minconn = layers.value(|server| server.minconn.as_ref());
     let tls = tls::server(context, layers);
     let send_proxy = send_proxy(context, layers);
     let (address, hostname) = place?;
@@ -97,7 +100,10 @@ fn resolve(
         hostname,
         weight: weight.and_then(|(weight, _)| u16::try_from(*weight).ok()).unwrap_or(1),
         role: if layers.is_on(|server| server.backup.as_ref()) { Role::Backup } else { Role::Active },
-        maxconn: layers.value(|server| server.maxconn.as_ref()).filter(|most| *most > 0),
+        maxconn,
+        minconn: minconn.filter(|least| *least > 0),
+        maxqueue: layers.value(|server| server.maxqueue.as_ref()).filter(|most| *most > 0),
+        pool: pool(context, layers),
         tls,
         send_proxy,
         check: check.map(Arc::new),
@@ -146,6 +152,23 @@ fn address(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<(ServerAd
         Host::Ip(_) => None,
     };
     Some((ServerAddress::Tcp(SocketAddr::new(ip, port)), hostname))
+}
+
+fn pool(context: &Context<'_>, layers: &ServerLayers<'_>) -> PoolSettings {
+    let limit = |field: &str, pick: fn(&raw::Server) -> Option<&i32>| {
+        let (number, path) = layers.said(field, pick)?;
+        if *number < -1 {
+            context.error(&path, format!("`{field}` is -1, which is no limit, or at least 0; not {number}"));
+        }
+        u32::try_from(*number).ok()
+    };
+    let delay = layers.said("pool_purge_delay", |server| server.pool_purge_delay.as_ref());
+    let delay = delay.and_then(|(value, path)| context.time(&Said { value, path, own: false }));
+    PoolSettings {
+        max_conn: limit("pool_max_conn", |server| server.pool_max_conn.as_ref()),
+        purge_delay: delay.unwrap_or(PoolSettings::USUAL_PURGE_DELAY),
+        max_reuse: limit("max_reuse", |server| server.max_reuse.as_ref()),
+    }
 }
 
 fn send_proxy(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<ProxyVersion> {

@@ -1,6 +1,7 @@
 //! The way to a server: a turn, a slot, a connection.
 
 pub(crate) mod connect;
+pub(crate) mod own;
 pub(crate) mod pool;
 pub(crate) mod slot;
 

@@ -1,4 +1,4 @@
-//! Idle connections to one server, kept by one worker. The youngest is used first, so that the others may grow old and go.
+//! Idle connections to one server, kept by one worker for all its clients (HAProxy manual 4.2 `http-reuse`).
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::super::stream::Stream;
+use crate::balance::idle::{Idle, Kept, Wanted};
+use crate::model::backend::PoolSettings;
 use crate::state::ServerState;
 
 /// How long a connection may wait for its next request. Shorter than most servers' own keep-alive, so that we close first.
@@ -19,64 +21,62 @@ pub(crate) const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Pool {
     server: Arc<ServerState>,
-    idle: RefCell<Vec<Idle>>,
-}
-
-#[derive(Debug)]
-struct Idle {
-    stream: Stream,
-    since: Instant,
+    settings: PoolSettings,
+    idle: RefCell<Idle<Stream>>,
 }
 
 impl Pool {
-    pub fn new(server: Arc<ServerState>) -> Self {
-        Pool { server, idle: RefCell::default() }
+    pub fn new(server: Arc<ServerState>, settings: PoolSettings) -> Self {
+        Pool { server, settings, idle: RefCell::default() }
     }
 
     /// A connection that is still open, as far as can be known without asking the kernel.
-    pub fn checkout(&self, now: Instant, only_fresh: bool) -> Option<Stream> {
+    pub fn checkout(&self, now: Instant, wanted: Wanted<'_>) -> Option<Kept<Stream>> {
         loop {
-            let mut idle = self.idle.borrow_mut();
-            if only_fresh && idle.last().is_some_and(|last| now.saturating_duration_since(last.since) > FRESH) {
-                return None;
-            }
-            let mut last = idle.pop()?;
-            drop(idle);
+            let mut kept = self.idle.borrow_mut().take(now, wanted)?;
             self.server.idle.leave();
-            if last.stream.is_quiet() {
-                return Some(last.stream);
+            if kept.connection.is_quiet() {
+                return Some(kept);
             }
         }
     }
 
-    /// Keeps a connection whose last response has been read to its end.
-    pub fn checkin(&self, stream: Stream, now: Instant) {
+    /// Keeps a connection whose last response has been read to its end, if there is room.
+    pub fn checkin(&self, kept: Kept<Stream>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= IDLE_COUNT || self.server.maintenance.load(Relaxed) {
+        let most = self.settings.max_conn.unwrap_or(u32::MAX);
+        let full = idle.len() >= IDLE_COUNT || self.server.idle.now() >= most;
+        if full || !may_be_kept(&self.settings, kept.uses) || self.server.maintenance.load(Relaxed) {
             return;
         }
         self.server.idle.enter();
-        idle.push(Idle { stream, since: now });
+        idle.put(kept);
     }
 
     pub fn take_over(&self, other: &Pool) {
-        self.idle.borrow_mut().append(&mut other.idle.borrow_mut());
+        self.idle.borrow_mut().take_over(&mut other.idle.borrow_mut());
     }
 
     pub fn purge(&self, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() == 0 {
+            return;
+        }
         let maintenance = self.server.maintenance.load(Relaxed);
-        self.idle.borrow_mut().retain_mut(|idle| {
-            let keep = !maintenance && now.saturating_duration_since(idle.since) < IDLE_LIMIT && idle.stream.is_quiet();
-            if !keep {
-                self.server.idle.leave();
-            }
-            keep
+        let closed = idle.purge(now, self.settings.purge_delay, |kept| {
+            !maintenance && now.saturating_duration_since(kept.since) < IDLE_LIMIT && kept.connection.is_quiet()
         });
+        (0..closed).for_each(|_| self.server.idle.leave());
     }
+}
+
+/// Whether a connection over which so many requests went may be kept for one more.
+pub(super) fn may_be_kept(settings: &PoolSettings, uses: u32) -> bool {
+    !settings.purge_delay.is_zero() && settings.max_reuse.is_none_or(|most| uses <= most)
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.idle.borrow().iter().for_each(|_| self.server.idle.leave());
+        (0..self.idle.borrow().len()).for_each(|_| self.server.idle.leave());
     }
 }

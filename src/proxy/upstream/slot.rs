@@ -1,15 +1,18 @@
 //! Whose turn is it, and is there room? One server for one request, or a place in the queue.
 
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::super::clock;
 use super::super::timer::Timer;
+use crate::balance::queue::{Ticket, Want};
 use crate::model::ServerId;
-use crate::state::snapshot::BackendInForce;
+use crate::rules::Handling;
+use crate::state::snapshot::{BackendInForce, ServerInForce};
+use crate::state::waiting::free;
 use crate::state::{BackendState, ServerState};
 
 /// One of a server's slots, given back when dropped.
@@ -35,8 +38,19 @@ pub(crate) enum NoServer {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Waited {
     pub time: Duration,
-    /// Its place in the backend's queue, from 1 as HAProxy's log tells it; 0 without a wait.
+    /// Its place in the line it waited in, from 1 as HAProxy's log tells it; 0 without a wait.
     pub place: u32,
+    pub line: Line,
+}
+
+/// Where it waited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// For any server.
+    #[default]
+    Backend,
+    /// For the one it had to go to.
+    Server,
 }
 
 /// Which server an attempt would like.
@@ -69,10 +83,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.state.sessions.leave();
-        if self.backend.queued.now() > 0 {
-            self.backend.freed.notify_one();
-        }
+        free(&self.state, &self.backend);
     }
 }
 
@@ -106,20 +117,14 @@ fn try_once(backend: &BackendInForce, wish: Wish) -> Try {
 
 /// One of the server's slots, if it has one to give.
 fn enter(backend: &BackendInForce, id: ServerId) -> Option<Slot> {
-    let server = backend.server(id);
-    match server.config.maxconn {
-        None => {
-            server.state.sessions.enter();
-        }
-        Some(limit) if server.state.sessions.try_enter(limit) => {}
-        Some(_) => return None,
-    }
-    Some(Slot { server: id, state: Arc::clone(&server.state), backend: Arc::clone(&backend.state) })
+    let state = &backend.server(id).state;
+    let slot = || Slot { server: id, state: Arc::clone(state), backend: Arc::clone(&backend.state) };
+    state.try_enter(&backend.state).then(slot)
 }
 
 /// A slot at once, if nobody waits for one already.
 pub(crate) fn try_acquire(backend: &BackendInForce, wish: Wish) -> Result<Option<Slot>, NoServer> {
-    if backend.state.queued.now() > 0 {
+    if !backend.state.room.is_empty() {
         return Ok(None);
     }
     match try_once(backend, wish) {
@@ -129,50 +134,119 @@ pub(crate) fn try_acquire(backend: &BackendInForce, wish: Wish) -> Result<Option
     }
 }
 
-/// Waits for a slot behind those who wait already, for `timeout queue` at most. `gone` resolves when the client leaves.
+/// Waits for a slot among those who wait already, for `timeout queue` at most. `gone` resolves when the client leaves.
 pub(crate) async fn acquire(
     backend: &BackendInForce,
     wish: Wish,
+    handling: Handling,
     timer: &Timer,
     gone: impl Future<Output = ()>,
 ) -> Result<(Slot, Waited), NoServer> {
     if let Some(slot) = try_acquire(backend, wish)? {
         return Ok((slot, Waited::default()));
     }
-    let state = &backend.state;
     let started: Instant = clock::now();
-    let place = state.queued.enter();
-    let _place = Place(state);
-    let deadline = backend.config.timeouts.queue.or(backend.config.timeouts.connect);
-    timer.set_after(deadline);
-    let wait = async {
-        loop {
-            let mut freed = pin!(state.freed.notified());
-            freed.as_mut().enable();
-            match try_once(backend, wish) {
-                Try::Got(slot) => return Ok(slot),
-                Try::NoneUp => return Err(NoServer::NoneUp),
-                Try::Full => freed.await,
-            }
-        }
-    };
+    let mut place = Place::join(backend, wish, handling, started);
+    timer.set_after(backend.config.timeouts.queue.or(backend.config.timeouts.connect));
     let wait = async {
         tokio::select! {
             biased;
-            found = wait => found,
+            found = poll_fn(|cx| place.poll(cx)) => found,
             () = gone => Err(NoServer::ClientGone),
         }
     };
     let found = timer.bound(wait).await;
     timer.set(None);
     let slot = found.unwrap_or(Err(NoServer::QueueTimedOut))?;
-    Ok((slot, Waited { time: clock::now().saturating_duration_since(started), place }))
+    let time = clock::now().saturating_duration_since(started);
+    Ok((slot, Waited { time, place: place.number, line: place.line() }))
 }
 
-struct Place<'a>(&'a BackendState);
+/// A place in the room where requests wait.
+struct Place<'a> {
+    backend: &'a BackendInForce,
+    want: Want,
+    /// `None` once it was left.
+    ticket: Option<Ticket>,
+    number: u32,
+    server: Option<&'a Arc<ServerState>>,
+}
+
+impl<'a> Place<'a> {
+    fn join(backend: &'a BackendInForce, wish: Wish, handling: Handling, now: Instant) -> Self {
+        let server = match wish {
+            Wish::Same(id) if backend.rotation.load().members.contains(&id) => Some(backend.server(id)),
+            _ => None,
+        };
+        // Who finds its server's own line too long goes to any other (HAProxy manual 5.2 `maxqueue`).
+        let room = &backend.state.room;
+        let fits = |server: &&ServerInForce| {
+            server.config.maxqueue.is_none_or(|most| room.waiting_for(server.state.key) < most as usize)
+        };
+        let server = server.filter(fits).map(|server| &server.state);
+        let want = server.map_or(Want::Any, |server| Want::Only(server.key));
+        let now_ms = i64::try_from(now.saturating_duration_since(clock::origin()).as_millis()).unwrap_or(i64::MAX);
+        let (ticket, before) = room.join(now_ms, handling.priority_class, handling.priority_offset_ms, want);
+        server.map_or(&backend.state.queued, |server| &server.queued).enter();
+        let place = Place { backend, want, ticket: Some(ticket), number: before + 1, server };
+        place.offer_all();
+        place
+    }
+
+    fn line(&self) -> Line {
+        if self.server.is_some() { Line::Server } else { Line::Backend }
+    }
+
+    /// Slots that became free before anybody waited, and those that more sessions of the backend allow (`minconn`).
+    fn offer_all(&self) {
+        let state = &self.backend.state;
+        let rotation = self.backend.rotation.load();
+        for id in &rotation.members {
+            let server = &self.backend.server(*id).state;
+            if server.sessions.now() < server.limit().at(state.sessions.now()) {
+                state.room.offer(server, || server.try_enter(state));
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Slot, NoServer>> {
+        let Some(ticket) = self.ticket else { return Poll::Ready(Err(NoServer::NoneUp)) };
+        let backend = self.backend;
+        let room = &backend.state.room;
+        while room.is_granted(ticket, cx.waker()) {
+            let Some(state) = room.leave(ticket) else { break };
+            let known = backend.servers.iter().find(|server| Arc::ptr_eq(&server.state, &state));
+            if let Some(server) = known {
+                self.left();
+                let backend = Arc::clone(&backend.state);
+                return Poll::Ready(Ok(Slot { server: server.config.id, state, backend }));
+            }
+            // Of a server that came with a reload, which this request does not know: for those behind it.
+            free(&state, &backend.state);
+            room.rejoin(ticket, self.want);
+        }
+        if backend.rotation.load().members.is_empty() {
+            return Poll::Ready(Err(NoServer::NoneUp));
+        }
+        // Woken without a slot: something changed.
+        self.offer_all();
+        Poll::Pending
+    }
+
+    fn left(&mut self) {
+        self.ticket = None;
+        self.server.map_or(&self.backend.state.queued, |server| &server.queued).leave();
+    }
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.queued.leave();
+        if let Some(ticket) = self.ticket {
+            let granted = self.backend.state.room.leave(ticket);
+            self.left();
+            if let Some(server) = granted {
+                free(&server, &self.backend.state);
+            }
+        }
     }
 }

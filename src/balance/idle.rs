@@ -1,0 +1,139 @@
+//! Which idle connection does a request get, and which are closed? Pure: what a connection is does not matter here.
+//!
+//! The youngest is used first, so that the others may grow old and go.
+
+use std::time::{Duration, Instant};
+
+/// A connection that waits for its next request, and what decides who may have it.
+#[derive(Debug)]
+pub(crate) struct Kept<C> {
+    pub connection: C,
+    /// When its last response was read to its end.
+    pub since: Instant,
+    /// Requests sent over it so far.
+    pub uses: u32,
+    /// The name it was opened for, where that is the client's wish (`sni req.hdr(host)`).
+    pub host: Option<Box<[u8]>>,
+}
+
+/// What a request asks of a connection that others have used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    /// It has been used more than once: its server keeps what it says it keeps (`http-reuse aggressive`).
+    pub proven: bool,
+    /// Used within this time.
+    pub within: Option<Duration>,
+    pub host: Option<&'a [u8]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Idle<C> {
+    /// In the order they came, so by age.
+    kept: Vec<Kept<C>>,
+    purged: Option<Instant>,
+}
+
+impl<C> Default for Idle<C> {
+    fn default() -> Self {
+        Idle { kept: Vec::new(), purged: None }
+    }
+}
+
+impl<C> Idle<C> {
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub fn put(&mut self, kept: Kept<C>) {
+        self.kept.push(kept);
+    }
+
+    /// The youngest connection that will do.
+    pub fn take(&mut self, now: Instant, wanted: Wanted<'_>) -> Option<Kept<C>> {
+        let fits = |kept: &Kept<C>| (!wanted.proven || kept.uses > 1) && kept.host.as_deref() == wanted.host;
+        let young = |kept: &Kept<C>| wanted.within.is_none_or(|most| now.saturating_duration_since(kept.since) <= most);
+        let at = self.kept.iter().rposition(fits)?;
+        if !young(&self.kept[at]) {
+            return None; // those before it are older
+        }
+        Some(self.kept.remove(at))
+    }
+
+    /// All of another set, as it was.
+    pub fn take_over(&mut self, other: &mut Idle<C>) {
+        self.kept.append(&mut other.kept);
+    }
+
+    /// Closes those that `keep` refuses; and once in each `delay` half of those that nobody needed all that time
+    /// (HAProxy manual 5.2 `pool-purge-delay`), the oldest first. Returns how many.
+    pub fn purge(&mut self, now: Instant, delay: Duration, keep: impl FnMut(&mut Kept<C>) -> bool) -> usize {
+        let before = self.kept.len();
+        self.kept.retain_mut(keep);
+        let last = *self.purged.get_or_insert(now);
+        if now.saturating_duration_since(last) >= delay {
+            self.purged = Some(now);
+            let unneeded = self.kept.partition_point(|kept| now.saturating_duration_since(kept.since) >= delay);
+            self.kept.drain(..unneeded.div_ceil(2));
+        }
+        before - self.kept.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Instant {
+        use std::sync::LazyLock;
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *START + Duration::from_secs(second)
+    }
+
+    fn kept(connection: char, second: u64, uses: u32, host: Option<&str>) -> Kept<char> {
+        Kept { connection, since: at(second), uses, host: host.map(|host| host.as_bytes().into()) }
+    }
+
+    fn set() -> Idle<char> {
+        let mut idle = Idle::default();
+        for (connection, second, uses, host) in
+            [('a', 0, 1, None), ('b', 1, 2, None), ('c', 2, 1, Some("x")), ('d', 3, 1, None)]
+        {
+            idle.put(kept(connection, second, uses, host));
+        }
+        idle
+    }
+
+    /// What is taken at second 4, one after the other.
+    #[track_caller]
+    fn check(wanted: Wanted<'_>, expected: &str) {
+        let mut idle = set();
+        let taken: String = std::iter::from_fn(|| idle.take(at(4), wanted)).map(|kept| kept.connection).collect();
+        assert_eq!(taken, expected, "{wanted:?}");
+        assert_eq!(idle.len() + taken.len(), 4);
+    }
+
+    #[test]
+    fn the_youngest_that_will_do_is_taken() {
+        let any = Wanted::default();
+        check(any, "dba");
+        check(Wanted { proven: true, ..any }, "b");
+        check(Wanted { host: Some(b"x"), ..any }, "c");
+        check(Wanted { host: Some(b"y"), ..any }, "");
+        check(Wanted { within: Some(Duration::from_secs(1)), ..any }, "d");
+        check(Wanted { within: Some(Duration::from_secs(3)), ..any }, "db");
+    }
+
+    #[test]
+    fn half_of_the_unneeded_go_in_each_delay() {
+        let delay = Duration::from_secs(5);
+        let mut idle = set();
+        assert_eq!(idle.purge(at(4), delay, |_| true), 0, "the first look begins the first interval");
+        assert_eq!(idle.purge(at(8), delay, |_| true), 0);
+        assert_eq!(idle.purge(at(9), delay, |_| true), 2);
+        idle.put(kept('e', 9, 1, None));
+        assert_eq!(idle.purge(at(10), delay, |_| true), 0);
+        assert_eq!(idle.purge(at(14), delay, |_| true), 2, "c, and d or e: half of three");
+        assert_eq!(idle.purge(at(14), delay, |kept| kept.connection != 'e'), 1);
+        assert_eq!(idle.len(), 0);
+    }
+}

@@ -1,0 +1,156 @@
+//! Connections that only one client's requests may use: they carry its name (a PROXY header), were authenticated as it
+//! (NTLM), or are not shared because it was said so (`http-reuse never`). Kept by the worker until that client goes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::super::stream::Stream;
+use super::super::worker::Worker;
+use super::pool::may_be_kept;
+use crate::balance::idle::Kept;
+use crate::model::{Server, ServerId};
+use crate::state::ServerState;
+use crate::state::snapshot::{BackendInForce, ServerInForce};
+
+/// Connections kept for one client (HAProxy manual 4.2 `max-session-srv-conns`).
+const MOST_PER_CLIENT: usize = 5;
+
+/// A client connection as the way to servers knows it.
+pub(crate) struct Client {
+    worker: Rc<Worker>,
+    number: u64,
+    /// A request of it has been on the way to a server: it is known to come back when a connection breaks.
+    asked: Cell<bool>,
+    /// Where its last request went, while the next one should go there too.
+    last: RefCell<Option<Arc<ServerState>>>,
+}
+
+impl Client {
+    pub fn new(worker: &Rc<Worker>) -> Self {
+        let number = worker.owned.next_number();
+        Client { worker: Rc::clone(worker), number, asked: Cell::new(false), last: RefCell::default() }
+    }
+
+    /// Whether this is its first request on the way to a server; the next one is not.
+    pub fn asks_first(&self) -> bool {
+        !self.asked.replace(true)
+    }
+
+    /// The server its next request should go to. `None` forgets.
+    pub fn stick_to(&self, server: Option<&Arc<ServerState>>) {
+        if server.is_some() || self.last.borrow().is_some() {
+            *self.last.borrow_mut() = server.map(Arc::clone);
+        }
+    }
+
+    /// The server of this backend its request should go to.
+    pub fn last_of(&self, backend: &BackendInForce) -> Option<ServerId> {
+        let last = self.last.borrow();
+        let last = last.as_ref()?;
+        backend.servers.iter().find(|server| Arc::ptr_eq(&server.state, last)).map(|server| server.config.id)
+    }
+
+    /// Its own connection to a server, if it is still open, and the requests sent over it.
+    pub fn checkout(&self, server: &ServerInForce, host: Option<&[u8]>) -> Option<(Stream, u32)> {
+        self.worker.owned.checkout(self.number, server, host)
+    }
+
+    /// Keeps a connection for it whose last response has been read to its end.
+    pub fn checkin(&self, server: &ServerInForce, kept: Kept<Stream>) {
+        self.worker.owned.checkin(self.number, server, kept);
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.worker.owned.forget(self.number);
+    }
+}
+
+/// All such connections of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Owned {
+    /// By the client connection's number.
+    by_client: RefCell<HashMap<u64, Vec<OwnedConnection>>>,
+    next_number: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct OwnedConnection {
+    kept: Kept<Stream>,
+    state: CountedIdle,
+    /// What it was opened by: after a reload it may lead elsewhere than its server's name.
+    config: Arc<Server>,
+}
+
+/// Counted among a server's idle connections for as long as this lives.
+#[derive(Debug)]
+struct CountedIdle(Arc<ServerState>);
+
+impl Drop for CountedIdle {
+    fn drop(&mut self) {
+        self.0.idle.leave();
+    }
+}
+
+impl Owned {
+    fn next_number(&self) -> u64 {
+        let number = self.next_number.get();
+        self.next_number.set(number + 1);
+        number
+    }
+
+    fn checkout(&self, client: u64, server: &ServerInForce, host: Option<&[u8]>) -> Option<(Stream, u32)> {
+        let mut by_client = self.by_client.borrow_mut();
+        let own = by_client.get_mut(&client)?;
+        let at = own.iter().position(|own| {
+            Arc::ptr_eq(&own.state.0, &server.state)
+                && own.kept.host.as_deref() == host
+                && leads_where(&own.config, &server.config)
+        })?;
+        let OwnedConnection { mut kept, .. } = own.swap_remove(at);
+        if own.is_empty() {
+            by_client.remove(&client);
+        }
+        kept.connection.is_quiet().then_some((kept.connection, kept.uses))
+    }
+
+    fn checkin(&self, client: u64, server: &ServerInForce, kept: Kept<Stream>) {
+        if !may_be_kept(&server.config.pool, kept.uses) || server.state.maintenance.load(Relaxed) {
+            return;
+        }
+        server.state.idle.enter();
+        let state = CountedIdle(Arc::clone(&server.state));
+        let mut by_client = self.by_client.borrow_mut();
+        let own = by_client.entry(client).or_default();
+        if own.len() >= MOST_PER_CLIENT {
+            own.remove(0);
+        }
+        own.push(OwnedConnection { kept, state, config: Arc::clone(&server.config) });
+    }
+
+    /// The client's connection is gone.
+    fn forget(&self, client: u64) {
+        let mut by_client = self.by_client.borrow_mut();
+        if !by_client.is_empty() {
+            by_client.remove(&client);
+        }
+    }
+
+    /// Closes what servers closed, and what leads to one in maintenance.
+    pub fn purge(&self) {
+        self.by_client.borrow_mut().retain(|_, own| {
+            own.retain_mut(|own| !own.state.0.maintenance.load(Relaxed) && own.kept.connection.is_quiet());
+            !own.is_empty()
+        });
+    }
+}
+
+/// Whether a connection opened by the one is what would be opened by the other.
+pub(crate) fn leads_where(old: &Arc<Server>, new: &Arc<Server>) -> bool {
+    Arc::ptr_eq(old, new)
+        || (old.address == new.address && old.send_proxy == new.send_proxy && old.tls.is_none() && new.tls.is_none())
+}
