@@ -15,7 +15,7 @@ use crate::http::{
     Version, encode_request, encode_response,
 };
 use crate::model::ServerId;
-use crate::model::backend::ProxyVersion;
+use crate::model::backend::{ProxyOptions, ProxyVersion};
 use crate::model::forwarded::{ForwardFor, Forwarded, Networks};
 use crate::model::global::HttpLimits;
 use crate::state::{Cursor, Rotation};
@@ -219,6 +219,15 @@ pub fn fuzz_proxy_header(data: &[u8]) {
         assert!(seen <= consumed, "reads beyond the header");
     }
     assert_eq!(seen, consumed);
+    let told = proxy_protocol::tlvs(data.get(..consumed).unwrap_or(data));
+    let client = proxy_protocol::ClientTold { tls: None, received: told.as_ref() };
+    let options = ProxyOptions { ssl: true, ssl_cipher: true, crc32c: true, unique_id: true, authority: true };
+    let mut out = Vec::new();
+    proxy_protocol::encode_v2_telling(header, options, Some(&client), &mut out);
+    let again = proxy_protocol::parse(&out);
+    // What was just short enough may be too long with our own values.
+    let long = out.len() > proxy_protocol::V2_LIMIT;
+    assert!(long || matches!(again, Ok(Parsed::Complete { consumed, .. }) if consumed == out.len()), "{again:?}");
     for version in [ProxyVersion::V1, ProxyVersion::V2] {
         let mut out = Vec::new();
         proxy_protocol::encode(version, header, &mut out);

@@ -17,7 +17,7 @@ use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
 use crate::state::tls::{BadHandshake, client_config, server_name};
 use crate::wire::check_dialog::{CheckPhase, CheckResult, HttpDialog, Judgement, Outcome, request};
-use crate::wire::proxy_protocol::{Header, encode};
+use crate::wire::proxy_protocol::{Header, encode, encode_v2_telling};
 
 /// Bytes read at a time.
 const READ_SIZE: usize = 4096;
@@ -127,7 +127,10 @@ impl Probe {
         let deadline = tokio::time::Instant::now() + left;
         if let Some(version) = self.check.send_proxy {
             let mut bytes = Vec::new();
-            encode(version, header, &mut bytes);
+            match version {
+                ProxyVersion::V1 => encode(version, header, &mut bytes),
+                ProxyVersion::V2 => encode_v2_telling(header, self.check.proxy_options, None, &mut bytes),
+            }
             sending(deadline, stream.write_all(&bytes)).await?;
         }
         let Some((connector, name)) = &self.tls else {

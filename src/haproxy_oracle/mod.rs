@@ -91,6 +91,7 @@ fn answer(recorded: &Recorded<'_>, request: &RequestHead) -> Result<String, Stri
         pid: 77,
         now: std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_174_334),
         unique_id: None,
+        told: None,
         first_bytes: None,
         usable_servers: &usable,
     };

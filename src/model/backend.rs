@@ -169,6 +169,7 @@ pub(crate) struct Server {
     pub pool: PoolSettings,
     pub tls: Option<Arc<ServerTls>>,
     pub send_proxy: Option<ProxyVersion>,
+    pub proxy_options: ProxyOptions,
     pub check: Option<Arc<Check>>,
     /// `disabled`: starts in maintenance.
     pub disabled: bool,
@@ -222,6 +223,18 @@ pub(crate) enum Role {
 pub(crate) enum ProxyVersion {
     V1,
     V2,
+}
+
+/// What a version 2 header tells besides addresses (`proxy-v2-options`). The protocol agreed on by ALPN always is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ProxyOptions {
+    /// Whether and how the client used TLS.
+    pub ssl: bool,
+    pub ssl_cipher: bool,
+    pub crc32c: bool,
+    pub unique_id: bool,
+    /// The host the client asked for.
+    pub authority: bool,
 }
 
 /// What is answered when the proxy itself answers. A page is a whole raw HTTP/1 response, as HAProxy's

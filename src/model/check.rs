@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::backend::{ProxyVersion, ServerAddress};
+use super::backend::{ProxyOptions, ProxyVersion, ServerAddress};
 use super::tls::ServerTls;
 
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ pub(crate) struct Check {
     pub tls: Option<Arc<ServerTls>>,
     /// A PROXY header (LOCAL in v2) in front of the check.
     pub send_proxy: Option<ProxyVersion>,
+    pub proxy_options: ProxyOptions,
 }
 
 #[derive(Debug, Clone)]

@@ -124,6 +124,8 @@ pub(crate) enum Fetch {
     },
     UniqueId,
     Always(bool),
+    /// `fc_pp_tlv(type)`: what a PROXY header told besides addresses.
+    ProxyTold(u8),
     /// Of the TLS hello among a session's first bytes: its type, always 1.
     HelloType,
     /// The host it asks for.

@@ -31,3 +31,31 @@ pub(crate) enum TcpAction {
     /// `expect-proxy layer4`: a PROXY header comes first, as with `accept-proxy`. Only in `connection`.
     ExpectProxy,
 }
+
+/// Types of what a PROXY header of version 2 tells besides addresses (spec §2.2.1).
+pub(crate) mod told {
+    pub(crate) const ALPN: u8 = 0x01;
+    pub(crate) const AUTHORITY: u8 = 0x02;
+    pub(crate) const CRC32C: u8 = 0x03;
+    pub(crate) const UNIQUE_ID: u8 = 0x05;
+    pub(crate) const SSL: u8 = 0x20;
+    pub(crate) const SSL_VERSION: u8 = 0x21;
+    pub(crate) const SSL_CIPHER: u8 = 0x23;
+    pub(crate) const SSL_KEY_ALG: u8 = 0x25;
+
+    /// Their names in HAProxy's manual (7.3.3, `fc_pp_tlv`).
+    pub(crate) const NAMES: &[(&str, u8)] = &[
+        ("ALPN", ALPN),
+        ("AUTHORITY", AUTHORITY),
+        ("CRC32C", CRC32C),
+        ("NETNS", 0x30),
+        ("NOOP", 0x04),
+        ("SSL", SSL),
+        ("SSL_CIPHER", SSL_CIPHER),
+        ("SSL_CN", 0x22),
+        ("SSL_KEY_ALG", SSL_KEY_ALG),
+        ("SSL_SIG_ALG", 0x24),
+        ("SSL_VERSION", SSL_VERSION),
+        ("UNIQUE_ID", UNIQUE_ID),
+    ];
+}

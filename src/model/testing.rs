@@ -144,6 +144,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         pool: PoolSettings::default(),
         tls: None,
         send_proxy: None,
+        proxy_options: Default::default(),
         check: None,
         disabled: false,
     }
@@ -168,6 +169,7 @@ pub(crate) fn check(target: ServerAddress, kind: CheckKind) -> Check {
         timeout: None,
         tls: None,
         send_proxy: None,
+        proxy_options: Default::default(),
     }
 }
 

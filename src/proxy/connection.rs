@@ -29,7 +29,7 @@ use crate::state::Shared;
 use crate::state::counters::FrontendShard;
 use crate::state::snapshot::{FrontendInForce, ListenerInForce};
 use crate::state::tls::{BadHandshake, facts};
-use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed};
+use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed, Tlvs};
 
 /// What a PROXY header may take to come in (the specification asks for at least 3 s).
 const PROXY_HEADER_WAIT: Duration = Duration::from_secs(5);
@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     pub tls: Option<Box<TlsFacts>>,
     /// What its requests have in common on their way to servers.
     pub client: Client,
+    /// What a PROXY header told besides addresses.
+    pub told: Option<Box<Tlvs>>,
     pub accepted: Instant,
     /// PROXY header and TLS handshake together.
     pub handshake: Duration,
@@ -104,6 +106,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places
         ends,
         tls: None,
         client: Client::new(worker),
+        told: None,
         accepted: clock::now(),
         handshake: Duration::ZERO,
         timer: worker.timers.timer(),
@@ -235,8 +238,10 @@ impl Connection {
         };
         if due || expect_proxy {
             self.timer.set_after(Some(PROXY_HEADER_WAIT));
-            let header = self.timer.bound(read_proxy_header(plain)).await.ok_or(BadStart::ProxyTimedOut)??;
+            let read = self.timer.bound(read_proxy_header(plain)).await.ok_or(BadStart::ProxyTimedOut)??;
+            let (header, told) = read;
             self.timer.set(None);
+            self.told = told.map(Box::new);
             if let Header::Proxied { source, destination } = header {
                 self.ends = Ends { peer: Some(source), local: Some(destination) };
             }
@@ -308,11 +313,11 @@ impl Drop for TlsCounted {
 }
 
 /// Reads a PROXY header and not a byte more: what follows belongs to TLS or the protocol behind.
-async fn read_proxy_header(plain: &mut Plain) -> Result<Header, BadStart> {
+async fn read_proxy_header(plain: &mut Plain) -> Result<(Header, Option<Tlvs>), BadStart> {
     let mut bytes = Vec::with_capacity(proxy_protocol::V1_LIMIT);
     loop {
         match proxy_protocol::parse(&bytes).map_err(BadStart::Proxy)? {
-            Parsed::Complete { header, .. } => return Ok(header),
+            Parsed::Complete { header, .. } => return Ok((header, proxy_protocol::tlvs(&bytes))),
             Parsed::NeedMore => {
                 let want = proxy_protocol::bytes_to_read(&bytes);
                 let start = bytes.len();

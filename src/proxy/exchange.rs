@@ -246,8 +246,7 @@ async fn find_server<D: Downstream>(
             return Ok(Upstream { stream, slot, reused: true, uses, private });
         }
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
-        let ends = setting.connection.ends;
-        let client = OnBehalfOf { client: ends.peer, local: ends.local };
+        let client = OnBehalfOf::of(setting.connection);
         let connecting =
             connect(server, backend.config.timeouts.connect, client, scratch.request.host(), setting.timer);
         // Boxed: rare beside the requests that find a pooled connection, and large.

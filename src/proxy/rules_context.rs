@@ -171,6 +171,7 @@ fn with_facts<T>(
         pid: std::process::id(),
         now: connection.wall_time(clock::now()),
         unique_id: None,
+        told: connection.told.as_deref(),
         first_bytes: None,
         usable_servers: &usable,
     })

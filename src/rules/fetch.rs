@@ -98,6 +98,7 @@ pub(super) fn one<'a>(fetch: &'a Fetch, context: &Context<'a>) -> Option<Value<'
             Some(Value::Integer(seconds.saturating_add(*offset)))
         }
         Fetch::UniqueId => facts.unique_id.map(|id| Value::text(id.as_bytes())),
+        Fetch::ProxyTold(kind) => facts.told?.get(*kind).map(Value::text),
         // Where nothing is waited for, the end of waiting is always there.
         Fetch::WaitEnd if facts.first_bytes.is_none() => Some(Value::Boolean(true)),
         Fetch::HelloType

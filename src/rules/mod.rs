@@ -27,6 +27,7 @@ use std::time::SystemTime;
 use crate::http::{RequestHead, ResponseHead};
 use crate::model::BackendId;
 use crate::model::rule::Expr;
+use crate::wire::proxy_protocol::Tlvs;
 
 /// Everything a value can be taken from.
 #[derive(Clone, Copy)]
@@ -57,6 +58,8 @@ pub(crate) struct Facts<'a> {
     pub pid: u32,
     pub now: SystemTime,
     pub unique_id: Option<&'a str>,
+    /// What a PROXY header told of the client besides addresses.
+    pub told: Option<&'a Tlvs>,
     /// What a TCP client has sent so far, where rules may look at it.
     pub first_bytes: Option<&'a FirstBytes<'a>>,
     /// Servers of a backend that could take a request now (`nbsrv`).

@@ -41,6 +41,7 @@ pub(crate) fn facts() -> Facts<'static> {
         pid: 77,
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_174_334),
         unique_id: None,
+        told: None,
         first_bytes: None,
         usable_servers: &|backend| if backend == BackendId(0) { 2 } else { 0 },
     }

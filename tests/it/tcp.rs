@@ -157,3 +157,84 @@ fn unix_sockets_are_listened_on_and_connected_to() {
     assert_eq!(answer, "over sockets");
     server.join().unwrap();
 }
+
+/// Adds one value of a version 2 header.
+fn push_value(kind: u8, value: &[u8], block: &mut Vec<u8>) {
+    block.push(kind);
+    block.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+    block.extend(value);
+}
+
+/// A header of version 2 for a client on 192.0.2.7:1234, with these values.
+fn version_2(values: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut block = b"\xc0\0\x02\x07\xc0\0\x02\x08\x04\xd2\0\x50".to_vec();
+    values.iter().for_each(|(kind, value)| push_value(*kind, value, &mut block));
+    let length = u16::try_from(block.len()).unwrap().to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n\x21\x11", &length[..], &block].concat()
+}
+
+#[test]
+fn what_a_proxy_in_front_tells_is_asked_by_rules_and_told_on() {
+    let (address, thread) = server("");
+    let site = Site::tcp()
+        .bind("bind 127.0.0.1:<web> accept-proxy")
+        .frontend("use_backend other if { fc_pp_authority -i APP.example } { fc_pp_unique_id id-1 }")
+        .section(&format!(
+            "backend other\n    server s {address} send-proxy-v2 proxy-v2-options ssl,authority,unique-id\n"
+        ));
+    let proxy = site.start();
+    let mut client = Client::connect(proxy.address("web"));
+    client.send(version_2(&[(4, b"padding"), (2, b"app.example"), (5, b"id-1")]));
+    client.send("hello").finish_sending();
+    client.rest_as_text();
+    let told = version_2(&[(2, b"app.example"), (5, b"id-1"), (0x20, &[0; 5])]);
+    let received = thread.join().unwrap();
+    assert_eq!(received.escape_ascii().to_string(), [&told[..], b"hello"].concat().escape_ascii().to_string());
+
+    // A wrong checksum says that somebody has changed it on the way.
+    let mut client = Client::connect(proxy.address("web"));
+    client.send(version_2(&[(3, b"\x01\x02\x03\x04"), (2, b"app.example")]));
+    assert!(client.is_closed());
+    proxy.wait_for("PROXY header with a wrong checksum");
+}
+
+#[test]
+fn haproxy_understands_what_is_told_and_is_understood() {
+    let dir = crate::harness::TempDir::new();
+    dir.write("site.pem", crate::harness::certificate(&["site.example"]).combined());
+    // HAProxy behind: it verifies the checksum and shows what it was told.
+    let behind = crate::harness::Haproxy::start(
+        "defaults\n    mode http\n    timeout client 5s\n    timeout server 5s\n    timeout connect 1s\n\
+         frontend web\n    bind 127.0.0.1:<web> accept-proxy\n    http-request return status 200 content-type text/plain \
+         lf-string \"%[src] %[fc_pp_authority] %[fc_pp_unique_id]\"\n",
+    );
+    let options = "send-proxy-v2-ssl proxy-v2-options ssl-cipher,crc32c,authority,unique-id";
+    let site = Site::tcp()
+        .bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem")
+        .backend(&format!("server s {} {options}", behind.address("web")));
+    let proxy = crate::harness::Proxy::start_in(&site.text(), dir);
+    let address = proxy.address("web");
+    let answer = crate::harness::curl(&[
+        "-k",
+        "--resolve",
+        &format!("site.example:{}:127.0.0.1", address.port()),
+        &format!("https://site.example:{}/", address.port()),
+    ]);
+    assert_eq!(answer, "127.0.0.1 site.example ");
+
+    // HAProxy in front: its header, with a checksum, passes ours.
+    let a = Origin::named("a");
+    let inner = Site::http()
+        .bind("bind 127.0.0.1:<web> accept-proxy")
+        .frontend("http-request set-header X-Ssl %[fc_pp_tlv(SSL),length]")
+        .server(&a, "")
+        .start();
+    let front = crate::harness::Haproxy::start(&format!(
+        "defaults\n    mode tcp\n    timeout client 5s\n    timeout server 5s\n    timeout connect 1s\n\
+         frontend web\n    bind 127.0.0.1:<web>\n    default_backend b\nbackend b\n    \
+         server s {} send-proxy-v2 proxy-v2-options ssl,crc32c\n",
+        inner.address("web")
+    ));
+    assert_eq!(crate::harness::get(front.address("web"), "/").text(), "a");
+    assert_eq!(a.only_request().header("x-ssl"), Some("5"));
+}

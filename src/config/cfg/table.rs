@@ -342,7 +342,9 @@ pub(super) const fn option<T>(name: &'static str, values: usize, how: How<T>) ->
 pub(super) fn read_options<T: 'static>(rows: &'static [OptionRow<T>], args: &mut Args, target: &mut T) {
     let line_keyword = args.keyword().to_owned();
     while let Some(name) = args.take() {
-        let Some(row) = rows.iter().find(|row| row.name == name) else {
+        // `set-proxy-v2-tlv-fmt(0x20)`: an argument belongs to the option's name.
+        let bare = name.split('(').next().unwrap_or_default();
+        let Some(row) = rows.iter().find(|row| row.name == name || row.name == bare) else {
             let message = format!("unknown option `{name}` of `{line_keyword}`");
             let names = rows.iter().map(|row| row.name);
             args.tell_last(Diagnostic::error(message).suggest(name, names));

@@ -6,6 +6,7 @@ use super::known;
 use super::{ExprError, Scope, Side};
 use crate::model::Mode;
 use crate::model::rule::{Constant, Converter, Expr, Fetch};
+use crate::model::tcp::told;
 
 /// What type of value comes out; decides the default match (manual 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) enum Kind {
 #[rustfmt::skip] // a table of words
 pub(super) const FETCHES: &[&str] = &[
     "always_false", "always_true", "base", "baseq", "be_name", "bool", "capture.req.method", "capture.req.uri", "cook",
-    "cook_cnt", "cook_val", "date", "dst", "dst_port", "fe_name", "hdr", "hdr_cnt", "hdr_ip", "hdr_val", "hostname",
+    "cook_cnt", "cook_val", "date", "dst", "dst_port", "fc_pp_authority", "fc_pp_tlv", "fc_pp_unique_id", "fe_name", "hdr", "hdr_cnt", "hdr_ip", "hdr_val", "hostname",
     "int", "meth", "method", "nbsrv", "path", "pathq", "payload", "query", "req.cook", "req.cook_cnt", "req.cook_val",
     "req.fhdr", "req.fhdr_cnt", "req.hdr", "req.hdr_cnt", "req.hdr_ip", "req.hdr_val", "req.len", "req.payload",
     "req.proto_http", "req.ssl_alpn", "req.ssl_ec_ext", "req.ssl_hello_type", "req.ssl_sni", "req.ssl_st_ext",
@@ -161,6 +162,22 @@ fn build_fetch(call: &Call, scope: &Scope<'_>, converters: &mut Vec<Converter>) 
         "be_name" => plain(Fetch::BackendName, Kind::Text),
         "srv_name" => plain(Fetch::ServerName, Kind::Text),
         "hostname" => plain(Fetch::Hostname, Kind::Text),
+        "fc_pp_authority" => plain(Fetch::ProxyTold(told::AUTHORITY), Kind::Text),
+        "fc_pp_unique_id" => plain(Fetch::ProxyTold(told::UNIQUE_ID), Kind::Text),
+        "fc_pp_tlv" => {
+            let text = arguments.one()?;
+            let named = told::NAMES.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind);
+            let number = || match text.strip_prefix("0x") {
+                Some(digits) => u8::from_str_radix(digits, 16).ok(),
+                None => text.parse().ok(),
+            };
+            let kind = named.or_else(number).ok_or_else(|| {
+                arguments
+                    .wrong(format!("`{text}` is neither a number up to 255 nor the name of a value"))
+                    .suggest(text, told::NAMES.iter().map(|(name, _)| *name))
+            })?;
+            Ok((Fetch::ProxyTold(kind), Kind::Text))
+        }
         "unique-id" => plain(Fetch::UniqueId, Kind::Text),
         "nbsrv" => Ok((Fetch::UsableServers(arguments.backend(scope)?), Kind::Integer)),
         "date" => {
@@ -258,6 +275,7 @@ mod tests {
             "int" | "bool" => "(1)",
             "str" => "(x)",
             "req.payload" | "payload" => "(0,4)",
+            "fc_pp_tlv" => "(SSL_CN)",
             _ if name.contains("hdr") => "(x)",
             _ => "",
         };

@@ -9,7 +9,7 @@ pub(super) const FETCHES: &[&str] = &[
     "be_tunnel_timeout", "bin", "capture.req.hdr", "capture.req.ver", "capture.res.hdr", "capture.res.ver", "connslots",
     "cookie", "cpu_calls", "cpu_ns_avg", "cpu_ns_tot", "cur_server_timeout", "cur_tunnel_timeout", "date_us",
     "distcc_body", "distcc_param", "dst_conn", "dst_is_local", "env", "fc_dst", "fc_dst_is_local", "fc_dst_port",
-    "fc_err", "fc_err_str", "fc_fackets", "fc_http_major", "fc_lost", "fc_pp_authority", "fc_pp_unique_id",
+    "fc_err", "fc_err_str", "fc_fackets", "fc_http_major", "fc_lost",
     "fc_rcvd_proxy", "fc_reordering", "fc_retrans", "fc_rtt", "fc_rttvar", "fc_sacked", "fc_src", "fc_src_is_local",
     "fc_src_port", "fc_unacked", "fe_client_timeout", "fe_conn", "fe_defbe", "fe_id", "fe_req_rate", "fe_sess_rate",
     "http_auth", "http_auth_bearer", "http_auth_group", "http_auth_pass", "http_auth_type", "http_auth_user",

@@ -112,6 +112,12 @@ pub(crate) struct Server {
     /// A PROXY protocol v2 header in front of each connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_proxy_v2: Option<bool>,
+    /// The same, and whether the client used TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_proxy_v2_ssl: Option<bool>,
+    /// What a version 2 header tells besides, comma-separated: `ssl`, `ssl-cipher`, `crc32c`, `unique-id`, `authority`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_v2_options: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -10,13 +10,13 @@ use regex::bytes::Regex;
 use super::bind::{look_up, tell_address};
 use super::context::{Context, Section};
 use super::layers::Said;
-use super::server::ServerLayers;
+use super::server::{ServerLayers, sends_v2};
 use super::tls;
 use crate::config::address::parse_host_only;
 use crate::config::raw::{self, CheckType, Span};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::Mode;
-use crate::model::backend::{BackendTimeouts, ProxyVersion, ServerAddress};
+use crate::model::backend::{BackendTimeouts, ProxyOptions, ProxyVersion, ServerAddress};
 use crate::model::check::{Check, CheckHttpVersion, CheckKind, Expect, ExpectWhat, HttpCheck};
 
 /// HAProxy's defaults (manual 5.2).
@@ -73,6 +73,7 @@ pub(super) fn resolve(
         timeout,
         tls: encryption(context, server, elsewhere).then(|| tls::check(context, server)).flatten(),
         send_proxy: proxy_header(server, elsewhere),
+        proxy_options: ProxyOptions::default(),
         target,
     })
 }
@@ -156,9 +157,10 @@ fn encryption(context: &Context<'_>, server: &ServerLayers<'_>, elsewhere: bool)
 }
 
 fn proxy_header(server: &ServerLayers<'_>, elsewhere: bool) -> Option<ProxyVersion> {
-    let v2 = server.is_on(|server| server.send_proxy_v2.as_ref());
+    let v2 = sends_v2(server);
     let v1 = server.is_on(|server| server.send_proxy.as_ref());
-    let version = if v2 || !v1 { ProxyVersion::V2 } else { ProxyVersion::V1 };
+    // `check-send-proxy` alone is version 1 (run against HAProxy 2.6).
+    let version = if v2 { ProxyVersion::V2 } else { ProxyVersion::V1 };
     let wanted = server.value(|server| server.check_send_proxy.as_ref()).unwrap_or((v1 || v2) && !elsewhere);
     wanted.then_some(version)
 }
@@ -349,6 +351,7 @@ mod tests {
             timeout: None,
             tls: None,
             send_proxy: None,
+            proxy_options: ProxyOptions::default(),
         }
     }
 

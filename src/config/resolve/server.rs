@@ -10,7 +10,8 @@ use super::{check, tls};
 use crate::config::address::{Host, ServerEndpoint, ServerPort, parse_server};
 use crate::config::raw;
 use crate::diag::{Diagnostic, FieldPath};
-use crate::model::backend::{BackendTimeouts, PoolSettings, ProxyVersion, Role, ServerAddress};
+use crate::model::backend::{BackendTimeouts, PoolSettings, ProxyOptions, ProxyVersion, Role, ServerAddress};
+use crate::model::check::Check;
 use crate::model::{Server, ServerId};
 
 /// HAProxy's limit on a server's weight.
@@ -91,8 +92,10 @@ fn resolve(
     let minconn = layers.value(|server| server.minconn.as_ref());
     let tls = tls::server(context, layers);
     let send_proxy = send_proxy(context, layers);
+    let proxy_options = proxy_options(context, layers);
     let (address, hostname) = place?;
     let check = check::resolve(context, section, layers, &address, hostname.as_deref(), timeouts);
+    let check = check.map(|check| Check { proxy_options, ..check });
     Some(Server {
         id,
         name: name.into(),
@@ -106,6 +109,7 @@ fn resolve(
         pool: pool(context, layers),
         tls,
         send_proxy,
+        proxy_options,
         check: check.map(Arc::new),
         disabled: layers.is_on(|server| server.disabled.as_ref()),
     })
@@ -172,14 +176,48 @@ fn pool(context: &Context<'_>, layers: &ServerLayers<'_>) -> PoolSettings {
 }
 
 fn send_proxy(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<ProxyVersion> {
-    let v1 = layers.is_on(|server| server.send_proxy.as_ref());
-    let v2 = layers.is_on(|server| server.send_proxy_v2.as_ref());
-    if layers.own.send_proxy == Some(true) && layers.own.send_proxy_v2 == Some(true) {
-        context.error(&layers.path.key("send_proxy_v2"), "`send_proxy` and `send_proxy_v2` exclude each other");
+    let own = layers.own;
+    if own.send_proxy == Some(true) && (own.send_proxy_v2 == Some(true) || own.send_proxy_v2_ssl == Some(true)) {
+        context.error(&layers.path.key("send_proxy"), "`send_proxy` and `send_proxy_v2` exclude each other");
     }
-    match (v1, v2) {
-        (_, true) => Some(ProxyVersion::V2),
-        (true, false) => Some(ProxyVersion::V1),
-        (false, false) => None,
+    if sends_v2(layers) {
+        return Some(ProxyVersion::V2);
     }
+    layers.is_on(|server| server.send_proxy.as_ref()).then_some(ProxyVersion::V1)
+}
+
+/// Whether a header of version 2 goes first.
+pub(super) fn sends_v2(layers: &ServerLayers<'_>) -> bool {
+    layers.is_on(|server| server.send_proxy_v2.as_ref()) || layers.is_on(|server| server.send_proxy_v2_ssl.as_ref())
+}
+
+/// What a version 2 header tells besides addresses (manual 5.2 `proxy-v2-options`).
+fn proxy_options(context: &Context<'_>, layers: &ServerLayers<'_>) -> ProxyOptions {
+    let mut options =
+        ProxyOptions { ssl: layers.is_on(|server| server.send_proxy_v2_ssl.as_ref()), ..Default::default() };
+    let Some((written, path)) = layers.said("proxy_v2_options", |server| server.proxy_v2_options.as_ref()) else {
+        return options;
+    };
+    for word in written.split(',').map(str::trim) {
+        match word {
+            "ssl" => options.ssl = true,
+            "ssl-cipher" => (options.ssl, options.ssl_cipher) = (true, true),
+            "crc32c" => options.crc32c = true,
+            "unique-id" => options.unique_id = true,
+            "authority" => options.authority = true,
+            "cert-cn" => context.error(&path, "`cert-cn` is known but not built yet (names of client certificates)"),
+            "cert-sig" | "cert-key" => {
+                let told =
+                    format!("`{word}` is known but not built yet (what the proxy's own certificate is made with)");
+                context.error(&path, told);
+            }
+            _ => {
+                let known =
+                    ["ssl", "ssl-cipher", "crc32c", "unique-id", "authority", "cert-cn", "cert-sig", "cert-key"];
+                let told = Diagnostic::error(format!("`{word}` is nothing a PROXY header can tell"));
+                context.tell(&path, told.suggest(word, known));
+            }
+        }
+    }
+    options
 }

@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, UnixStream};
 use super::super::stream::{Plain, Stream};
 use super::super::timer::Timer;
 use super::OnBehalfOf;
-use crate::model::backend::ServerAddress;
+use crate::model::backend::{ProxyVersion, ServerAddress};
 use crate::state::snapshot::ServerInForce;
 use crate::state::tls::{BadHandshake, server_name};
 use crate::wire::proxy_protocol::{self, Header};
@@ -41,7 +41,7 @@ impl fmt::Display for ConnectError {
 pub(crate) async fn connect(
     server: &ServerInForce,
     timeout: Option<Duration>,
-    client: OnBehalfOf,
+    client: OnBehalfOf<'_>,
     host: Option<&[u8]>,
     timer: &Timer,
 ) -> Result<Stream, ConnectError> {
@@ -51,7 +51,7 @@ pub(crate) async fn connect(
     connected.unwrap_or(Err(ConnectError::TimedOut))
 }
 
-async fn open(server: &ServerInForce, client: OnBehalfOf, host: Option<&[u8]>) -> Result<Stream, ConnectError> {
+async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]>) -> Result<Stream, ConnectError> {
     let mut plain = open_socket(&server.config.address).await.map_err(ConnectError::Io)?;
     if let Some(version) = server.config.send_proxy {
         let header = match (client.client, client.local) {
@@ -59,7 +59,13 @@ async fn open(server: &ServerInForce, client: OnBehalfOf, host: Option<&[u8]>) -
             _ => Header::Unnamed,
         };
         let mut bytes = Vec::with_capacity(proxy_protocol::V1_LIMIT);
-        proxy_protocol::encode(version, header, &mut bytes);
+        match version {
+            ProxyVersion::V1 => proxy_protocol::encode(version, header, &mut bytes),
+            ProxyVersion::V2 => {
+                let options = server.config.proxy_options;
+                proxy_protocol::encode_v2_telling(header, options, Some(&client.told), &mut bytes);
+            }
+        }
         plain.write_all(&bytes).await.map_err(ConnectError::Io)?;
     }
     let (Some(settings), Some(config)) = (&server.config.tls, &server.tls) else {

@@ -8,12 +8,27 @@ pub(crate) mod slot;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::connection::Connection;
+use crate::wire::proxy_protocol::ClientTold;
+
 /// What is waited before the same server is tried again, at most (HAProxy manual 4.2, `retries`).
 pub(crate) const TURN_AROUND: Duration = Duration::from_secs(1);
 
 /// The client a connection is made for, as a PROXY header tells it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct OnBehalfOf {
+pub(crate) struct OnBehalfOf<'a> {
     pub client: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
+    /// What it said besides.
+    pub told: ClientTold<'a>,
+}
+
+impl<'a> OnBehalfOf<'a> {
+    pub fn of(connection: &'a Connection) -> Self {
+        OnBehalfOf {
+            client: connection.ends.peer,
+            local: connection.ends.local,
+            told: ClientTold { tls: connection.tls.as_deref(), received: connection.told.as_deref() },
+        }
+    }
 }

@@ -152,5 +152,9 @@ impl Owned {
 /// Whether a connection opened by the one is what would be opened by the other.
 pub(crate) fn leads_where(old: &Arc<Server>, new: &Arc<Server>) -> bool {
     Arc::ptr_eq(old, new)
-        || (old.address == new.address && old.send_proxy == new.send_proxy && old.tls.is_none() && new.tls.is_none())
+        || (old.address == new.address
+            && old.send_proxy == new.send_proxy
+            && old.proxy_options == new.proxy_options
+            && old.tls.is_none()
+            && new.tls.is_none())
 }

@@ -5,10 +5,14 @@
 //! something else is refused. Text is read strictly (four decimal octets below 256, ports below 65536, no leading zeros),
 //! because two readers of one address must not come to different clients.
 
+mod tlv;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::model::backend::ProxyVersion;
+pub(crate) use tlv::{ClientTold, Tlvs};
+
+use crate::model::backend::{ProxyOptions, ProxyVersion};
 
 /// The longest v1 line, line end included (spec §2.1).
 pub(crate) const V1_LIMIT: usize = 107;
@@ -21,7 +25,6 @@ const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const V2_FIXED: usize = 16;
 const V1_START: &[u8] = b"PROXY ";
 
-const TLV_CRC32C: u8 = 0x03;
 /// Bytes of addresses in front of the TLVs.
 const V2_INET: usize = 12;
 const V2_INET6: usize = 36;
@@ -185,12 +188,28 @@ fn v2_header(whole: &[u8], family: u8) -> Result<Header, BadProxyHeader> {
         _ => return Err(BadProxyHeader::Family),
     };
     let (addresses, tlvs) = block.split_at_checked(address_length).ok_or(BadProxyHeader::TooShort)?;
-    check_tlvs(whole, tlvs)?;
+    tlv::read(whole, tlvs)?;
     Ok(match address_length {
         V2_INET => v2_addresses::<4>(addresses),
         V2_INET6 => v2_addresses::<16>(addresses),
         _ => Header::Unnamed,
     })
+}
+
+/// What a whole header, as [`parse`] has accepted it, tells besides addresses. `None`: nothing, or nothing to be used.
+pub(crate) fn tlvs(header: &[u8]) -> Option<Tlvs> {
+    let (fixed, block) = header.split_first_chunk::<V2_FIXED>()?;
+    let &[.., version_command, family, _, _] = fixed;
+    if !fixed.starts_with(&V2_SIGNATURE) || version_command & 0x0f == 0 {
+        return None;
+    }
+    let addresses = match family >> 4 {
+        1 => V2_INET,
+        2 => V2_INET6,
+        3 => V2_UNIX,
+        _ => 0,
+    };
+    tlv::read(header, block.get(addresses..)?).ok()?
 }
 
 /// Source, destination, source port, destination port, in network order.
@@ -210,36 +229,6 @@ where
     }
 }
 
-/// Walks over all TLVs; a checksum, when there is one, must be right (spec §2.2.3).
-fn check_tlvs(whole: &[u8], mut tlvs: &[u8]) -> Result<(), BadProxyHeader> {
-    while let [kind, rest @ ..] = tlvs {
-        let [high, low, rest @ ..] = rest else { return Err(BadProxyHeader::Tlv) };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let (value, behind) = rest.split_at_checked(length).ok_or(BadProxyHeader::Tlv)?;
-        if *kind == TLV_CRC32C {
-            let told: [u8; 4] = value.try_into().map_err(|_| BadProxyHeader::Tlv)?;
-            let at = whole.len() - behind.len() - length;
-            if u32::from_be_bytes(told) != crc32c_without(whole, at) {
-                return Err(BadProxyHeader::Checksum);
-            }
-        }
-        tlvs = behind;
-    }
-    Ok(())
-}
-
-/// CRC32C (RFC 3720 §B.4) of `bytes` with the four from `hole` on read as zero.
-fn crc32c_without(bytes: &[u8], hole: usize) -> u32 {
-    let mut crc = u32::MAX;
-    for (at, &byte) in bytes.iter().enumerate() {
-        crc ^= u32::from(if (hole..hole + 4).contains(&at) { 0 } else { byte });
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
-}
-
 /// Appends the header that tells a server about `header`. Addresses of two families cannot stand in one header: they
 /// become UNKNOWN (v1) or UNSPEC (v2), as an unnamed client does in v1; in v2 that one is sent as LOCAL.
 pub(crate) fn encode(version: ProxyVersion, header: Header, out: &mut Vec<u8>) {
@@ -248,6 +237,18 @@ pub(crate) fn encode(version: ProxyVersion, header: Header, out: &mut Vec<u8>) {
         (ProxyVersion::V1, Ends::Mixed | Ends::Unnamed) => out.extend_from_slice(b"PROXY UNKNOWN\r\n"),
         (ProxyVersion::V2, ends) => encode_v2(&ends, out),
     }
+}
+
+/// The same in version 2, with what a server wants to know besides (`proxy-v2-options`). Checks have no client.
+pub(crate) fn encode_v2_telling(
+    header: Header,
+    options: ProxyOptions,
+    client: Option<&ClientTold<'_>>,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    encode_v2(&addresses(header), out);
+    tlv::write(start, options, client, out);
 }
 
 /// Both ends in one family, IPv4-mapped IPv6 taken as IPv4.
@@ -412,7 +413,13 @@ mod tests {
         check(&v2(0x20, 0x00, b""), Ok(Header::Unnamed));
         check(&v2(0x20, 0xff, b"whatever"), Ok(Header::Unnamed));
         let with_tlvs = [&INET[..], &[0x04, 0, 2, 9, 9], &[0x02, 0, 1, b'x'], &[0xea, 0, 0]].concat();
-        check(&v2(0x21, 0x11, &with_tlvs), Ok(inet));
+        let bytes = v2(0x21, 0x11, &with_tlvs);
+        check(&bytes, Ok(inet));
+        assert_eq!(tlvs(&bytes).and_then(|tlvs| tlvs.get(2).map(<[u8]>::to_vec)), Some(b"x".to_vec()));
+        // LOCAL: everything is to be discarded (spec §2.2).
+        assert_eq!(tlvs(&v2(0x20, 0x11, &with_tlvs)), None);
+        assert_eq!(tlvs(&v2(0x21, 0x11, &INET)), None);
+        assert_eq!(tlvs(b"PROXY UNKNOWN\r\n"), None);
     }
 
     #[test]
@@ -431,6 +438,7 @@ mod tests {
 
     #[test]
     fn verifies_a_checksum_when_there_is_one() {
+        use tlv::crc32c_without;
         assert_eq!(crc32c_without(b"123456789", 9), 0xe306_9283); // the check value of CRC-32C
         let block = [&INET[..], &[0x04, 0, 1, 0], &[0x03, 0, 4, 0, 0, 0, 0], &[0x04, 0, 0]].concat();
         let mut bytes = v2(0x21, 0x11, &block);
