@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 
 /// The largest file read, in bytes. A system's bundle of authorities takes about 250 KiB.
@@ -17,6 +17,8 @@ pub(super) const LARGEST_FILE: u64 = 4 << 20;
 pub(super) struct Sections {
     pub certificates: Vec<CertificateDer<'static>>,
     pub keys: Vec<PrivateKeyDer<'static>>,
+    /// Lists of revoked certificates.
+    pub revocations: Vec<CertificateRevocationListDer<'static>>,
     /// Every `-----BEGIN label-----`, to tell what was there instead of what was wanted.
     pub labels: Vec<String>,
 }
@@ -100,7 +102,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Sections, PemError> {
             Ok(Some((Item::Pkcs1Key(key), _))) => found.keys.push(key.into()),
             Ok(Some((Item::Pkcs8Key(key), _))) => found.keys.push(key.into()),
             Ok(Some((Item::Sec1Key(key), _))) => found.keys.push(key.into()),
-            Ok(_) => {} // DH parameters, requests, lists of revoked certificates: not ours
+            Ok(Some((Item::Crl(list), _))) => found.revocations.push(list),
+            Ok(_) => {} // DH parameters, requests: not ours
             Err(_) => return Err(PemError::Broken { label, line }),
         }
         found.labels.push(label);

@@ -249,6 +249,7 @@ impl Controller {
             self.watch.sample(&self.shared.process, elapsed);
             (self.on_state)(ServiceState::Alive);
             self.tick_desk(now);
+            self.tls.rotate(now);
         }
         let connections = self.shared.process.connections.now();
         let Some(ending) = &mut self.ending else { return };

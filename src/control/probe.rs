@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -15,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use crate::model::backend::{ProxyVersion, ServerAddress};
 use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
-use crate::state::tls::{BadHandshake, client_config, server_name};
+use crate::state::tls::{BadHandshake, ServerConnector, server_name};
 use crate::wire::check_dialog::{CheckPhase, CheckResult, HttpDialog, Judgement, Outcome, request};
 use crate::wire::proxy_protocol::{Header, encode, encode_v2_telling};
 
@@ -40,8 +39,8 @@ struct Failure {
 impl Probe {
     pub fn new(check: Arc<Check>, limits: HttpLimits) -> Self {
         let tls = check.tls.as_ref().map(|settings| {
-            let config: Arc<ClientConfig> = client_config(settings);
-            (TlsConnector::from(config), server_name(settings, &check.target, None))
+            let connector = ServerConnector::new(settings);
+            (TlsConnector::from(connector.config), server_name(settings, &check.target, None))
         });
         Probe { check, tls, limits }
     }
@@ -252,7 +251,7 @@ mod tests {
     use super::*;
     use crate::model::testing;
     use crate::state::tls::testing as tls;
-    use crate::state::tls::{TlsShared, server_config};
+    use crate::state::tls::testing::{server_config, shared};
 
     /// A server for one connection: reads once, answers, closes. The channel brings what it read.
     fn server(answer: &'static [u8]) -> (ServerAddress, mpsc::Receiver<Vec<u8>>) {
@@ -367,7 +366,7 @@ mod tests {
     fn tls_server(answer: &'static [u8]) -> ServerAddress {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = ServerAddress::Tcp(listener.local_addr().unwrap());
-        let config = server_config(&tls::listener(vec![tls::certificate(&["app.test"])]), &TlsShared::new().unwrap());
+        let config = server_config(&tls::listener(vec![tls::certificate(&["app.test"])]), &shared());
         std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
             let connection = rustls::ServerConnection::new(config).unwrap();
@@ -386,7 +385,8 @@ mod tests {
         check(over_tls(ServerVerify::None, http(tls_server(answer))), Outcome::L7Ok, CheckPhase::Response, "");
         let handshake = testing::check(tls_server(answer), CheckKind::Connect);
         check(over_tls(ServerVerify::None, handshake), Outcome::L6Ok, CheckPhase::Tls, "");
-        let nobody_trusted = ServerVerify::Required(Arc::new(rustls::RootCertStore::empty()));
+        let nobody_trusted =
+            ServerVerify::Required { roots: Arc::new(rustls::RootCertStore::empty()), revoked: Arc::default() };
         let result = run(over_tls(nobody_trusted, http(tls_server(answer))));
         assert_eq!((result.outcome, result.phase), (Outcome::L6Response, CheckPhase::Tls));
         let (plain, _received) = server(b"HTTP/1.1 400 Bad Request\r\n\r\n");

@@ -23,7 +23,7 @@ use crate::state::events::{EVENT_QUEUE, Phase, Process};
 use crate::state::listeners::{BindError, BoundSocket};
 use crate::state::logs::SinkProblem;
 use crate::state::snapshot::{BoundListener, ListenerInForce};
-use crate::state::tls::TlsShared;
+use crate::state::tls::{NoRandomness, TlsShared};
 use crate::state::{Shared, Snapshot};
 
 /// Reads the configuration again. The error is the text of all diagnostics. Runs on a thread of its own.
@@ -39,7 +39,7 @@ pub(crate) enum BootError {
     Listen(Vec<ListenError>),
     /// Addresses of `stats socket` that cannot be listened on, all of them.
     RuntimeSockets(Vec<BindError>),
-    Tls(rustls::Error),
+    Tls(NoRandomness),
 }
 
 /// A `bind` that cannot be listened on.
@@ -57,7 +57,7 @@ pub(crate) struct ListenError {
 /// [`BootError`]: nothing stays bound.
 pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<(Arc<Shared>, Controller), BootError> {
     let workers = config.global.threads.get();
-    let tls = TlsShared::new().map_err(BootError::Tls)?;
+    let tls = TlsShared::new(config.global.sessions, Instant::now()).map_err(BootError::Tls)?;
     let mut sockets = Sockets { last_id: 0, workers };
     let bound = sockets.bind_all(&config, &[]).map_err(BootError::Listen)?;
     let mut admin = AdminSockets::default();
@@ -168,6 +168,7 @@ impl Controller {
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let runtime_sockets = self.admin.bind(&config.global).map_err(|errors| of_runtime_sockets(&errors))?;
         let threads = config.global.threads.get();
+        self.tls.follow(config.global.sessions);
         let workers = self.sockets.workers;
         let snapshot = Arc::new(Snapshot::build(config, Some(&old), bound, &self.tls, workers));
         tell_log_problems(&snapshot);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Name;
 use super::frontend::UnixSocketOptions;
 use super::log::LogTarget;
+use super::tls::SessionSettings;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Global {
@@ -39,6 +40,10 @@ pub(crate) struct Global {
     /// `spread-checks`, in percent of the interval, 0 to 50.
     pub spread_checks: u8,
     pub limits: HttpLimits,
+    pub sessions: SessionSettings,
+    /// How often certificates on disk are looked at for changes (`crt-watch`); `None` never.
+    #[allow(dead_code)] // for the watch of certificates, which comes next
+    pub certificate_watch: Option<Duration>,
 }
 
 /// How large an HTTP head may be, on both sides.

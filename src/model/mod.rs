@@ -16,6 +16,8 @@ pub(crate) mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod tls;
+mod tls_client;
+pub(crate) mod tls_suites;
 
 pub(crate) use backend::{Backend, Balance, Server};
 pub(crate) use frontend::{Frontend, Listener};

@@ -110,6 +110,10 @@ pub(crate) enum Fetch {
     SslFcAlpn,
     SslFcProtocol,
     SslFcCipher,
+    SslFcIsResumed,
+    /// Bits of the cipher's key.
+    SslFcUseKeysize,
+    ClientCertificate(ClientField),
     FrontendName,
     BackendName,
     ServerName,
@@ -192,6 +196,41 @@ impl Fetch {
     }
 }
 
+/// What of a client's certificate is meant (manual 7.3.4, `ssl_c_*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ClientField {
+    /// `ssl_c_used`
+    Used,
+    /// `ssl_fc_has_crt`: shown in this connection, not in an earlier one.
+    Shown,
+    /// `ssl_c_verify`, `ssl_c_err`, `ssl_c_ca_err`, `ssl_c_ca_err_depth`
+    Verify,
+    OwnError,
+    ErrorAbove,
+    ErrorDepth,
+    Subject(NamePart),
+    Issuer(NamePart),
+    Serial,
+    Sha1,
+    Der,
+    NotBefore,
+    NotAfter,
+    KeyAlgorithm,
+    SignatureAlgorithm,
+    Version,
+}
+
+/// Which part of a distinguished name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NamePart {
+    /// `/C=DE/CN=x`
+    Whole,
+    /// `CN=x,C=DE` (RFC 2253).
+    Ldap,
+    /// The nth of this kind from 1, negative from the end.
+    Entry { kind: String, occurrence: i32 },
+}
+
 /// Which of several field lines of one name is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeaderRef {
@@ -213,6 +252,9 @@ pub(crate) enum Constant {
 /// What is done to a value on its way (manual 7.3.1).
 #[derive(Debug, Clone)]
 pub(crate) enum Converter {
+    Base64,
+    /// Two upper-case digits a byte.
+    Hex,
     Lower,
     Upper,
     Length,

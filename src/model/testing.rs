@@ -36,6 +36,8 @@ pub(crate) fn global() -> Global {
         hard_stop_after: None,
         spread_checks: 0,
         limits: HttpLimits::default(),
+        sessions: crate::model::tls::SessionSettings::default(),
+        certificate_watch: None,
     }
 }
 

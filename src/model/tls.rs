@@ -2,32 +2,174 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use rustls::RootCertStore;
+use rustls::crypto::SupportedKxGroup;
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::sign::CertifiedKey;
+use rustls::{DistinguishedName, RootCertStore, SupportedCipherSuite};
+
+pub(crate) use super::tls_client::{ClientCertificate, NameEntry};
 
 /// TLS on a listener (`bind … ssl`).
 #[derive(Debug)]
 pub(crate) struct ListenerTls {
-    /// The first is the default, for clients that name no host or an unknown one.
-    pub certificates: Vec<Arc<Certificate>>,
+    /// In the order written. Those marked as default serve clients that name no host or an unknown one; without a
+    /// mark the first does.
+    pub certificates: Vec<Served>,
     /// `strict-sni`: no default certificate.
     pub strict_sni: bool,
+    pub terms: Arc<Terms>,
+    pub tickets: Tickets,
+}
+
+/// A certificate at its place in a `bind` line.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub certificate: Arc<Certificate>,
+    /// From a `crt-list`; empty means the certificate's own names.
+    pub filters: Vec<SniFilter>,
+    /// `default-crt`, or the filter `*`.
+    pub is_default: bool,
+    /// Terms of its own, from a `crt-list`.
+    pub terms: Option<Arc<Terms>>,
+}
+
+impl From<Arc<Certificate>> for Served {
+    fn from(certificate: Arc<Certificate>) -> Self {
+        Served { certificate, filters: Vec::new(), is_default: false, terms: None }
+    }
+}
+
+/// `www.example`, `*.example`, or `!secure.example`: names a certificate is (not) for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SniFilter {
+    pub negative: bool,
+    /// Lower-case, `*.` kept.
+    pub name: String,
+}
+
+/// What is agreed with clients besides the certificate.
+#[derive(Debug)]
+pub(crate) struct Terms {
     /// In order of preference; empty offers none.
     pub alpn: Vec<Vec<u8>>,
     pub min_version: TlsVersion,
     pub max_version: TlsVersion,
+    pub algorithms: Algorithms,
+    /// `None`: clients are not asked for certificates.
+    pub client: Option<Arc<ClientTrust>>,
+}
+
+/// `ciphers`, `ciphersuites` and `curves`; empty lists are the library's own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Algorithms {
+    /// TLS 1.2, in order of preference.
+    pub suites_12: Vec<SupportedCipherSuite>,
+    /// TLS 1.3, likewise.
+    pub suites_13: Vec<SupportedCipherSuite>,
+    pub groups: Vec<&'static dyn SupportedKxGroup>,
+    /// `prefer-client-ciphers`: the order above does not count.
+    pub client_order: bool,
+}
+
+/// How client certificates are verified (`verify optional|required`).
+#[derive(Debug)]
+pub(crate) struct ClientTrust {
+    /// A client without a certificate is refused.
+    pub required: bool,
+    /// `ca-file` and `ca-verify-file`.
+    pub roots: Arc<RootCertStore>,
+    /// Names told to clients, so that they can choose: `ca-file`'s, none with `no-ca-names`.
+    pub hints: Vec<DistinguishedName>,
+    /// `crl-file`; empty asks for no list.
+    pub revoked: Arc<Vec<CertificateRevocationListDer<'static>>>,
+    pub ignored: Ignored,
+}
+
+/// Verification errors that do not end the handshake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ignored {
+    /// Of the client's own certificate (`crt-ignore-err`).
+    pub own: IgnoredErrors,
+    /// Of the authorities above it (`ca-ignore-err`).
+    pub above: IgnoredErrors,
+}
+
+/// As OpenSSL's numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum IgnoredErrors {
+    #[default]
+    None,
+    All,
+    Some(Vec<u32>),
+}
+
+impl IgnoredErrors {
+    pub fn covers(&self, error: u32) -> bool {
+        match self {
+            IgnoredErrors::None => false,
+            IgnoredErrors::All => true,
+            IgnoredErrors::Some(errors) => errors.contains(&error),
+        }
+    }
+}
+
+/// How clients may take sessions up again without a memory here.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Tickets {
+    /// With keys of the process that change by themselves.
+    #[default]
+    Own,
+    /// `tls-ticket-keys`.
+    Keys(Arc<TicketFile>),
+    /// `no-tls-tickets`.
+    Off,
+}
+
+/// `tls-ticket-keys FILE`, as read: tickets are made with one key and taken with any.
+pub(crate) struct TicketFile {
+    pub path: PathBuf,
+    /// Never empty.
+    pub secrets: Vec<Vec<u8>>,
+    /// Index in `secrets`: the last but one, so that every process knows a key before the first uses it.
+    pub making: usize,
+}
+
+impl std::fmt::Debug for TicketFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TicketFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// How TLS sessions are kept for clients that come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionSettings {
+    /// A key makes tickets for this long, and opens them for as long again (`tune.ssl.lifetime`).
+    pub lifetime: Duration,
+    /// Sessions of clients without tickets that are remembered (`tune.ssl.cachesize`).
+    pub remembered: usize,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        SessionSettings { lifetime: Duration::from_secs(6 * 3600), remembered: 20_000 }
+    }
 }
 
 /// A certificate chain with the key that fits it.
 pub(crate) struct Certificate {
     pub path: PathBuf,
+    /// Every file it was read from, `path` first.
+    pub files: Vec<PathBuf>,
+    /// With the OCSP answer to staple, if there is one.
     pub key: Arc<CertifiedKey>,
-    /// Lower-case DNS names from the subject alternative names (or the common name without any), `*.` kept.
+    /// Lower-case DNS names from the subject alternative names and the common name, `*.` kept.
     pub names: Vec<String>,
     pub not_before: SystemTime,
     pub not_after: SystemTime,
+    /// The OCSP answer is not to be stapled from then on; `None` when it names no end, or there is none.
+    pub staple_until: Option<SystemTime>,
 }
 
 impl std::fmt::Debug for Certificate {
@@ -53,15 +195,22 @@ pub(crate) struct ServerTls {
     pub alpn: Vec<Vec<u8>>,
     pub min_version: TlsVersion,
     pub max_version: TlsVersion,
+    pub algorithms: Algorithms,
     /// Client certificate shown to the server (`crt`).
     pub certificate: Option<Arc<Certificate>>,
+    /// `no-ssl-reuse` is false here.
+    pub resume: bool,
 }
 
 #[derive(Debug)]
 pub(crate) enum ServerVerify {
     /// Anyone can be the server. Shown as unverified wherever the server is shown.
     None,
-    Required(Arc<RootCertStore>),
+    Required {
+        roots: Arc<RootCertStore>,
+        /// `crl-file`; empty asks for no list.
+        revoked: Arc<Vec<CertificateRevocationListDer<'static>>>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +220,7 @@ pub(crate) enum ServerSni {
     RequestHost,
 }
 
-/// What a TLS handshake agreed on, for rules, logs and servers (manual 7.3.4: `ssl_fc_*`).
+/// What a TLS handshake agreed on, for rules, logs and servers (manual 7.3.4: `ssl_fc_*`, `ssl_c_*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsFacts {
     /// `TLSv1.2` or `TLSv1.3`.
@@ -84,4 +233,6 @@ pub(crate) struct TlsFacts {
     pub alpn: Option<Box<[u8]>>,
     /// An earlier session was taken up again.
     pub resumed: bool,
+    /// The certificate the client showed, now or when the session began.
+    pub client: Option<Box<ClientCertificate>>,
 }

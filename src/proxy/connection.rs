@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::AsyncReadExt;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::exchange::Setting;
 use super::listener::Places;
@@ -28,7 +29,7 @@ use crate::rules::TcpVerdict;
 use crate::state::Shared;
 use crate::state::counters::FrontendShard;
 use crate::state::snapshot::{FrontendInForce, ListenerInForce};
-use crate::state::tls::{BadHandshake, facts};
+use crate::state::tls::{Acceptance, AcceptedTerms, BadHandshake};
 use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed, Tlvs};
 
 /// What a PROXY header may take to come in (the specification asks for at least 3 s).
@@ -217,7 +218,7 @@ impl Connection {
         let expect_proxy = self.enter().ok()?;
         let opened = match self.start(&mut plain, expect_proxy).await {
             Ok(None) => Ok(Stream::Plain(plain)),
-            Ok(Some(config)) => self.handshake(plain, config).await,
+            Ok(Some(acceptance)) => self.handshake(plain, &acceptance).await,
             Err(bad) => Err(bad),
         };
         let stream = opened.map_err(|bad| self.refuse(&bad)).ok()?;
@@ -225,11 +226,7 @@ impl Connection {
     }
 
     /// Reads the PROXY header where one is due. Returns how to speak TLS, if it is spoken.
-    async fn start(
-        &mut self,
-        plain: &mut Plain,
-        expect_proxy: bool,
-    ) -> Result<Option<Arc<rustls::ServerConfig>>, BadStart> {
+    async fn start(&mut self, plain: &mut Plain, expect_proxy: bool) -> Result<Option<Arc<Acceptance>>, BadStart> {
         let listener = &self.frontend().config.listeners[self.listener().index];
         let due = match &listener.accept_proxy {
             AcceptProxy::No => false,
@@ -249,19 +246,19 @@ impl Connection {
         Ok(self.listener().tls.clone())
     }
 
-    async fn handshake(&mut self, plain: Plain, config: Arc<rustls::ServerConfig>) -> Result<Stream, BadStart> {
+    async fn handshake(&mut self, plain: Plain, acceptance: &Acceptance) -> Result<Stream, BadStart> {
         let timeouts = &self.frontend().config.timeouts;
         self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
-        let accepted = self.timer.bound(TlsAcceptor::from(config).accept(plain)).await;
+        let accepted = self.timer.bound(accept_tls(plain, acceptance)).await;
         self.timer.set(None);
-        let tls = match accepted.ok_or(BadStart::TlsTimedOut)? {
-            Ok(tls) => tls,
+        let (tls, terms) = match accepted.ok_or(BadStart::TlsTimedOut)? {
+            Ok(accepted) => accepted,
             Err(error) => {
                 let bad = BadHandshake::from(error);
                 return Err(if matches!(bad, BadHandshake::Closed) { BadStart::Nothing } else { BadStart::Tls(bad) });
             }
         };
-        let facts = facts(tls.get_ref().1);
+        let facts = terms.facts(tls.get_ref().1);
         self.count().tls_handshakes.add(1);
         if facts.resumed {
             self.count().tls_resumed.add(1);
@@ -294,6 +291,17 @@ impl Connection {
         );
         frontend.logs.send(Level::Info, &line);
     }
+}
+
+/// The handshake; where terms depend on the name asked for, the client's hello is read first.
+async fn accept_tls(plain: Plain, acceptance: &Acceptance) -> io::Result<(TlsStream<Plain>, Arc<AcceptedTerms>)> {
+    if let Some(terms) = acceptance.for_everyone() {
+        let accepted = TlsAcceptor::from(Arc::clone(&terms.config)).accept(plain).await?;
+        return Ok((accepted, Arc::clone(terms)));
+    }
+    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), plain).await?;
+    let terms = Arc::clone(acceptance.for_client(&started.client_hello()));
+    Ok((started.into_stream(Arc::clone(&terms.config)).await?, terms))
 }
 
 /// Counts one TLS connection for as long as it lives.

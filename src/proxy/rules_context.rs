@@ -163,6 +163,8 @@ fn with_facts<T>(
             alpn: tls.alpn.as_deref(),
             protocol: tls.protocol,
             cipher: tls.cipher,
+            resumed: tls.resumed,
+            client: tls.client.as_deref(),
         }),
         frontend: &setting.frontend.config.name,
         backend,

@@ -16,7 +16,7 @@ use crate::state::events::{EVENT_QUEUE, Phase, Process};
 use crate::state::listeners::BoundSocket;
 use crate::state::logs::LogSinks;
 use crate::state::snapshot::BoundListener;
-use crate::state::tls::TlsShared;
+use crate::state::tls::testing::shared;
 use crate::state::{Event, Rotation, Shared, Snapshot};
 
 /// How long a test waits for bytes that should come.
@@ -62,7 +62,7 @@ impl Rig {
                 sockets.push(BoundListener { frontend: frontend.id, index, socket: Arc::new(socket) });
             }
         }
-        let mut snapshot = Snapshot::build(config, None, sockets, &TlsShared::new().unwrap(), workers);
+        let mut snapshot = Snapshot::build(config, None, sockets, &shared(), workers);
         let (logs, lines) = LogSinks::capture();
         snapshot.frontends.iter_mut().for_each(|frontend| frontend.logs = Arc::clone(&logs));
         for backend in &snapshot.backends {

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use regex::bytes::{Captures, Regex};
 
 use super::Value;
@@ -17,6 +19,8 @@ pub(super) fn apply_all<'a>(converters: &[Converter], value: Value<'a>) -> Optio
 fn apply<'a>(converter: &Converter, value: Value<'a>) -> Option<Value<'a>> {
     Some(match converter {
         Converter::Lower => map_bytes(value, <[u8]>::make_ascii_lowercase),
+        Converter::Base64 => Value::Bytes(Cow::Owned(STANDARD.encode(value.into_bytes()).into_bytes())),
+        Converter::Hex => Value::Bytes(Cow::Owned(hexadecimal(&value.into_bytes()))),
         Converter::Upper => map_bytes(value, <[u8]>::make_ascii_uppercase),
         Converter::Length => Value::Integer(i64::try_from(value.length()).ok()?),
         Converter::Field(part) => {
@@ -50,6 +54,12 @@ fn apply<'a>(converter: &Converter, value: Value<'a>) -> Option<Value<'a>> {
         Converter::ToInteger => Value::Integer(value.to_integer()?),
         Converter::ToAddress => Value::Address(forwarded_address(&value.into_bytes())?),
     })
+}
+
+/// Upper-case, as HAProxy writes it.
+fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+    let digit = |value: u8| b"0123456789ABCDEF".get(usize::from(value)).copied();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).flatten().collect()
 }
 
 /// Changes letters in place; copies only a text that would change.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use super::{Context, TlsFacts, Value};
+use super::{Context, TlsFacts, Value, client_certificate};
 use crate::http::{FieldsView, RequestHead, Version};
 use crate::model::rule::{Constant, Fetch, HeaderRef};
 
@@ -83,6 +83,9 @@ pub(super) fn one<'a>(fetch: &'a Fetch, context: &Context<'a>) -> Option<Value<'
         Fetch::SslFcHasSni => Some(Value::Boolean(facts.tls.is_some_and(|tls: TlsFacts| tls.sni.is_some()))),
         Fetch::SslFcAlpn => facts.tls?.alpn.map(Value::text),
         Fetch::SslFcProtocol => Some(Value::text(facts.tls?.protocol.as_bytes())),
+        Fetch::SslFcIsResumed => Some(Value::Boolean(facts.tls.is_some_and(|tls| tls.resumed))),
+        Fetch::SslFcUseKeysize => facts.tls.map(|tls| Value::Integer(key_bits(tls.cipher))),
+        Fetch::ClientCertificate(field) => client_certificate::value(field, facts.tls?),
         Fetch::SslFcCipher => Some(Value::text(facts.tls?.cipher.as_bytes())),
         Fetch::FrontendName => Some(Value::text(facts.frontend.as_bytes())),
         Fetch::BackendName => Some(Value::text(facts.backend.unwrap_or(facts.frontend).as_bytes())),
@@ -112,6 +115,11 @@ pub(super) fn one<'a>(fetch: &'a Fetch, context: &Context<'a>) -> Option<Value<'
         | Fetch::SpeaksHttp
         | Fetch::WaitEnd => facts.first_bytes?.value(fetch),
     }
+}
+
+/// Bits of the cipher's key.
+fn key_bits(cipher: &str) -> i64 {
+    if cipher.contains("AES128") || cipher.contains("AES_128") { 128 } else { 256 }
 }
 
 /// Absent for `*`, which has no path.
@@ -297,7 +305,13 @@ mod tests {
         check(Fetch::SslFcHasSni, &facts, Some("0"));
         facts.src = None;
         check(Fetch::Src, &facts, None);
-        facts.tls = Some(TlsFacts { sni: Some("a.b"), alpn: Some(b"h2"), protocol: "TLSv1.3", cipher: "C" });
+        facts.tls = Some(TlsFacts {
+            sni: Some("a.b"),
+            alpn: Some(b"h2"),
+            protocol: "TLSv1.3",
+            cipher: "C",
+            ..TlsFacts::default()
+        });
         check(Fetch::SslFc, &facts, Some("1"));
         check(Fetch::SslFcSni, &facts, Some("a.b"));
         check(Fetch::SslFcHasSni, &facts, Some("1"));

@@ -3,6 +3,7 @@
 //! Pure: the clock, names and server counts are in [`Facts`]. Fetches that only point into a head allocate nothing.
 //! Nothing is parsed here but the messages' own values; `config/expr` did the rest.
 
+mod client_certificate;
 mod convert;
 mod fetch;
 mod first_bytes;
@@ -27,6 +28,7 @@ use std::time::SystemTime;
 use crate::http::{RequestHead, ResponseHead};
 use crate::model::BackendId;
 use crate::model::rule::Expr;
+use crate::model::tls::ClientCertificate;
 use crate::wire::proxy_protocol::Tlvs;
 
 /// Everything a value can be taken from.
@@ -75,6 +77,9 @@ pub(crate) struct TlsFacts<'a> {
     pub protocol: &'a str,
     /// `TLS_AES_256_GCM_SHA384`
     pub cipher: &'a str,
+    pub resumed: bool,
+    /// The certificate the client showed, now or when the session began.
+    pub client: Option<&'a ClientCertificate>,
 }
 
 /// One value of an expression, the last where there are several. `None`: there is none, which is not the same as empty.

@@ -12,7 +12,7 @@ use crate::model::log::LogSettings;
 use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Global, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
 use crate::state::logs::{LogIdentity, LogSinks, SinkProblem};
-use crate::state::tls::{TlsShared, client_config, server_config};
+use crate::state::tls::{Acceptance, ServerConnector, TlsShared};
 
 /// What workers run by. A request keeps the one it began with to its end.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ pub(crate) struct ServerInForce {
     pub config: Arc<Server>,
     pub state: Arc<ServerState>,
     /// Ready to connect with, when the server speaks TLS.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub tls: Option<Arc<ServerConnector>>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub(crate) struct ListenerInForce {
     pub index: usize,
     pub state: Arc<ListenerState>,
     /// Ready to accept with, when the listener terminates TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<Acceptance>>,
 }
 
 /// A socket made for one `bind` of the configuration.
@@ -240,7 +240,11 @@ impl<'a> Known<'a> {
             None => ServerState::new(Arc::clone(&backend.name), Arc::clone(&server.name), workers),
         };
         state.set_limit(Limit::new(server.maxconn, server.minconn, backend.fullconn));
-        ServerInForce { config: Arc::clone(server), state, tls: server.tls.as_deref().map(client_config) }
+        ServerInForce {
+            config: Arc::clone(server),
+            state,
+            tls: server.tls.as_deref().map(|tls| Arc::new(ServerConnector::new(tls))),
+        }
     }
 
     /// `None` for a socket that no `bind` of this configuration wants.
@@ -262,7 +266,7 @@ impl<'a> Known<'a> {
             frontend: bound.frontend,
             index: bound.index,
             state,
-            tls: listener.tls.as_deref().map(|settings| server_config(settings, tls)),
+            tls: listener.tls.as_deref().map(|settings| Arc::new(Acceptance::new(settings, tls))),
         })
     }
 }

@@ -22,3 +22,4 @@ mod stats;
 mod tcp;
 mod tcp_rules;
 mod tls;
+mod tls_certificates;

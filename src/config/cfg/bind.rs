@@ -3,13 +3,15 @@
 use super::args::Args;
 use super::draft::ProxyDraft;
 use super::table::{How, OptionRow, option, read_options};
-use super::tls::{self, NEVER_OLD, OWN_CURVES, OWN_SUITES, TICKETS, Versions};
-use crate::config::raw::Bind;
+use super::tls::{self, NEVER_OLD, Versions};
+use crate::config::raw::{Bind, ClientVerify, OneOrMany};
 use crate::diag::{Diagnostic, FieldPath};
 
 /// A `bind` line while it is read.
 pub(super) struct BindDraft {
     raw: Bind,
+    /// A `crt-list` came before any `crt`.
+    list_first: bool,
     path: FieldPath,
 }
 
@@ -20,7 +22,11 @@ impl BindDraft {
 }
 
 pub(super) fn bind(args: &mut Args, proxy: &mut ProxyDraft) {
-    let mut bind = BindDraft { raw: Bind::default(), path: FieldPath::root().key("bind").index(proxy.raw.bind.len()) };
+    let mut bind = BindDraft {
+        raw: Bind::default(),
+        list_first: false,
+        path: FieldPath::root().key("bind").index(proxy.raw.bind.len()),
+    };
     args.mark_line(bind.path.clone());
     let Some(address) = args.text("an address: `:80`, `10.0.0.1:443`, `unix@/run/x.sock`") else {
         return;
@@ -28,7 +34,13 @@ pub(super) fn bind(args: &mut Args, proxy: &mut ProxyDraft) {
     bind.mark(args, "address");
     bind.raw.address = address;
     read_options(OPTIONS, args, &mut bind);
-    if !bind.raw.crt.is_empty() && bind.raw.ssl != Some(true) {
+    let lists = !bind.raw.crt_list.is_empty();
+    if bind.list_first && !bind.raw.crt.is_empty() && bind.raw.default_crt.is_empty() {
+        let message = "`crt-list` in front of `crt`: the default certificate is that of the first `crt` here, and HAProxy's \
+                       is the list's first";
+        args.tell_word(0, Diagnostic::warning(message).code("default-certificate").hint("name it with `default-crt`"));
+    }
+    if (lists || !bind.raw.crt.is_empty()) && bind.raw.ssl != Some(true) {
         let message = "`crt` without `ssl`: this address speaks clear text, the certificate is not used";
         args.tell_word(0, Diagnostic::warning(message).code("crt-without-ssl").hint("write `ssl crt …`"));
     }
@@ -52,6 +64,15 @@ macro_rules! flag {
         How::Read(|args, bind: &mut BindDraft| {
             bind.mark(args, stringify!($field));
             bind.raw.$field = Some(true);
+        })
+    };
+}
+
+macro_rules! off {
+    ($field:ident) => {
+        How::Read(|args, bind: &mut BindDraft| {
+            bind.mark(args, stringify!($field));
+            bind.raw.$field = Some(false);
         })
     };
 }
@@ -86,7 +107,47 @@ pub(super) const OPTIONS: &[OptionRow<BindDraft>] = &[
             }
         }),
     ),
-    option("alpn", 1, text!(alpn, "protocols (`h2,http/1.1`)")),
+    option(
+        "crt-list",
+        1,
+        How::Read(|args, bind| {
+            if let Some(file) = args.text("a file with a certificate in each line") {
+                args.mark_last(bind.path.key("crt_list").index(bind.raw.crt_list.0.len()));
+                bind.mark(args, "crt_list");
+                bind.list_first |= bind.raw.crt.is_empty();
+                bind.raw.crt_list.0.push(file.into());
+            }
+        }),
+    ),
+    option(
+        "default-crt",
+        1,
+        How::Read(|args, bind| {
+            if let Some(file) = args.text("a PEM file") {
+                args.mark_last(bind.path.key("default_crt").index(bind.raw.default_crt.0.len()));
+                bind.mark(args, "default_crt");
+                bind.raw.default_crt.0.push(file.into());
+            }
+        }),
+    ),
+    option(
+        "alpn",
+        1,
+        How::Read(|args, bind| {
+            if let Some(protocols) = args.text("protocols (`h2,http/1.1`)") {
+                bind.mark(args, "alpn");
+                bind.raw.alpn = Some(OneOrMany(vec![protocols]));
+            }
+        }),
+    ),
+    option(
+        "no-alpn",
+        0,
+        How::Read(|args, bind| {
+            bind.mark(args, "alpn");
+            bind.raw.alpn = Some(OneOrMany::default());
+        }),
+    ),
     option("strict-sni", 0, flag!(strict_sni)),
     option("accept-proxy", 0, flag!(accept_proxy)),
     option("name", 1, text!(name, "a name")),
@@ -133,10 +194,15 @@ pub(super) const OPTIONS: &[OptionRow<BindDraft>] = &[
     option(
         "verify",
         1,
-        How::Read(|args, _| {
-            let known = [("none", true), ("optional", false), ("required", false)];
-            if args.choice("a way to verify clients", &known) == Some(false) {
-                args.tell_last(Diagnostic::error("asking clients for certificates is known but not built yet"));
+        How::Read(|args, bind| {
+            let known = [
+                ("none", ClientVerify::None),
+                ("optional", ClientVerify::Optional),
+                ("required", ClientVerify::Required),
+            ];
+            if let Some(verify) = args.choice("a way to verify clients", &known) {
+                bind.mark(args, "verify");
+                bind.raw.verify = Some(verify);
             }
         }),
     ),
@@ -151,32 +217,41 @@ pub(super) const OPTIONS: &[OptionRow<BindDraft>] = &[
             }
         }),
     ),
-    option("ciphers", 1, How::Told(OWN_SUITES)),
-    option("ciphersuites", 1, How::Told(OWN_SUITES)),
-    option("curves", 1, How::Told(OWN_CURVES)),
-    option("ecdhe", 1, How::Told(OWN_CURVES)),
+    option("ciphers", 1, text!(ciphers, "suites (`ECDHE+AESGCM`)")),
+    option("ciphersuites", 1, text!(ciphersuites, "suites (`TLS_AES_128_GCM_SHA256`)")),
+    option("curves", 1, text!(curves, "groups (`X25519:P-256`)")),
+    option(
+        "ecdhe",
+        1,
+        How::Read(|args, bind| {
+            // `curves` goes before it, wherever it stands.
+            if let Some(curve) = args.text("a curve")
+                && bind.raw.curves.is_none()
+            {
+                bind.mark(args, "curves");
+                bind.raw.curves = Some(curve);
+            }
+        }),
+    ),
     option("sigalgs", 1, How::Told("the TLS library's own signature algorithms are used")),
-    option("client-sigalgs", 1, How::NotBuilt("client certificates")),
-    option("no-tls-tickets", 0, How::Told(TICKETS)),
-    option("tls-tickets", 0, How::NoEffect("session tickets are on")),
-    option("prefer-client-ciphers", 0, How::NoEffect("every suite offered is strong, and the order is the library's")),
-    option("no-prefer-client-ciphers", 0, How::NoEffect("the order of suites is the library's")),
+    option("client-sigalgs", 1, How::Told("the TLS library's own signature algorithms are used")),
+    option("no-tls-tickets", 0, off!(tls_tickets)),
+    option("tls-tickets", 0, flag!(tls_tickets)),
+    option("prefer-client-ciphers", 0, flag!(prefer_client_ciphers)),
+    option("no-prefer-client-ciphers", 0, off!(prefer_client_ciphers)),
     option("npn", 1, How::Told("NPN is gone from TLS libraries; write `alpn`")),
-    option("no-alpn", 0, How::NoEffect("ALPN is off unless `alpn` says otherwise")),
-    option("no-strict-sni", 0, How::NoEffect("it is off unless `strict-sni` says otherwise")),
-    option("tls-ticket-keys", 1, How::NotBuilt("shared session ticket keys")),
-    option("allow-0rtt", 0, How::NotBuilt("TLS early data")),
-    option("ca-file", 1, How::NotBuilt("client certificates")),
-    option("ca-verify-file", 1, How::NotBuilt("client certificates")),
-    option("ca-ignore-err", 1, How::NotBuilt("client certificates")),
-    option("crt-ignore-err", 1, How::NotBuilt("client certificates")),
-    option("crl-file", 1, How::NotBuilt("client certificates")),
-    option("no-ca-names", 0, How::NotBuilt("client certificates")),
+    option("no-strict-sni", 0, off!(strict_sni)),
+    option("tls-ticket-keys", 1, text!(tls_ticket_keys, "a file of keys")),
+    option("allow-0rtt", 0, How::Told(tls::NO_EARLY_DATA)),
+    option("ca-file", 1, text!(ca_file, "a PEM file")),
+    option("ca-verify-file", 1, text!(ca_verify_file, "a PEM file")),
+    option("ca-ignore-err", 1, text!(ca_ignore_err, "`all`, or numbers of errors")),
+    option("crt-ignore-err", 1, text!(crt_ignore_err, "`all`, or numbers of errors")),
+    option("crl-file", 1, text!(crl_file, "a PEM file")),
+    option("no-ca-names", 0, flag!(no_ca_names)),
     option("ca-sign-file", 1, How::NotBuilt("certificates made on the fly")),
     option("ca-sign-pass", 1, How::NotBuilt("certificates made on the fly")),
     option("generate-certificates", 0, How::NotBuilt("certificates made on the fly")),
-    option("crt-list", 1, How::NotBuilt("name each certificate with `crt`, or a directory")),
-    option("default-crt", 1, How::NotBuilt("the first `crt` is the default")),
     option("accept-netscaler-cip", 1, How::NotBuilt("")),
     option("defer-accept", 0, How::NoEffect("a connection without bytes costs next to nothing here")),
     option("tfo", 0, How::NoEffect("connections open without TCP fast open")),

@@ -4,9 +4,10 @@ use super::args::Args;
 use super::draft::GlobalDraft;
 use super::log;
 use super::table::{How, Kinds, Row, negatable, row};
-use super::tls::{self, NEVER_OLD, OWN_CURVES, OWN_SUITES, TICKETS, Versions};
-use crate::config::raw::{AccessLevel, SslDefaults, StatsSocket};
+use super::tls::{self, NEVER_OLD, Versions};
+use crate::config::raw::{AccessLevel, SslDefaults, StatsSocket, Verify};
 use crate::diag::{Diagnostic, FieldPath};
+use crate::units::Bare;
 
 const G: Kinds = Kinds::GLOBAL;
 
@@ -60,6 +61,18 @@ macro_rules! time {
     };
 }
 
+macro_rules! ssl_default {
+    ($section:ident, $field:ident, $what:literal) => {
+        How::Read(|args, global: &mut GlobalDraft| {
+            if let Some(text) = args.text($what) {
+                args.mark_last(field(stringify!($section)).key(stringify!($field)));
+                args.end();
+                global.raw.$section.get_or_insert_default().$field = Some(text);
+            }
+        })
+    };
+}
+
 macro_rules! tune_size {
     ($field:ident) => {
         How::Read(|args, global: &mut GlobalDraft| {
@@ -82,7 +95,6 @@ const RATES: &str = "limits on rates";
 const STATES: &str = "states survive reloads without a file";
 const OWN_BUFFERS: &str = "the kernel sizes socket buffers by itself";
 const NO_DH: &str = "key exchange is over elliptic curves";
-const OWN_SESSIONS: &str = "TLS sessions are resumed by tickets and a cache of fixed size";
 
 pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("maxconn", G, number!(maxconn, 0, u32::MAX)),
@@ -108,6 +120,7 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("ulimit-n", G, number!(ulimit_n, 1, u32::MAX)),
     row("ca-base", G, text!(ca_base, "a directory")),
     row("crt-base", G, text!(crt_base, "a directory")),
+    row("crt-watch", G, time!(crt_watch)),
     row("ssl-default-bind-options", G, How::Read(bind_options)),
     row("ssl-default-server-options", G, How::Read(server_options)),
     row("tune.bufsize", G, tune_size!(bufsize)),
@@ -117,17 +130,17 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("presetenv", G, How::Read(setenv)),
     row("unsetenv", G, How::Read(unsetenv)),
     row("resetenv", G, How::Read(resetenv)),
-    row("ssl-default-bind-ciphers", G, How::Told(OWN_SUITES)),
-    row("ssl-default-bind-ciphersuites", G, How::Told(OWN_SUITES)),
-    row("ssl-default-bind-curves", G, How::Told(OWN_CURVES)),
+    row("ssl-default-bind-ciphers", G, ssl_default!(ssl_default_bind, ciphers, "suites (`ECDHE+AESGCM`)")),
+    row("ssl-default-bind-ciphersuites", G, ssl_default!(ssl_default_bind, ciphersuites, "suites")),
+    row("ssl-default-bind-curves", G, ssl_default!(ssl_default_bind, curves, "groups (`X25519:P-256`)")),
     row("ssl-default-bind-sigalgs", G, How::Told("the TLS library's own signature algorithms are used")),
     row("ssl-default-bind-client-sigalgs", G, How::Told("the TLS library's own signature algorithms are used")),
-    row("ssl-default-server-ciphers", G, How::Told(OWN_SUITES)),
-    row("ssl-default-server-ciphersuites", G, How::Told(OWN_SUITES)),
-    row("ssl-default-server-curves", G, How::Told(OWN_CURVES)),
+    row("ssl-default-server-ciphers", G, ssl_default!(ssl_default_server, ciphers, "suites (`ECDHE+AESGCM`)")),
+    row("ssl-default-server-ciphersuites", G, ssl_default!(ssl_default_server, ciphersuites, "suites")),
+    row("ssl-default-server-curves", G, ssl_default!(ssl_default_server, curves, "groups (`X25519:P-256`)")),
     row("ssl-default-server-sigalgs", G, How::Told("the TLS library's own signature algorithms are used")),
     row("ssl-default-server-client-sigalgs", G, How::Told("the TLS library's own signature algorithms are used")),
-    row("ssl-server-verify", G, How::NotBuilt("write `verify none` or `verify required` in a `default-server`")),
+    row("ssl-server-verify", G, How::Read(ssl_server_verify)),
     row("ssl-dh-param-file", G, How::NoEffect(NO_DH)),
     row("ssl-engine", G, How::NoEffect("TLS is done by the built-in library")),
     row("ssl-mode-async", G, How::NoEffect("TLS is done by the built-in library")),
@@ -341,15 +354,15 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("tune.sndbuf.client", G, How::NoEffect(OWN_BUFFERS)),
     row("tune.sndbuf.frontend", G, How::NoEffect(OWN_BUFFERS)),
     row("tune.sndbuf.server", G, How::NoEffect(OWN_BUFFERS)),
-    row("tune.ssl.cachesize", G, How::NoEffect(OWN_SESSIONS)),
+    row("tune.ssl.cachesize", G, How::Read(ssl_cachesize)),
     row("tune.ssl.capture-buffer-size", G, How::NotBuilt("")),
     row("tune.ssl.capture-cipherlist-size", G, How::NotBuilt("")),
     row("tune.ssl.certificate-compression", G, How::NoEffect("certificates are sent as they are")),
     row("tune.ssl.default-dh-param", G, How::NoEffect(NO_DH)),
-    row("tune.ssl.force-private-cache", G, How::NoEffect(OWN_SESSIONS)),
+    row("tune.ssl.force-private-cache", G, How::NoEffect("all workers share one memory of sessions")),
     row("tune.ssl.hard-maxrecord", G, How::NoEffect("the TLS library sizes its records")),
     row("tune.ssl.keylog", G, How::NotBuilt("")),
-    row("tune.ssl.lifetime", G, How::NoEffect(OWN_SESSIONS)),
+    row("tune.ssl.lifetime", G, How::Read(ssl_lifetime)),
     row("tune.ssl.maxrecord", G, How::NoEffect("the TLS library sizes its records")),
     row("tune.ssl.ocsp-update.maxdelay", G, How::NotBuilt("OCSP stapling")),
     row("tune.ssl.ocsp-update.mindelay", G, How::NotBuilt("OCSP stapling")),
@@ -365,6 +378,34 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("tune.zlib.memlevel", G, How::NotBuilt("compression")),
     row("tune.zlib.windowsize", G, How::NotBuilt("compression")),
 ];
+
+/// `ssl-server-verify none|required`
+fn ssl_server_verify(args: &mut Args, global: &mut GlobalDraft) {
+    if let Some(verify) =
+        args.choice("a way to verify servers", &[("none", Verify::None), ("required", Verify::Required)])
+    {
+        args.mark_last(field("ssl_server_verify"));
+        args.end();
+        global.raw.ssl_server_verify = Some(verify);
+    }
+}
+
+fn ssl_cachesize(args: &mut Args, global: &mut GlobalDraft) {
+    if let Some(number) = args.number("a number of sessions", 0, 10_000_000) {
+        args.mark_last(field("tune").key("ssl_cachesize"));
+        args.end();
+        global.raw.tune.get_or_insert_default().ssl_cachesize = Some(number);
+    }
+}
+
+/// A bare number is seconds.
+fn ssl_lifetime(args: &mut Args, global: &mut GlobalDraft) {
+    if let Some(time) = args.time_in(Bare::Seconds) {
+        args.mark_last(field("tune").key("ssl_lifetime"));
+        args.end();
+        global.raw.tune.get_or_insert_default().ssl_lifetime = Some(time);
+    }
+}
 
 /// Without a name, the machine's.
 fn log_send_hostname(args: &mut Args, global: &mut GlobalDraft) {
@@ -486,12 +527,16 @@ fn ssl_options(args: &mut Args, name: &str, defaults: &mut SslDefaults) {
                 );
             }
             "no-sslv3" | "no-tlsv10" | "no-tlsv11" => note(args, word, NEVER_OLD),
-            "no-tls-tickets" => {
-                let message = format!("`no-tls-tickets` has no effect: {TICKETS}");
-                args.tell_last(Diagnostic::warning(message).code("no-effect"));
+            "no-tls-tickets" if name == "ssl_default_bind" => {
+                args.mark_last(field(name).key("tls_tickets"));
+                defaults.tls_tickets = Some(false);
             }
-            "prefer-client-ciphers" => {
-                note(args, word, "every suite offered is strong, and the order is the library's")
+            "no-tls-tickets" => {
+                note(args, word, "sessions with servers are taken up again as the server offers it");
+            }
+            "prefer-client-ciphers" if name == "ssl_default_bind" => {
+                args.mark_last(field(name).key("prefer_client_ciphers"));
+                defaults.prefer_client_ciphers = Some(true);
             }
             other => {
                 let known = [

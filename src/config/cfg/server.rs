@@ -4,8 +4,8 @@ use super::args::Args;
 use super::draft::ProxyDraft;
 use super::sections;
 use super::table::{How, OptionRow, option, read_options};
-use super::tls::{self, NEVER_OLD, OWN_SUITES, TICKETS, Versions};
-use crate::config::raw::{Server, Verify};
+use super::tls::{self, NEVER_OLD, Versions};
+use crate::config::raw::{OneOrMany, Server, Verify};
 use crate::diag::{Diagnostic, FieldPath};
 
 /// A line while it is read.
@@ -70,7 +70,7 @@ fn over(base: &Server, line: &Server) -> Server {
         };
     }
     fields!(address weight backup disabled maxconn minconn maxqueue pool_max_conn pool_purge_delay max_reuse check inter fastinter downinter rise fall port addr check_ssl
-        check_sni check_alpn check_send_proxy ssl verify verifyhost ca_file crt sni alpn ssl_min_ver ssl_max_ver
+        check_sni check_alpn check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
         send_proxy send_proxy_v2 send_proxy_v2_ssl proxy_v2_options)
 }
 
@@ -80,6 +80,18 @@ macro_rules! text {
             if let Some(text) = args.text($what) {
                 server.mark(args, stringify!($field));
                 server.raw.$field = Some(text.into());
+            }
+        })
+    };
+}
+
+/// Sets a field that is a list, here as one text with commas.
+macro_rules! list {
+    ($field:ident, $what:literal) => {
+        How::Read(|args, server: &mut ServerDraft| {
+            if let Some(text) = args.text($what) {
+                server.mark(args, stringify!($field));
+                server.raw.$field = Some(OneOrMany(vec![text]));
             }
         })
     };
@@ -164,7 +176,7 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("check-ssl", 0, flag!(check_ssl, true)),
     option("no-check-ssl", 0, flag!(check_ssl, false)),
     option("check-sni", 1, text!(check_sni, "a host name")),
-    option("check-alpn", 1, text!(check_alpn, "protocols (`http/1.1`)")),
+    option("check-alpn", 1, list!(check_alpn, "protocols (`http/1.1`)")),
     option("check-send-proxy", 0, flag!(check_send_proxy, true)),
     option("no-check-send-proxy", 0, flag!(check_send_proxy, false)),
     option("weight", 1, number!(weight, 0, 256)),
@@ -200,7 +212,7 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("no-sni-auto", 0, How::NoEffect("no name is sent unless `sni` says otherwise")),
     option("check-sni-auto", 0, How::NotBuilt("write `check-sni NAME`")),
     option("no-check-sni-auto", 0, How::NoEffect("no name is sent unless `check-sni` says otherwise")),
-    option("alpn", 1, text!(alpn, "protocols (`http/1.1`)")),
+    option("alpn", 1, list!(alpn, "protocols (`http/1.1`)")),
     option("npn", 1, How::Told("NPN is gone from TLS libraries; write `alpn`")),
     option(
         "ssl-min-ver",
@@ -242,19 +254,19 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("no-send-proxy-v2-ssl-cn", 0, How::NoEffect("it is off")),
     option("proxy-v2-options", 1, text!(proxy_v2_options, "a list (`ssl,authority,crc32c`)")),
     option("set-proxy-v2-tlv-fmt", 1, How::NotBuilt("extra fields in PROXY headers")),
-    option("ciphers", 1, How::Told(OWN_SUITES)),
-    option("ciphersuites", 1, How::Told(OWN_SUITES)),
-    option("curves", 1, How::Told(tls::OWN_CURVES)),
+    option("ciphers", 1, text!(ciphers, "suites (`ECDHE+AESGCM`)")),
+    option("ciphersuites", 1, text!(ciphersuites, "suites (`TLS_AES_128_GCM_SHA256`)")),
+    option("curves", 1, text!(curves, "groups (`X25519:P-256`)")),
     option("sigalgs", 1, How::Told("the TLS library's own signature algorithms are used")),
     option("client-sigalgs", 1, How::Told("the TLS library's own signature algorithms are used")),
-    option("ssl-reuse", 0, How::NoEffect("TLS sessions to servers are resumed")),
-    option("no-ssl-reuse", 0, How::Told("TLS sessions to servers are resumed")),
+    option("ssl-reuse", 0, flag!(ssl_reuse, true)),
+    option("no-ssl-reuse", 0, flag!(ssl_reuse, false)),
     option("tls-tickets", 0, How::NoEffect("session tickets are on")),
-    option("no-tls-tickets", 0, How::Told(TICKETS)),
+    option("no-tls-tickets", 0, How::Told("sessions are taken up again as the server offers it; see `no-ssl-reuse`")),
     option("renegotiate", 0, How::NoEffect("TLS connections are never renegotiated")),
     option("no-renegotiate", 0, How::NoEffect("TLS connections are never renegotiated")),
-    option("allow-0rtt", 0, How::NotBuilt("TLS early data")),
-    option("crl-file", 1, How::NotBuilt("certificate revocation")),
+    option("allow-0rtt", 0, How::Told(tls::NO_EARLY_DATA)),
+    option("crl-file", 1, text!(crl_file, "a PEM file")),
     option("agent-check", 0, How::NotBuilt(AGENT)),
     option("no-agent-check", 0, How::NoEffect("agent checks are off")),
     option("agent-send", 1, How::NotBuilt(AGENT)),

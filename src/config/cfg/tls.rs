@@ -3,11 +3,9 @@
 use super::args::Args;
 use crate::diag::Diagnostic;
 
-pub(super) const OWN_SUITES: &str =
-    "the TLS library's own suites are used: AES-GCM and ChaCha20-Poly1305 with forward secrecy, TLS 1.2 and 1.3";
 pub(super) const NEVER_OLD: &str = "versions before TLS 1.2 are never spoken";
-pub(super) const TICKETS: &str = "session tickets stay on; their keys are made in memory and change by themselves";
-pub(super) const OWN_CURVES: &str = "the TLS library's own groups are used: X25519, P-256 and P-384";
+/// Of `allow-0rtt`: an attacker can send early data a second time, and the library wants sessions kept here for it.
+pub(super) const NO_EARLY_DATA: &str = "early data can be replayed; clients make their handshake first";
 
 /// The two fields a version option may set.
 pub(super) struct Versions<'a> {

@@ -7,8 +7,21 @@ use super::{ExprError, parse_regex};
 use crate::model::rule::Converter;
 
 /// Every converter that is built.
-pub(super) const CONVERTERS: &[&str] =
-    &["concat", "field", "host_only", "length", "lower", "not", "port_only", "regsub", "upper", "url_dec", "word"];
+pub(super) const CONVERTERS: &[&str] = &[
+    "base64",
+    "concat",
+    "field",
+    "hex",
+    "host_only",
+    "length",
+    "lower",
+    "not",
+    "port_only",
+    "regsub",
+    "upper",
+    "url_dec",
+    "word",
+];
 
 /// The converter, and the type it gives when it changes it.
 pub(super) fn build_converter(call: &Call, input: Kind) -> Result<(Converter, Option<Kind>), ExprError> {
@@ -16,6 +29,8 @@ pub(super) fn build_converter(call: &Call, input: Kind) -> Result<(Converter, Op
     let name = call.name.as_str();
     let plain = |converter, kind| arguments.none().map(|()| (converter, Some(kind)));
     match name {
+        "base64" => plain(Converter::Base64, Kind::Text),
+        "hex" => plain(Converter::Hex, Kind::Text),
         "lower" => plain(Converter::Lower, Kind::Text),
         "upper" => plain(Converter::Upper, Kind::Text),
         "length" => plain(Converter::Length, Kind::Integer),

@@ -2,8 +2,8 @@
 
 use super::arguments::{Arguments, Call, split_calls};
 use super::converter::{CONVERTERS, build_converter};
-use super::known;
 use super::{ExprError, Scope, Side};
+use super::{client_certificate, known};
 use crate::model::Mode;
 use crate::model::rule::{Constant, Converter, Expr, Fetch};
 use crate::model::tcp::told;
@@ -32,7 +32,7 @@ pub(super) const FETCHES: &[&str] = &[
     "req.ssl_ver", "req.ver", "req_len", "req_proto_http", "req_ssl_hello_type", "req_ssl_sni", "req_ssl_ver",
     "req_ver", "res.fhdr", "res.fhdr_cnt", "res.hdr", "res.hdr_cnt", "res.hdr_ip", "res.hdr_val",
     "shdr", "shdr_cnt", "shdr_ip", "shdr_val", "src", "src_port", "srv_name", "ssl_fc", "ssl_fc_alpn", "ssl_fc_cipher",
-    "ssl_fc_has_sni", "ssl_fc_protocol", "ssl_fc_sni", "status", "str", "unique-id", "url", "url_param", "urlp",
+    "ssl_fc_has_sni", "ssl_fc_is_resumed", "ssl_fc_protocol", "ssl_fc_sni", "ssl_fc_use_keysize", "ssl_fc_alg_keysize", "status", "str", "unique-id", "url", "url_param", "urlp",
     "urlp_val", "wait_end",
 ];
 
@@ -158,6 +158,12 @@ fn build_fetch(call: &Call, scope: &Scope<'_>, converters: &mut Vec<Converter>) 
         "ssl_fc_alpn" => plain(Fetch::SslFcAlpn, Kind::Text),
         "ssl_fc_protocol" => plain(Fetch::SslFcProtocol, Kind::Text),
         "ssl_fc_cipher" => plain(Fetch::SslFcCipher, Kind::Text),
+        "ssl_fc_is_resumed" => plain(Fetch::SslFcIsResumed, Kind::Boolean),
+        "ssl_fc_use_keysize" | "ssl_fc_alg_keysize" => plain(Fetch::SslFcUseKeysize, Kind::Integer),
+        _ if client_certificate::NAMES.contains(&name) => {
+            let (field, kind) = client_certificate::build(&arguments)?;
+            Ok((Fetch::ClientCertificate(field), kind))
+        }
         "fe_name" => plain(Fetch::FrontendName, Kind::Text),
         "be_name" => plain(Fetch::BackendName, Kind::Text),
         "srv_name" => plain(Fetch::ServerName, Kind::Text),
@@ -221,7 +227,7 @@ fn unknown_fetch(name: &str) -> ExprError {
     if CONVERTERS.contains(&name) || known::is_known_converter(name) {
         return ExprError::new(0, format!("`{name}` is a converter: it stands behind a fetch, as in `path,{name}`"));
     }
-    let candidates = FETCHES.iter().chain(known::FETCHES).copied();
+    let candidates = FETCHES.iter().chain(&client_certificate::NAMES).chain(known::FETCHES).copied();
     ExprError::new(0, format!("there is no fetch `{name}`")).suggest(name, candidates)
 }
 

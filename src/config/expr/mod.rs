@@ -8,6 +8,7 @@ mod acl;
 mod action;
 mod answer;
 mod arguments;
+mod client_certificate;
 mod condition;
 mod converter;
 pub(crate) mod fetch;

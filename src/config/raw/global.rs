@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Size, Span};
+use super::{Size, Span, Verify};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -72,6 +72,12 @@ pub(crate) struct Global {
     /// Directory that relative `crt` names start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crt_base: Option<PathBuf>,
+    /// How often certificates on disk are looked at for changes; default 10s, `0s` never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crt_watch: Option<Span>,
+    /// Whether servers' certificates are checked where nothing is said; `required` unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_server_verify: Option<Verify>,
     /// What TLS listeners start with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_default_bind: Option<SslDefaults>,
@@ -82,7 +88,7 @@ pub(crate) struct Global {
     pub tune: Option<Tune>,
 }
 
-/// `ssl-default-bind-options` and `ssl-default-server-options`.
+/// `ssl-default-bind-…` and `ssl-default-server-…`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SslDefaults {
@@ -92,6 +98,21 @@ pub(crate) struct SslDefaults {
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_max_ver: Option<String>,
+    /// TLS 1.2 suites, in order, as an OpenSSL cipher string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ciphers: Option<String>,
+    /// TLS 1.3 suites, in order, separated by colons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ciphersuites: Option<String>,
+    /// Key exchange groups, in order, separated by colons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curves: Option<String>,
+    /// The client's order of suites counts, not ours. Listeners only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefer_client_ciphers: Option<bool>,
+    /// Whether clients get session tickets. Listeners only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_tickets: Option<bool>,
 }
 
 /// `tune.*`
@@ -107,6 +128,12 @@ pub(crate) struct Tune {
     /// Header fields in one head; default 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_maxhdr: Option<u32>,
+    /// How long one key makes session tickets; default 6h.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_lifetime: Option<Span>,
+    /// TLS sessions remembered for clients without tickets; default 20000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_cachesize: Option<u32>,
 }
 
 /// One `log` line.

@@ -20,8 +20,8 @@ mod text;
 pub(crate) use check::{Check, CheckHeader, CheckType, Expect, ExpectHeader};
 pub(crate) use global::{AccessLevel, Global, LogTarget, SslDefaults, StatsSocket};
 pub(crate) use proxy::{
-    Balance, Bind, Capture, ForwardFor, Forwarded, ForwardedPreset, HttpConnection, HttpReuse, LogFormat, Mode, Proxy,
-    ProxyKind, Stats, Timeouts,
+    Balance, Bind, Capture, ClientVerify, ForwardFor, Forwarded, ForwardedPreset, HttpConnection, HttpReuse, LogFormat,
+    Mode, Proxy, ProxyKind, Stats, Timeouts,
 };
 pub(crate) use rules::{HttpRule, RedirectRule, UseBackend, When};
 pub(crate) use server::{Server, Verify};

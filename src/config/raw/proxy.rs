@@ -213,18 +213,63 @@ pub(crate) struct Bind {
     /// PEM files with certificate, chain and key, or directories of such.
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
     pub crt: OneOrMany<PathBuf>,
+    /// Lists of certificates with the names each is for, and terms of its own.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    pub crt_list: OneOrMany<PathBuf>,
+    /// Certificates for clients that name no host, or an unknown one, instead of the first.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    pub default_crt: OneOrMany<PathBuf>,
     /// Refuses clients that name no host we have a certificate for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict_sni: Option<bool>,
-    /// Protocols offered, comma-separated: `h2,http/1.1`.
+    /// Protocols offered: `h2,http/1.1`, or a list. An empty list offers none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alpn: Option<String>,
+    pub alpn: Option<OneOrMany<String>>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_min_ver: Option<String>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_max_ver: Option<String>,
+    /// TLS 1.2 suites, in order, as an OpenSSL cipher string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ciphers: Option<String>,
+    /// TLS 1.3 suites, in order, separated by colons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ciphersuites: Option<String>,
+    /// Key exchange groups, in order, separated by colons: `X25519:P-256`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<String>,
+    /// The client's order of suites counts, not ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefer_client_ciphers: Option<bool>,
+    /// Whether clients are asked for certificates; `none` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<ClientVerify>,
+    /// Authorities that sign clients' certificates, a PEM file or a directory of such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Further ones, whose names are not told to clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_verify_file: Option<PathBuf>,
+    /// Lists of certificates that were taken back, in one PEM file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl_file: Option<PathBuf>,
+    /// Errors of a client's certificate that are let pass: `all`, or OpenSSL's numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crt_ignore_err: Option<String>,
+    /// The same, of the authorities above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_ignore_err: Option<String>,
+    /// Tells clients no names of authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_ca_names: Option<bool>,
+    /// Whether clients get session tickets; yes unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_tickets: Option<bool>,
+    /// Keys for session tickets, shared with other proxies: a file of base64 lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_ticket_keys: Option<PathBuf>,
     /// Every connection starts with a PROXY header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_proxy: Option<bool>,
@@ -256,6 +301,18 @@ pub(crate) struct Bind {
     pub uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
+}
+
+/// `verify` of a `bind` line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientVerify {
+    /// Clients are not asked for certificates.
+    None,
+    /// They are asked; what they show must be right.
+    Optional,
+    /// Without a right one nobody comes in.
+    Required,
 }
 
 /// `timeout …`; one not said waits for ever (or is inherited).

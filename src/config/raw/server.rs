@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{OneOrMany, Span};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -71,9 +71,9 @@ pub(crate) struct Server {
     /// Server name sent in the TLS hello of checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_sni: Option<String>,
-    /// Protocols offered in the TLS hello of checks, comma-separated.
+    /// Protocols offered in the TLS hello of checks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub check_alpn: Option<String>,
+    pub check_alpn: Option<OneOrMany<String>>,
     /// A PROXY header in front of checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_send_proxy: Option<bool>,
@@ -90,21 +90,37 @@ pub(crate) struct Server {
     /// Certificates trusted to sign the server's, in one PEM file; `@system-ca` for the machine's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Lists of certificates that were taken back, in one PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl_file: Option<PathBuf>,
     /// Certificate and key shown to the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crt: Option<PathBuf>,
     /// What is sent as server name: `str(name)` or `req.hdr(host)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
-    /// Protocols offered, comma-separated.
+    /// Protocols offered: `http/1.1`, or a list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub alpn: Option<String>,
+    pub alpn: Option<OneOrMany<String>>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_min_ver: Option<String>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_max_ver: Option<String>,
+
+    /// TLS 1.2 suites, in order, as an OpenSSL cipher string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ciphers: Option<String>,
+    /// TLS 1.3 suites, in order, separated by colons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ciphersuites: Option<String>,
+    /// Key exchange groups, in order, separated by colons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curves: Option<String>,
+    /// Whether TLS sessions are taken up again; yes unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssl_reuse: Option<bool>,
 
     /// A PROXY protocol v1 header in front of each connection.
     #[serde(skip_serializing_if = "Option::is_none")]

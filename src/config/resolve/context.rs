@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::server::WebPkiClientVerifier;
 
 use super::layers::{Layers, Said};
 use crate::config::certificates::{self, AuthoritiesError, Problem};
@@ -242,7 +244,23 @@ impl<'a> Context<'a> {
         self.authorities.borrow_mut().insert(file, read.clone());
         read
     }
+
+    /// The lists of a `crl-file`, below `ca_base` when it is relative; `None` after an error was told.
+    pub fn revoked(&self, path: &FieldPath, file: &Path, roots: &Arc<RootCertStore>) -> Option<Revoked> {
+        let file = based(self.raw.global.ca_base.as_deref(), file);
+        let read = certificates::load_revoked(&file).map_err(|error| self.error(path, error.to_string())).ok()?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tried = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider).with_crls(read.clone());
+        if let Err(error) = tried.build() {
+            self.error(path, format!("`{}`: a list of revoked certificates cannot be used: {error}", file.display()));
+            return None;
+        }
+        Some(Arc::new(read))
+    }
 }
+
+/// Lists of revoked certificates, as read.
+pub(super) type Revoked = Arc<Vec<CertificateRevocationListDer<'static>>>;
 
 /// `ca-file @system-ca`: the authorities the operating system trusts.
 pub(super) const SYSTEM_AUTHORITIES: &str = "@system-ca";

@@ -13,6 +13,7 @@ use crate::config::raw::{self, Span};
 use crate::diag::FieldPath;
 use crate::model::Global;
 use crate::model::global::{AccessLevel, HttpLimits, StatsSocket, StatsSocketAddress};
+use crate::model::tls::SessionSettings;
 
 /// HAProxy's limits on `nbthread` and `spread-checks`.
 const MOST_THREADS: u32 = 256;
@@ -29,6 +30,14 @@ const LEAST_HEAD: u64 = 1_024;
 const LARGEST_BUFSIZE: u64 = 1 << 20;
 const USUAL_FIELDS: u32 = 101;
 const MOST_FIELDS: u32 = 32_767;
+
+/// Of `tune.ssl.lifetime`; a ticket may live for seven days (RFC 8446 §4.6.1).
+const LEAST_LIFETIME: Duration = Duration::from_secs(1);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+
+/// How often certificates on disk are looked at.
+const USUAL_CERTIFICATE_WATCH: Duration = Duration::from_secs(10);
+const QUICKEST_CERTIFICATE_WATCH: Duration = Duration::from_secs(1);
 
 /// Of a runtime socket.
 const USUAL_SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +74,26 @@ pub(super) fn resolve(context: &Context<'_>) -> Global {
         hard_stop_after: time("hard_stop_after", &raw.hard_stop_after),
         spread_checks: u8::try_from(spread.min(WIDEST_SPREAD)).unwrap_or(0),
         limits: limits(context, &path),
+        sessions: sessions(context, &path),
+        certificate_watch: time("crt_watch", &raw.crt_watch).map_or(Some(USUAL_CERTIFICATE_WATCH), |every| {
+            (!every.is_zero()).then_some(every.max(QUICKEST_CERTIFICATE_WATCH))
+        }),
     }
+}
+
+fn sessions(context: &Context<'_>, path: &FieldPath) -> SessionSettings {
+    let usual = SessionSettings::default();
+    let Some(tune) = &context.raw.global.tune else { return usual };
+    let lifetime = tune.ssl_lifetime.as_ref().and_then(|value| {
+        let path = path.key("tune").key("ssl_lifetime");
+        let time = context.time(&Said { value, path: path.clone(), own: true })?;
+        if !(LEAST_LIFETIME..=LONGEST_LIFETIME).contains(&time) {
+            context.error(&path, format!("a key makes tickets for 1s to 7d, not {}", value.0));
+        }
+        Some(time)
+    });
+    let remembered = tune.ssl_cachesize.map(|size| size as usize);
+    SessionSettings { lifetime: lifetime.unwrap_or(usual.lifetime), remembered: remembered.unwrap_or(usual.remembered) }
 }
 
 fn threads(context: &Context<'_>, path: &FieldPath) -> NonZeroUsize {

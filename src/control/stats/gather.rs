@@ -307,13 +307,12 @@ fn process(gathering: Gathering<'_>, idle_percent: u32) -> ProcessReport {
 
 /// Of every listener, each file once, in the order of the configuration.
 fn certificates(gathering: Gathering<'_>) -> Vec<CertificateFacts> {
-    let frontends = &gathering.controller.watch().snapshot.config.frontends;
     let mut seen = HashSet::new();
-    frontends
+    let listeners = &gathering.controller.watch().snapshot.listeners;
+    listeners
         .iter()
-        .flat_map(|frontend| &frontend.listeners)
         .filter_map(|listener| listener.tls.as_ref())
-        .flat_map(|tls| &tls.certificates)
+        .flat_map(|tls| tls.certificates())
         .filter(|certificate| seen.insert(certificate.path.clone()))
         .map(|certificate| CertificateFacts {
             path: certificate.path.display().to_string(),

@@ -72,7 +72,7 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
         return Ok(Stream::Plain(plain));
     };
     let name = server_name(settings, &server.config.address, host);
-    let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
+    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config.config));
     match connector.connect(name, plain).await {
         Ok(tls) => Ok(Stream::Server(Box::new(tls))),
         Err(error) => Err(ConnectError::Tls(BadHandshake::from(error))),

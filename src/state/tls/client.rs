@@ -3,38 +3,83 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::{
+    ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::{provider, versions};
+use super::{provider, provider_for, versions};
 use crate::model::backend::ServerAddress;
-use crate::model::tls::{ServerSni, ServerTls, ServerVerify};
+use crate::model::tls::{Certificate, ServerSni, ServerTls, ServerVerify};
 
 /// Server names whose sessions are kept for resumption; more than one only where the SNI follows the request.
 const SESSIONS: usize = 64;
 
-/// The configuration all connections to one server are opened with. It remembers sessions, so build it once.
-pub(crate) fn client_config(tls: &ServerTls) -> Arc<ClientConfig> {
+/// How connections to one server are opened. It remembers sessions, so build it once.
+#[derive(Debug)]
+pub(crate) struct ServerConnector {
+    pub config: Arc<ClientConfig>,
+    /// Shown when the server asks for it.
+    #[allow(dead_code)] // for the watch of certificates, which comes next
+    shown: Option<Arc<Shown>>,
+}
+
+impl ServerConnector {
+    pub fn new(tls: &ServerTls) -> Self {
+        let shown = tls.certificate.as_ref().map(|certificate| Arc::new(Shown(ArcSwap::from(Arc::clone(certificate)))));
+        ServerConnector { config: config(tls, shown.clone()), shown }
+    }
+
+    /// The certificate shown to the server, the one in force.
+    #[allow(dead_code)] // for the watch of certificates, which comes next
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.shown.as_ref().map(|shown| shown.0.load_full())
+    }
+
+    /// Shows a certificate instead of the one read from the same path before. Whether there was one.
+    #[allow(dead_code)] // for the watch of certificates, which comes next
+    pub fn renew(&self, renewed: &Arc<Certificate>) -> bool {
+        let Some(shown) = self.shown.as_ref().filter(|shown| shown.0.load().path == renewed.path) else { return false };
+        shown.0.store(Arc::clone(renewed));
+        true
+    }
+}
+
+/// Our certificate towards a server; replaced when it was renewed on disk.
+#[derive(Debug)]
+struct Shown(ArcSwap<Certificate>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _root_hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let key = Arc::clone(&self.0.load().key);
+        key.key.choose_scheme(schemes).map(|_| key)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn config(tls: &ServerTls, shown: Option<Arc<Shown>>) -> Arc<ClientConfig> {
     // Cannot fail: `versions` is never empty and the provider has suites for each of them.
-    let builder = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider_for(&tls.algorithms))
         .with_protocol_versions(versions(tls.min_version, tls.max_version))
         .expect("the provider serves TLS 1.2 and 1.3")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier::new(tls)));
-    let mut config = match &tls.certificate {
-        Some(certificate) => {
-            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.key))))
-        }
+    let mut config = match shown {
+        Some(shown) => builder.with_client_cert_resolver(shown),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols.clone_from(&tls.alpn);
     config.enable_sni = tls.sni.is_some();
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config.resumption = if tls.resume { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
     Arc::new(config)
 }
 
@@ -71,6 +116,8 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
     /// `None`: any certificate will do.
     roots: Option<Arc<RootCertStore>>,
+    /// Asks the lists of revoked certificates, where there are any (`crl-file`).
+    listed: Option<Arc<WebPkiServerVerifier>>,
     name: ExpectedName,
 }
 
@@ -89,16 +136,24 @@ enum ExpectedName {
 
 impl Verifier {
     fn new(tls: &ServerTls) -> Self {
-        let roots = match &tls.verify {
-            ServerVerify::None => None,
-            ServerVerify::Required(roots) => Some(Arc::clone(roots)),
+        let (roots, listed) = match &tls.verify {
+            ServerVerify::None => (None, None),
+            ServerVerify::Required { roots, revoked } if revoked.is_empty() => (Some(Arc::clone(roots)), None),
+            ServerVerify::Required { roots, revoked } => {
+                let listed = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider())
+                    .with_crls(revoked.iter().cloned())
+                    .enforce_revocation_expiration()
+                    .build();
+                // Cannot fail: `config/resolve` takes no empty set of authorities and no list that cannot be read.
+                (Some(Arc::clone(roots)), Some(listed.expect("authorities and lists were tried when read")))
+            }
         };
         let name = match (&tls.verify_host, &tls.sni) {
             (Some(name), _) => dns_name(name).map_or(ExpectedName::Never, ExpectedName::Fixed),
             (None, Some(_)) => ExpectedName::AsAsked,
             (None, None) => ExpectedName::Any,
         };
-        Verifier { provider: provider(), roots, name }
+        Verifier { provider: provider(), roots, listed, name }
     }
 }
 
@@ -115,7 +170,7 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
@@ -125,6 +180,17 @@ impl ServerCertVerifier for Verifier {
             // Among other things: a certificate that may sign others is no server's. Time was judged before.
             Err(Error::InvalidCertificate(CertificateError::Other(_))) if is_root(end_entity, roots) => {}
             verified => verified?,
+        }
+        if let Some(listed) = &self.listed {
+            match listed.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                // Names are judged last, and by us.
+                Ok(_)
+                | Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                )) => {}
+                Err(Error::InvalidCertificate(CertificateError::Other(_))) if is_root(end_entity, roots) => {}
+                Err(error) => return Err(error),
+            }
         }
         match &self.name {
             ExpectedName::Fixed(name) => verify_server_name(&certificate, name)?,
@@ -161,7 +227,7 @@ impl ServerCertVerifier for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::tls::TlsVersion;
+    use crate::model::tls::{Algorithms, TlsVersion};
 
     fn tls(sni: Option<ServerSni>) -> ServerTls {
         ServerTls {
@@ -171,7 +237,9 @@ mod tests {
             alpn: Vec::new(),
             min_version: TlsVersion::Tls12,
             max_version: TlsVersion::Tls13,
+            algorithms: Algorithms::default(),
             certificate: None,
+            resume: true,
         }
     }
 

@@ -3,39 +3,24 @@
 use std::{fmt, io};
 
 use rustls::{
-    AlertDescription, CertificateError, CipherSuite, Error, InvalidMessage, PeerIncompatible, ProtocolVersion,
-    ServerConnection,
+    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, ProtocolVersion, ServerConnection,
 };
 
 use crate::model::tls::TlsFacts;
+use crate::model::tls_suites::suite_name;
 
 /// What a finished handshake agreed on.
-pub(crate) fn facts(connection: &ServerConnection) -> TlsFacts {
+pub(super) fn facts(connection: &ServerConnection) -> TlsFacts {
     TlsFacts {
         protocol: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
         },
-        cipher: connection.negotiated_cipher_suite().map_or("", |suite| openssl_name(suite.suite())),
+        cipher: connection.negotiated_cipher_suite().map_or("", |suite| suite_name(suite.suite())),
         sni: connection.server_name().map(Into::into),
         alpn: connection.alpn_protocol().map(Into::into),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-    }
-}
-
-/// The nine suites the provider has.
-fn openssl_name(suite: CipherSuite) -> &'static str {
-    match suite {
-        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
-        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
-        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
-        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
-        _ => "unknown",
+        client: None,
     }
 }
 
@@ -52,6 +37,8 @@ pub(crate) enum BadHandshake {
     NoSharedProtocol,
     /// No certificate for the name the client asked for (`strict-sni`), or none it could verify.
     NoCertificate,
+    /// A client showed none although it must (`verify required`).
+    NoClientCertificate,
     /// The peer gave up and told us why.
     Alert(AlertDescription),
     /// The server's certificate was not accepted.
@@ -95,6 +82,7 @@ impl From<Error> for BadHandshake {
             Error::NoApplicationProtocol => BadHandshake::NoSharedProtocol,
             // The only general error of a handshake: the resolver found nothing.
             Error::General(_) => BadHandshake::NoCertificate,
+            Error::NoCertificatesPresented => BadHandshake::NoClientCertificate,
             Error::AlertReceived(alert) => BadHandshake::Alert(alert),
             Error::InvalidCertificate(error) => BadHandshake::Certificate(error),
             other => BadHandshake::Protocol(other),
@@ -111,6 +99,7 @@ impl fmt::Display for BadHandshake {
             BadHandshake::NoSharedCipher => f.write_str("no cipher, key exchange or signature in common"),
             BadHandshake::NoSharedProtocol => f.write_str("no application protocol in common (ALPN)"),
             BadHandshake::NoCertificate => f.write_str("no certificate for the name the client asked for"),
+            BadHandshake::NoClientCertificate => f.write_str("the client showed no certificate"),
             BadHandshake::Alert(alert) => write!(f, "peer refused the TLS handshake: {}", alert_text(*alert)),
             BadHandshake::Certificate(error) => write!(f, "certificate not accepted: {}", certificate_text(error)),
             BadHandshake::Protocol(error) => write!(f, "broken TLS handshake: {error}"),
@@ -144,6 +133,11 @@ fn certificate_text(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "issued by none of the trusted authorities".into(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "for another name".into()
+        }
+        CertificateError::Revoked => "revoked".into(),
+        CertificateError::UnknownRevocationStatus => "no list of revoked certificates is about its issuer".into(),
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the list of revoked certificates has expired".into()
         }
         CertificateError::BadEncoding => "unreadable".into(),
         other => other.to_string(),

@@ -1,102 +1,108 @@
-//! Which certificate does a client get, and under which terms?
+//! Under which terms is a client's TLS accepted?
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use rustls::ServerConfig;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::ClientHello;
+use rustls::{ServerConfig, ServerConnection};
 
-use super::{TlsShared, provider, versions};
-use crate::model::tls::{Certificate, ListenerTls};
+use super::client_verifier::{ClientVerifier, verify_context};
+use super::handshake;
+use super::resolver::Resolver;
+use super::tickets::TlsShared;
+use super::{provider_for, versions};
+use crate::model::tls::{Certificate, ListenerTls, Terms, Tickets, TlsFacts};
 
 /// Tickets sent after a TLS 1.3 handshake. A client uses each once (RFC 8446 §C.4) and gets a new one with every
 /// connection, so one keeps it going; each costs an encryption and some 200 bytes.
 const TICKETS: usize = 1;
 
-/// The configuration all connections of one listener are accepted with.
-pub(crate) fn server_config(tls: &ListenerTls, shared: &TlsShared) -> Arc<ServerConfig> {
-    // Cannot fail: `versions` is never empty and the provider has suites for each of them.
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions(tls.min_version, tls.max_version))
-        .expect("the provider serves TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Resolver::new(tls)));
-    config.alpn_protocols.clone_from(&tls.alpn);
-    config.ticketer = Arc::clone(&shared.tickets);
-    config.send_tls13_tickets = TICKETS;
-    // Sessions live in the clients' tickets: no memory here, nothing to share between workers.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    // Early data can be replayed (RFC 8446 §8); a proxy cannot know which requests bear that.
-    config.max_early_data_size = 0;
-    Arc::new(config)
-}
-
-/// Certificates by name. Several for one name differ in key type or validity.
+/// How the connections of one listener are accepted.
 #[derive(Debug)]
-struct Resolver {
-    exact: HashMap<Box<str>, Candidates>,
-    /// By what stands behind the `*`, dot included. One label takes its place (RFC 6125 §6.4.3).
-    wildcard: HashMap<Box<str>, Candidates>,
-    /// For clients that name no host, or an unknown one. Empty with `strict-sni`.
-    default: Candidates,
+pub(crate) struct Acceptance {
+    usual: Arc<AcceptedTerms>,
+    /// By the place of the certificate, for those with terms of their own. Empty for most listeners.
+    special: Vec<Option<Arc<AcceptedTerms>>>,
+    certificates: Arc<Resolver>,
 }
 
-type Candidates = Vec<Arc<Certificate>>;
+/// One set of terms, ready to use.
+#[derive(Debug)]
+pub(crate) struct AcceptedTerms {
+    pub config: Arc<ServerConfig>,
+    /// `None`: clients are not asked for certificates.
+    verifier: Option<Arc<ClientVerifier>>,
+}
 
-impl Resolver {
-    fn new(tls: &ListenerTls) -> Self {
-        let mut exact: HashMap<Box<str>, Candidates> = HashMap::new();
-        let mut wildcard: HashMap<Box<str>, Candidates> = HashMap::new();
-        for certificate in &tls.certificates {
-            for name in &certificate.names {
-                let (map, name) = match name.strip_prefix('*') {
-                    Some(suffix) => (&mut wildcard, suffix),
-                    None => (&mut exact, name.as_str()),
-                };
-                map.entry(name.into()).or_default().push(Arc::clone(certificate));
-            }
+impl Acceptance {
+    pub fn new(tls: &ListenerTls, shared: &TlsShared) -> Self {
+        let certificates = Arc::new(Resolver::new(tls));
+        let compile = |terms: &Terms| Arc::new(AcceptedTerms::new(terms, &tls.tickets, &certificates, shared));
+        let usual = compile(&tls.terms);
+        let mut special: Vec<Option<Arc<AcceptedTerms>>> = Vec::new();
+        if tls.certificates.iter().any(|served| served.terms.is_some()) {
+            special.extend(tls.certificates.iter().map(|served| served.terms.as_deref().map(compile)));
         }
-        let default = match tls.certificates.first() {
-            Some(first) if !tls.strict_sni => {
-                // The same host with another kind of key stands in when the client cannot take the first.
-                let twins = tls.certificates.iter().skip(1).filter(|other| other.names == first.names);
-                std::iter::once(first).chain(twins).cloned().collect()
-            }
-            _ => Vec::new(),
-        };
-        Resolver { exact, wildcard, default }
+        Acceptance { usual, special, certificates }
     }
 
-    fn candidates(&self, name: Option<&str>) -> &[Arc<Certificate>] {
-        let Some(name) = name else { return &self.default };
-        let by_wildcard = || name.find('.').and_then(|dot| self.wildcard.get(name.get(dot..)?));
-        self.exact.get(name).or_else(by_wildcard).unwrap_or(&self.default)
+    /// The terms for everyone; `None` when they depend on the name a client asks for.
+    pub fn for_everyone(&self) -> Option<&Arc<AcceptedTerms>> {
+        self.special.is_empty().then_some(&self.usual)
     }
-}
 
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let chosen = match self.candidates(hello.server_name()) {
-            [] => return None,
-            [only] => only,
-            several => {
-                let now = SystemTime::now();
-                choose(several, now, |key| key.key.choose_scheme(hello.signature_schemes()).is_some())?
-            }
-        };
-        Some(Arc::clone(&chosen.key))
+    /// The terms for the client that said this.
+    pub fn for_client(&self, hello: &ClientHello<'_>) -> &Arc<AcceptedTerms> {
+        let own = self.certificates.choose(hello).and_then(|index| self.special.get(index)?.as_ref());
+        own.unwrap_or(&self.usual)
+    }
+
+    /// The certificates in force.
+    pub fn certificates(&self) -> Vec<Arc<Certificate>> {
+        self.certificates.certificates()
+    }
+
+    /// Serves a certificate instead of the one read from the same path before. Whether there was one.
+    #[allow(dead_code)] // for the watch of certificates, which comes next
+    pub fn renew(&self, renewed: &Arc<Certificate>) -> bool {
+        self.certificates.renew(renewed)
     }
 }
 
-/// The first the client can verify, one in force before one that is not.
-fn choose(
-    several: &[Arc<Certificate>],
-    now: SystemTime,
-    fits: impl Fn(&CertifiedKey) -> bool,
-) -> Option<&Arc<Certificate>> {
-    let in_force = |certificate: &Certificate| certificate.not_before <= now && now <= certificate.not_after;
-    let usable = || several.iter().filter(|certificate| fits(&certificate.key));
-    usable().find(|certificate| in_force(certificate)).or_else(|| usable().next()).or(several.first())
+impl AcceptedTerms {
+    fn new(terms: &Terms, tickets: &Tickets, certificates: &Arc<Resolver>, shared: &TlsShared) -> Self {
+        let verifier = terms.client.as_ref().map(|trust| Arc::new(ClientVerifier::new(trust)));
+        // Cannot fail: `versions` is never empty and the provider has suites for each of them.
+        let builder = ServerConfig::builder_with_provider(provider_for(&terms.algorithms))
+            .with_protocol_versions(versions(terms.min_version, terms.max_version))
+            .expect("the provider serves TLS 1.2 and 1.3");
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as _),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(certificates) as _);
+        let algorithms = &terms.algorithms;
+        let ordered = !(algorithms.suites_12.is_empty() && algorithms.suites_13.is_empty());
+        config.ignore_client_order = ordered && !algorithms.client_order;
+        config.alpn_protocols.clone_from(&terms.alpn);
+        let context = terms.client.as_deref().map(verify_context).unwrap_or_default();
+        match tickets {
+            Tickets::Own => config.ticketer = shared.own_tickets(context),
+            Tickets::Keys(file) => config.ticketer = shared.tickets_of(file, context),
+            Tickets::Off => {}
+        }
+        config.send_tls13_tickets = TICKETS;
+        config.session_storage = shared.memory(context);
+        // Early data can be replayed (RFC 8446 §8); a proxy cannot know which requests bear that.
+        config.max_early_data_size = 0;
+        AcceptedTerms { config: Arc::new(config), verifier }
+    }
+
+    /// What a finished handshake agreed on.
+    pub fn facts(&self, connection: &ServerConnection) -> TlsFacts {
+        let mut facts = handshake::facts(connection);
+        if let (Some(verifier), Some(chain)) = (&self.verifier, connection.peer_certificates()) {
+            facts.client = verifier.look_at(chain).map(Box::new);
+        }
+        facts
+    }
 }

@@ -161,6 +161,7 @@ mod tests {
             sni: Some("A.example".into()),
             alpn: Some(b"http/1.1"[..].into()),
             resumed: false,
+            client: None,
         }
     }
 

@@ -1,0 +1,207 @@
+//! Which certificates and keys does a path stand for, and can they be served?
+//!
+//! A path is one combined file, a file with its key beside it, or a directory (HAProxy manual 5.1 `crt`). Every
+//! certificate must have a key that fits it; the chain is put in order. All problems are returned, not only the first.
+
+mod authorities;
+mod crt_list;
+mod der;
+mod facts;
+mod ocsp;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
+
+use self::facts::{Facts, chain_order};
+use self::problem::What;
+use super::pem::{self, PemError, Sections};
+use crate::model::tls::Certificate;
+
+pub(crate) use self::authorities::{AuthoritiesError, load_authorities, load_revoked, system_authorities};
+pub(crate) use self::crt_list::{BadLine, Entry, read_list};
+pub(crate) use self::problem::Problem;
+
+/// Files of a certificate directory that are not certificates (HAProxy manual 5.1 `crt`).
+const RESERVED_ENDINGS: [&str; 4] = [".key", ".issuer", ".ocsp", ".sctl"];
+
+/// All certificates of a file or directory, in the order they are preferred. Empty when there was an error.
+pub(crate) fn load(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) -> Vec<Arc<Certificate>> {
+    if path.is_dir() {
+        return load_directory(path, now, problems);
+    }
+    if !path.exists() {
+        let bundle: Vec<PathBuf> = ["rsa", "ecdsa"].iter().map(|kind| with_suffix(path, kind)).collect();
+        let bundle = bundle.into_iter().filter(|path| path.exists());
+        let found: Vec<_> = bundle.filter_map(|path| load_file(&path, now, problems)).collect();
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    load_file(path, now, problems).into_iter().collect()
+}
+
+/// One file that must hold one certificate chain, for `server … crt`.
+pub(crate) fn load_file(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) -> Option<Arc<Certificate>> {
+    let mut tell = |what| problems.push(Problem { path: path.to_owned(), what });
+    let mut sections = match read(path) {
+        Ok(sections) => sections,
+        Err(error) => {
+            tell(What::Unreadable(error));
+            return None;
+        }
+    };
+    if sections.certificates.is_empty() {
+        tell(What::NoCertificate(sections.labels));
+        return None;
+    }
+    let key_path = if sections.keys.is_empty() {
+        match read_key_beside(path, &mut sections) {
+            Ok(path) => path,
+            Err(problem) => {
+                problems.push(problem);
+                return None;
+            }
+        }
+    } else {
+        path.to_owned()
+    };
+    warn_of_wide_mode(&key_path, problems);
+    let mut made = assemble(path, sections, now, problems)?;
+    if key_path != path {
+        made.files.push(key_path);
+    }
+    if let Err(why) = ocsp::staple(&mut made, now) {
+        problems.push(Problem { path: with_suffix(path, "ocsp"), what: What::NotStapled(why) });
+    }
+    Some(Arc::new(made))
+}
+
+fn load_directory(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) -> Vec<Arc<Certificate>> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => {
+            problems.push(Problem { path: path.to_owned(), what: What::Unreadable(PemError::Io(error)) });
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|file| is_certificate_name(file) && file.is_file());
+    files.sort();
+    if files.is_empty() {
+        problems.push(Problem { path: path.to_owned(), what: What::EmptyDirectory });
+    }
+    files.iter().filter_map(|file| load_file(file, now, problems)).collect()
+}
+
+fn is_certificate_name(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    !name.starts_with('.') && !RESERVED_ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+fn read(path: &Path) -> Result<Sections, PemError> {
+    pem::parse(&pem::read_file(path)?)
+}
+
+/// `site.pem.key` as HAProxy does, and `site.key` for `site.crt`, its `ssl-load-extra-del-ext`.
+fn read_key_beside(path: &Path, sections: &mut Sections) -> Result<PathBuf, Problem> {
+    let tried = vec![with_suffix(path, "key"), path.with_extension("key")];
+    let Some(beside) = tried.iter().find(|beside| beside.exists()) else {
+        return Err(Problem { path: path.to_owned(), what: What::NoKey { tried } });
+    };
+    match read(beside) {
+        Ok(found) if !found.keys.is_empty() => {
+            sections.keys = found.keys;
+            Ok(beside.clone())
+        }
+        Ok(_) => Err(Problem { path: path.to_owned(), what: What::NoKey { tried: vec![beside.clone()] } }),
+        Err(error) => Err(Problem { path: beside.clone(), what: What::Unreadable(error) }),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn warn_of_wide_mode(path: &Path, problems: &mut Vec<Problem>) {
+    let Ok(metadata) = std::fs::metadata(path) else { return };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        problems.push(Problem { path: path.to_owned(), what: What::WideMode { mode } });
+    }
+}
+
+/// Finds the key's own certificate and puts its chain behind it.
+fn assemble(path: &Path, sections: Sections, now: SystemTime, problems: &mut Vec<Problem>) -> Option<Certificate> {
+    let mut tell = |what| problems.push(Problem { path: path.to_owned(), what });
+    let facts: Option<Vec<Facts>> = sections.certificates.iter().map(Facts::read).collect();
+    let Some(facts) = facts else {
+        tell(What::BadCertificate);
+        return None;
+    };
+    let own = match find_own(&sections) {
+        Ok(own) => own,
+        Err(no_key_usable) => {
+            let subject = facts.first().map(|first| first.subject.clone()).unwrap_or_default();
+            tell(if no_key_usable { What::UnusableKey } else { What::KeyDoesNotFit { subject } });
+            return None;
+        }
+    };
+    let order = chain_order(&facts, own.index);
+    for (index, left_out) in facts.iter().enumerate() {
+        if !order.contains(&index)
+            && !order.iter().any(|kept| sections.certificates[*kept] == sections.certificates[index])
+        {
+            tell(What::NotInChain { subject: left_out.subject.clone() });
+        }
+    }
+    if !order.is_sorted() || own.index != 0 {
+        tell(What::ChainReordered);
+    }
+    let leaf = facts.into_iter().nth(own.index)?;
+    if let Some(what) = leaf.out_of_date(now) {
+        tell(what);
+    }
+    let chain = order.iter().map(|index| sections.certificates[*index].clone()).collect();
+    Some(Certificate {
+        path: path.to_owned(),
+        files: vec![path.to_owned()],
+        key: Arc::new(CertifiedKey::new(chain, own.key.key)),
+        names: leaf.names,
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+        staple_until: None,
+    })
+}
+
+/// The certificate a key fits.
+struct Own {
+    index: usize,
+    key: CertifiedKey,
+}
+
+/// `Err(true)` when no key could be used at all, `Err(false)` when none fits.
+fn find_own(sections: &Sections) -> Result<Own, bool> {
+    let usable: Vec<_> =
+        sections.keys.iter().filter_map(|key: &PrivateKeyDer<'_>| any_supported_type(key).ok()).collect();
+    for key in &usable {
+        for (index, certificate) in sections.certificates.iter().enumerate() {
+            let key = CertifiedKey::new(vec![certificate.clone()], Arc::clone(key));
+            if key.keys_match().is_ok() {
+                return Ok(Own { index, key });
+            }
+        }
+    }
+    Err(usable.is_empty())
+}

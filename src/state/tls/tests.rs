@@ -1,0 +1,174 @@
+//! Handshakes in memory, with certificates made on the spot.
+
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConnection, RootCertStore};
+
+use super::handshake::facts;
+use super::testing::{
+    authority, certificate, certificate_in_force, handshake, listener, server_config, shared, terms, to_server,
+};
+use super::*;
+use crate::model::backend::ServerAddress;
+use crate::model::tls::{Certificate, ListenerTls, ServerSni, ServerTls, ServerVerify, Terms};
+
+fn connect(to: &ServerTls, listener: &ListenerTls) -> Result<(ClientConnection, rustls::ServerConnection), String> {
+    let shared = shared();
+    let client = ClientConnection::new(ServerConnector::new(to).config, name_for(to)).unwrap();
+    handshake(client, server_config(listener, &shared)).map_err(|error| BadHandshake::from(error).to_string())
+}
+
+fn name_for(to: &ServerTls) -> rustls::pki_types::ServerName<'static> {
+    server_name(to, &ServerAddress::Tcp("192.0.2.1:443".parse().unwrap()), None)
+}
+
+fn shown(client: &ClientConnection) -> &CertificateDer<'static> {
+    &client.peer_certificates().unwrap()[0]
+}
+
+fn asking_for(sni: &str) -> ServerTls {
+    ServerTls { sni: Some(ServerSni::Fixed(sni.into())), ..to_server(ServerVerify::None) }
+}
+
+/// Which of the listener's certificates a client asking for `sni` gets; `""` asks for none.
+#[track_caller]
+fn check_choice(listener: &ListenerTls, sni: &str, expected: Result<usize, &str>) {
+    let to = if sni.is_empty() { to_server(ServerVerify::None) } else { asking_for(sni) };
+    let chosen = connect(&to, listener).map(|(client, _)| {
+        let der = shown(&client);
+        listener.certificates.iter().position(|served| &served.certificate.key.cert[0] == der).unwrap()
+    });
+    assert_eq!(chosen, expected.map_err(str::to_owned), "{sni}");
+}
+
+#[test]
+fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
+    let names: [&[&str]; 3] = [&["default.example"], &["a.example", "b.example"], &["*.example", "*.c.example"]];
+    let mut listener = listener(names.into_iter().map(certificate).collect());
+    check_choice(&listener, "", Ok(0));
+    check_choice(&listener, "a.example", Ok(1));
+    check_choice(&listener, "B.Example", Ok(1));
+    check_choice(&listener, "d.example", Ok(2)); // by the wildcard
+    check_choice(&listener, "d.c.example", Ok(2));
+    check_choice(&listener, "e.d.example", Ok(0)); // a wildcard stands for one label
+    check_choice(&listener, "example", Ok(0));
+    listener.strict_sni = true;
+    let refused = "no certificate for the name the client asked for";
+    check_choice(&listener, "a.example", Ok(1));
+    check_choice(&listener, "", Err(refused));
+    check_choice(&listener, "other.test", Err(refused));
+}
+
+#[test]
+fn an_expired_twin_is_passed_over() {
+    let expired = certificate_in_force(&["a.example"], SystemTime::now() - Duration::from_secs(60));
+    check_choice(&listener(vec![expired, certificate(&["a.example"])]), "a.example", Ok(1));
+}
+
+fn trusting(certificate: &Certificate) -> ServerVerify {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.key.cert[0].clone()).unwrap();
+    ServerVerify::Required { roots: Arc::new(roots), revoked: Arc::default() }
+}
+
+#[track_caller]
+fn check_verify(to: &ServerTls, listener: &ListenerTls, expected: Result<(), &str>) {
+    assert_eq!(connect(to, listener).map(|_| ()), expected.map_err(str::to_owned));
+}
+
+#[test]
+fn a_server_is_verified_as_configured() {
+    let ours = certificate(&["a.example"]);
+    let other = certificate(&["a.example"]);
+    let listener = listener(vec![Arc::clone(&ours)]);
+    let named = |verify, sni: Option<&str>, verify_host: Option<&str>| ServerTls {
+        sni: sni.map(|name| ServerSni::Fixed(name.into())),
+        verify_host: verify_host.map(str::to_owned),
+        ..to_server(verify)
+    };
+    let another_name = "certificate not accepted: for another name";
+    check_verify(&named(ServerVerify::None, Some("b.example"), None), &listener, Ok(()));
+    check_verify(&named(trusting(&ours), None, None), &listener, Ok(()));
+    check_verify(&named(trusting(&ours), Some("a.example"), None), &listener, Ok(()));
+    check_verify(&named(trusting(&ours), Some("b.example"), None), &listener, Err(another_name));
+    check_verify(&named(trusting(&ours), Some("b.example"), Some("a.example")), &listener, Ok(()));
+    check_verify(&named(trusting(&ours), None, Some("b.example")), &listener, Err(another_name));
+    check_verify(&named(trusting(&ours), None, Some("no name")), &listener, Err(another_name));
+    let unknown = connect(&named(trusting(&other), None, None), &listener).unwrap_err();
+    assert!(unknown.starts_with("certificate not accepted: "), "{unknown}");
+}
+
+#[test]
+fn a_root_may_be_the_servers_own_certificate() {
+    let hour = Duration::from_secs(3600);
+    let ours = authority(&["a.example"], SystemTime::now() + hour);
+    let other = authority(&["a.example"], SystemTime::now() + hour);
+    let expired = authority(&["a.example"], SystemTime::now() - hour);
+    let named = |root: &Certificate, name: &str| ServerTls {
+        sni: Some(ServerSni::Fixed(name.into())),
+        ..to_server(trusting(root))
+    };
+    let serving = |certificate: &Arc<Certificate>| listener(vec![Arc::clone(certificate)]);
+    check_verify(&named(&ours, "a.example"), &serving(&ours), Ok(()));
+    let another_name = "certificate not accepted: for another name";
+    check_verify(&named(&ours, "b.example"), &serving(&ours), Err(another_name));
+    for (root, shown) in [(&other, &ours), (&expired, &expired)] {
+        let refused = connect(&named(root, "a.example"), &serving(shown)).unwrap_err();
+        assert!(refused.starts_with("certificate not accepted: "), "{refused}");
+    }
+}
+
+#[test]
+fn versions_and_protocols_are_agreed_on() {
+    let mut listener = listener(vec![certificate(&["a.example"])]);
+    let alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    listener.terms = Arc::new(Terms { alpn: alpn.clone(), ..terms() });
+    let mut to = asking_for("a.example");
+    to.alpn = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+    let agreed = facts(&connect(&to, &listener).unwrap().1);
+    assert_eq!((agreed.protocol, agreed.alpn.as_deref()), ("TLSv1.3", Some(&b"h2"[..]))); // the listener's order
+    assert_eq!((agreed.cipher, agreed.sni.as_deref()), ("TLS_AES_256_GCM_SHA384", Some("a.example")));
+
+    to.max_version = TlsVersion::Tls12;
+    let agreed = facts(&connect(&to, &listener).unwrap().1);
+    assert_eq!((agreed.protocol, agreed.cipher), ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384"));
+
+    listener.terms = Arc::new(Terms { alpn, min_version: TlsVersion::Tls13, ..terms() });
+    assert_eq!(connect(&to, &listener).unwrap_err(), "no TLS version in common");
+    to.max_version = TlsVersion::Tls13;
+    to.alpn = vec![b"imap".to_vec()];
+    assert_eq!(connect(&to, &listener).unwrap_err(), "no application protocol in common (ALPN)");
+}
+
+#[test]
+fn plain_http_is_named_as_such() {
+    let listener = listener(vec![certificate(&["a.example"])]);
+    let mut server = rustls::ServerConnection::new(server_config(&listener, &shared())).unwrap();
+    server.read_tls(&mut &b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"[..]).unwrap();
+    let error = server.process_new_packets().unwrap_err();
+    assert_eq!(BadHandshake::from(error).to_string(), "peer does not speak TLS (plain HTTP on a TLS port?)");
+}
+
+/// Two connections with the same client; the listener is rebuilt in between, as a reload does.
+#[track_caller]
+fn check_resumption(version: TlsVersion, second: &TlsShared, first: &TlsShared, expected: bool) {
+    let mut listener = listener(vec![certificate(&["a.example"])]);
+    listener.terms = Arc::new(Terms { max_version: version, ..terms() });
+    let to = asking_for("a.example");
+    let client = ServerConnector::new(&to).config;
+    let resumed = [first, second].map(|shared| {
+        let connection = ClientConnection::new(Arc::clone(&client), name_for(&to)).unwrap();
+        facts(&handshake(connection, server_config(&listener, shared)).unwrap().1).resumed
+    });
+    assert_eq!(resumed, [false, expected], "{version:?}");
+}
+
+#[test]
+fn sessions_resume_over_a_reload() {
+    let one = &shared();
+    for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+        check_resumption(version, one, one, true);
+        check_resumption(version, &shared(), one, false);
+    }
+}
