@@ -1,6 +1,20 @@
 //! What may benches and fuzz targets touch? They live outside this crate, whose insides are private; these few wrappers
 //! are all they get. Not an API for anybody else, and free to change.
 
+#[cfg(any(test, fuzzing))]
+mod control;
+#[cfg(any(test, fuzzing))]
+mod differential;
+#[cfg(any(test, fuzzing))]
+mod worker;
+
+#[cfg(any(test, fuzzing))]
+pub use control::{fuzz_admin, fuzz_stats};
+#[cfg(any(test, fuzzing))]
+pub use differential::fuzz_differential;
+#[cfg(any(test, fuzzing))]
+pub use worker::{fuzz_http1, fuzz_http2};
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -292,4 +306,45 @@ pub fn fuzz_yaml(data: &[u8]) {
 /// Fuzz target: no bytes read as a PEM file panic.
 pub fn fuzz_pem(data: &[u8]) {
     crate::config::fuzz_pem(data);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a fuzz target begins with, and whatever it once found, must pass in every build.
+    #[track_caller]
+    fn check(name: &str, target: fn(&[u8])) {
+        let directory = format!("{}/fuzz/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut count = 0;
+        for seed in std::fs::read_dir(&directory).unwrap() {
+            target(&std::fs::read(seed.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "{directory} is empty");
+    }
+
+    #[test]
+    fn seeds_of_parsers_pass() {
+        check("request", fuzz_request);
+        check("response", fuzz_response);
+        check("chunked", fuzz_chunked);
+        check("proxy_header", fuzz_proxy_header);
+        check("cfg", fuzz_cfg);
+        check("yaml", fuzz_yaml);
+        check("pem", fuzz_pem);
+        check("differential", fuzz_differential);
+    }
+
+    #[test]
+    fn seeds_of_the_controller_pass() {
+        check("admin", fuzz_admin);
+        check("stats", fuzz_stats);
+    }
+
+    #[test]
+    fn seeds_of_the_worker_pass() {
+        check("http1", fuzz_http1);
+        check("http2", fuzz_http2);
+    }
 }

@@ -104,7 +104,7 @@ impl Handle {
     }
 
     /// Puts questions there.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn to(events: mpsc::Sender<Event>) -> Self {
         Handle { events }
     }

@@ -7,6 +7,8 @@ pub(crate) mod command;
 pub(crate) mod controller;
 pub(crate) mod desk;
 mod execute;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod history;
 mod probe;
 mod reload;

@@ -100,21 +100,7 @@ struct Denied;
 
 /// Serves an accepted connection in a task of its own.
 pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places: Places, stream: Plain, ends: Ends) {
-    let connection = Box::new(Connection {
-        worker: Rc::clone(worker),
-        view,
-        listener,
-        ends,
-        tls: None,
-        client: Client::new(worker),
-        told: None,
-        accepted: clock::now(),
-        handshake: Duration::ZERO,
-        timer: worker.timers.timer(),
-        orphaned: false,
-        _places: places,
-        _tls_counted: None,
-    });
+    let connection = Connection::accepted(worker, view, listener, places, ends);
     let serving = serve(connection, stream);
     debug_assert!(size_of_val(&serving) <= PARKED_SIZE, "a connection's future has grown to {}", size_of_val(&serving));
     tokio::task::spawn_local(serving);
@@ -133,6 +119,30 @@ async fn serve(mut connection: Box<Connection>, plain: Plain) {
 }
 
 impl Connection {
+    pub(super) fn accepted(
+        worker: &Rc<Worker>,
+        view: Rc<View>,
+        listener: usize,
+        places: Places,
+        ends: Ends,
+    ) -> Box<Connection> {
+        Box::new(Connection {
+            worker: Rc::clone(worker),
+            view,
+            listener,
+            ends,
+            tls: None,
+            client: Client::new(worker),
+            told: None,
+            accepted: clock::now(),
+            handshake: Duration::ZERO,
+            timer: worker.timers.timer(),
+            orphaned: false,
+            _places: places,
+            _tls_counted: None,
+        })
+    }
+
     pub fn listener(&self) -> &ListenerInForce {
         &self.view.listeners[self.listener]
     }

@@ -64,7 +64,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    fn take(worker: &Rc<Worker>, view: &View, listener: &ListenerInForce) -> Self {
+    pub(super) fn take(worker: &Rc<Worker>, view: &View, listener: &ListenerInForce) -> Self {
         let process = &worker.shared.process;
         process.connections.enter();
         process.total_connections.fetch_add(1, Relaxed);

@@ -13,6 +13,8 @@ mod http2_server;
 mod http2_stream;
 mod inspect;
 mod listener;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod memory;
 mod record;
 mod rules_context;
 pub(crate) mod stream;

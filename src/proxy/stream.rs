@@ -15,7 +15,7 @@ pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// Tests without sockets.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Memory(tokio::io::DuplexStream),
 }
 
@@ -69,7 +69,7 @@ macro_rules! each {
         match $self.get_mut() {
             Plain::Tcp($inner) => $call,
             Plain::Unix($inner) => $call,
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Plain::Memory($inner) => $call,
         }
     };

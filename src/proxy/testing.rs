@@ -6,18 +6,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
+use super::memory;
 use crate::model::frontend::FrontendTimeouts;
 use crate::model::log::Level;
 use crate::model::testing::{backend, config, frontend, server};
-use crate::model::{Backend, Config, Frontend, FrontendId, ServerId};
-use crate::state::events::{EVENT_QUEUE, Phase, Process};
-use crate::state::listeners::BoundSocket;
+use crate::model::{Backend, Config, Frontend, FrontendId};
+use crate::state::events::Phase;
 use crate::state::logs::LogSinks;
-use crate::state::snapshot::BoundListener;
-use crate::state::tls::testing::shared;
-use crate::state::{Event, Rotation, Shared, Snapshot};
+use crate::state::{Event, Shared};
 
 /// How long a test waits for bytes that should come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,30 +53,11 @@ impl Rig {
     /// All servers of all backends are in their rotations.
     pub fn start_config(config: Config) -> Rig {
         let workers = config.global.threads.get();
-        let mut sockets = Vec::new();
-        for frontend in &config.frontends {
-            for (index, listener) in frontend.listeners.iter().enumerate() {
-                let socket = BoundSocket::bind(sockets.len() as u64, &listener.address, None, workers, false).unwrap();
-                sockets.push(BoundListener { frontend: frontend.id, index, socket: Arc::new(socket) });
-            }
-        }
-        let mut snapshot = Snapshot::build(config, None, sockets, &shared(), workers);
+        let mut snapshot = memory::all_in_rotation(config);
         let (logs, lines) = LogSinks::capture();
         snapshot.frontends.iter_mut().for_each(|frontend| frontend.logs = Arc::clone(&logs));
-        for backend in &snapshot.backends {
-            let members: Box<[ServerId]> = backend.config.servers.iter().map(|server| server.id).collect();
-            let turns = members.clone();
-            backend.publish(Rotation { turns, members, ..Rotation::default() });
-        }
         let address = snapshot.listeners[FrontendId(0).index()].socket.local.unwrap();
-        let (events_in, events) = mpsc::channel(EVENT_QUEUE);
-        let shared = Arc::new(Shared {
-            snapshot: Arc::new(snapshot).into(),
-            phase: watch::channel(Phase::Running { generation: 1 }).0,
-            events: events_in,
-            dropped_events: Default::default(),
-            process: Process::new(workers),
-        });
+        let (shared, events) = memory::shared(snapshot, workers);
         let workers = super::spawn_workers(&shared, workers).unwrap();
         Rig { address, shared, events, lines, workers }
     }

@@ -50,6 +50,23 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// Serves nothing yet.
+    pub fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let phase = *shared.phase.borrow();
+        Rc::new(Worker {
+            index,
+            timers: Timers::new(clock::refresh()),
+            buffers: Buffers::default(),
+            exchanges: Exchanges::default(),
+            owned: Owned::default(),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            view: RefCell::new(View::new(shared.snapshot.load_full(), None)),
+            phase: Cell::new(phase),
+            connections: Cell::new(0),
+            shared,
+        })
+    }
+
     /// The configuration to begin an exchange with.
     pub fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
@@ -116,19 +133,7 @@ fn run(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) 
 
 async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {
     let mut phases = shared.phase.subscribe();
-    let view = View::new(shared.snapshot.load_full(), None);
-    let worker = Rc::new(Worker {
-        index,
-        timers: Timers::new(clock::refresh()),
-        buffers: Buffers::default(),
-        exchanges: Exchanges::default(),
-        owned: Owned::default(),
-        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        view: RefCell::new(view),
-        phase: Cell::new(*phases.borrow_and_update()),
-        connections: Cell::new(0),
-        shared,
-    });
+    let worker = Worker::new(index, shared);
     let mut loops = JoinSet::new();
     loops.spawn_local(Rc::clone(&worker.timers).drive());
     loops.spawn_local(purge(Rc::clone(&worker)));

@@ -34,7 +34,7 @@ const NEIGHBOURS: &[(&str, &str)] =
 const CRATES: &[(&str, &[&str])] = &[
     ("serde", &["config/raw", "config/yaml", "config/words"]),
     ("rustls_pemfile", &["config/pem"]),
-    ("hyper", &["proxy/http2", "proxy/upstream/http2", "control/probe", "control/notify"]),
+    ("hyper", &["bench_api/differential", "proxy/http2", "proxy/upstream/http2", "control/probe", "control/notify"]),
 ];
 
 #[test]

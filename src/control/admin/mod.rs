@@ -12,3 +12,14 @@ mod session;
 pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
+
+/// One conversation over any stream.
+#[cfg(any(test, fuzzing))]
+pub(super) async fn converse<S>(stream: S, level: crate::model::global::AccessLevel, handle: super::Handle)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    const IDLE: std::time::Duration = std::time::Duration::from_secs(10);
+    // Its client may go at any time.
+    let _ = session::Session::new(stream, session::Client { level, idle: IDLE, handle }).run().await;
+}
