@@ -220,7 +220,7 @@ pub(crate) struct FieldsView<'a> {
 
 impl<'a> FieldsView<'a> {
     /// Name and value of every field line, in order.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn iter(self) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a [u8])> + 'a {
         self.entries().map(|(field, base)| (field.name(base), field.value(base)))
     }

@@ -15,6 +15,7 @@ use super::listener::Places;
 use super::stream::{Plain, Stream};
 use super::worker::Worker;
 use super::{clock, http2_server};
+use crate::balance::idle::Kept;
 use crate::model::{BackendId, Config, ServerId};
 use crate::state::events::{EVENT_QUEUE, Event, Phase, Process};
 use crate::state::listeners::BoundSocket;
@@ -81,8 +82,9 @@ pub(crate) fn talk(shared: &Arc<Shared>, speaks: Speaks, from_client: &[u8], fro
         for _ in 0..SERVERS {
             let (near, far) = duplex(PIPE);
             tokio::task::spawn_local(answer(far, from_server.to_vec()));
-            let near = Stream::Plain(Plain::Memory(near));
-            worker.view().pool(BackendId(0), ServerId(0)).checkin(near, clock::now());
+            let connection = Stream::Plain(Plain::Memory(near));
+            let ready = Kept { connection, since: clock::now(), uses: 2, host: None };
+            worker.view().pool(BackendId(0), ServerId(0)).checkin(ready);
         }
         let (near, far) = duplex(PIPE);
         accept(&worker, speaks, far);
