@@ -48,7 +48,8 @@ pub(crate) fn all_in_rotation(config: Config) -> Snapshot {
             sockets.push(BoundListener { frontend: frontend.id, index, socket: Arc::new(socket) });
         }
     }
-    let snapshot = Snapshot::build(config, None, sockets, &TlsShared::new().expect("keys for tickets"), workers);
+    let tls = TlsShared::new(config.global.sessions, clock::refresh()).expect("keys for tickets");
+    let snapshot = Snapshot::build(config, None, sockets, &tls, workers);
     for backend in &snapshot.backends {
         let members: Box<[ServerId]> = backend.config.servers.iter().map(|server| server.id).collect();
         let turns = members.clone();
