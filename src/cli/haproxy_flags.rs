@@ -55,7 +55,7 @@ const NOTHING_TO_DO: &[(&str, &str)] = &[
     ("-dp", "poll is never used"),
     ("-dk", "kqueue is never used"),
     ("-dv", "event ports are never used"),
-    ("-dS", "splice is not used"),
+    ("-dS", "where the kernel refuses to splice, bytes are copied"),
     ("-dR", "SO_REUSEPORT is how workers share an address"),
     ("-dG", "names are always resolved by the system"),
     ("-dr", "a server address that cannot be resolved is an error"),

@@ -5,6 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::splice::Pipe;
 use crate::http::{BadBody, RequestHead, ResponseHead};
 
 /// How long a client that is still sending is listened to after its answer, so that the answer is not lost to a reset
@@ -70,6 +71,16 @@ pub(crate) trait Downstream {
 
     /// Takes some of the response's body bytes, at least one unless pending. Small ones may stay queued.
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Whether the body's bytes could come out of a pipe: they go to a socket as they are.
+    fn takes_spliced(&self) -> bool {
+        false
+    }
+
+    /// Takes some of what a pipe holds, at least one byte unless pending. Nothing may be queued.
+    fn poll_spliced(&mut self, _cx: &mut Context<'_>, _pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Queues the end of the response; trailer lines, each with its line end, go where the client takes them.
     fn finish(&mut self, trailers: &[u8]);

@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 
 use super::buffers::Buffers;
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
+use super::splice::Pipe;
 use super::stream::Stream;
 use crate::http::{
     BodyReader, EncodeResponse, Framing, LAST_CHUNK, RequestHead, ResponseHead, Version, chunk_header, encode_response,
@@ -233,6 +234,17 @@ impl Downstream for Http1Downstream<'_> {
             self.queued.extend_from_slice(b"\r\n");
         }
         Poll::Ready(Ok(taken))
+    }
+
+    fn takes_spliced(&self) -> bool {
+        self.framing != Framing::Chunked && self.stream.as_socket().is_some()
+    }
+
+    fn poll_spliced(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let Some(socket) = self.stream.as_socket() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        let moved = ready!(pipe.poll_drain(cx, socket))?;
+        self.written += moved as u64;
+        Poll::Ready(Ok(moved))
     }
 
     fn finish(&mut self, trailers: &[u8]) {

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -203,7 +204,10 @@ async fn whole(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch
     if keep {
         scratch.request.next(used);
     } else {
-        finish(connection, stream, unread).await;
+        let announced = !scratch.request.keep_alive() && stream.as_socket().is_some();
+        if unread || !announced {
+            finish(connection, stream, unread).await;
+        }
     }
     keep
 }
@@ -234,6 +238,7 @@ async fn tunnel(
         stop: &stop,
     };
     let ended = tunnel.run().await;
+    worker.shared.process.spliced_bytes.fetch_add(ended.spliced, Relaxed);
     bytes.received += ended.to_server;
     bytes.sent += ended.to_client;
     if ended.termination.cause != Cause::Normal {
@@ -286,7 +291,8 @@ fn log_null(connection: &Connection) {
     connection.worker.exchanges.give(scratch);
 }
 
-/// Ends the connection so that the client gets all it was sent.
+/// Ends the connection so that the client gets all it was sent. A client that asked for the end and has sent everything
+/// needs none of it: closing says the same with a system call less.
 async fn finish(connection: &Connection, stream: &mut Stream, unread: bool) {
     connection.timer.set_after(Some(LINGER));
     let shut = connection.timer.bound(stream.shutdown()).await;

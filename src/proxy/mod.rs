@@ -17,6 +17,7 @@ mod listener;
 pub(crate) mod memory;
 mod record;
 mod rules_context;
+mod splice;
 pub(crate) mod stream;
 pub(crate) mod tcp_session;
 pub(crate) mod timer;

@@ -1,10 +1,11 @@
 //! One connection's bytes, whatever carries them: TCP or a unix socket, clear or TLS, client's or server's.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
@@ -28,11 +29,51 @@ pub(crate) enum Stream {
     Server(Box<client::TlsStream<Plain>>),
 }
 
-impl Plain {}
+impl Plain {
+    /// Does something with the socket itself whenever it is ready, until it no longer says "try again".
+    pub fn poll_io(
+        &self,
+        cx: &mut Context<'_>,
+        ready_to: Interest,
+        mut act: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        macro_rules! on {
+            ($socket:ident) => {
+                loop {
+                    if ready_to.is_readable() {
+                        ready!($socket.poll_read_ready(cx))?;
+                    } else {
+                        ready!($socket.poll_write_ready(cx))?;
+                    }
+                    match $socket.try_io(ready_to, || act($socket.as_fd())) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        done => return Poll::Ready(done),
+                    }
+                }
+            };
+        }
+        match self {
+            Plain::Tcp(socket) => on!(socket),
+            Plain::Unix(socket) => on!(socket),
+            #[cfg(test)]
+            Plain::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+}
 
 impl Stream {
     pub fn is_tls(&self) -> bool {
         !matches!(self, Stream::Plain(_))
+    }
+
+    /// The socket, where nothing stands between it and the bytes.
+    pub fn as_socket(&self) -> Option<&Plain> {
+        match self {
+            #[cfg(test)]
+            Stream::Plain(Plain::Memory(_)) => None,
+            Stream::Plain(plain) => Some(plain),
+            Stream::Client(_) | Stream::Server(_) => None,
+        }
     }
 
     /// Reads once into the buffer's spare capacity. `Ok(0)` is the end of the stream.

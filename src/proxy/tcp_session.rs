@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -89,6 +90,7 @@ async fn session(
     }
     .run()
     .await;
+    worker.shared.process.spliced_bytes.fetch_add(ended.spliced, Relaxed);
     if ended.termination.cause != Cause::Normal {
         account.end(ended.termination.cause, ended.termination.phase);
     }

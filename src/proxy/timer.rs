@@ -15,6 +15,7 @@ use super::clock;
 
 /// The wheel's resolution.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
+const TICKS_PER_SECOND: u64 = 1_000_000_000 / TICK.subsec_nanos() as u64;
 /// Slots of the wheel: timers further away are filed in the last one and filed again when it comes up.
 const SLOTS: u64 = 512;
 const NEVER: u64 = u64::MAX;
@@ -124,7 +125,9 @@ impl Timers {
 
 impl Wheel {
     fn tick_of(&self, at: Instant) -> u64 {
-        (at.saturating_duration_since(self.started).as_nanos() / TICK.as_nanos()) as u64
+        // By parts: a division of 128 bits would be paid on every poll of an exchange.
+        let since = at.saturating_duration_since(self.started);
+        since.as_secs() * TICKS_PER_SECOND + u64::from(since.subsec_nanos() / TICK.subsec_nanos())
     }
 
     fn file(&mut self, id: u32, deadline: u64) {

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use super::clock;
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
 use super::exchange::{Scratch, Setting, Upstream};
 use super::rules_context;
+use super::splice::{self, Pipe};
 use crate::http::{BodyReader, Progress, ResponseHead, ResponseTo};
 use crate::logline::{Cause, Phase};
 use crate::model::backend::{HttpConnectionMode, RetryOn};
@@ -100,6 +102,9 @@ fn asks_for_connection(response: &ResponseHead) -> bool {
     asked.any(|value| is(value, b"NTLM") || is(value, b"Negotiate"))
 }
 
+/// Response bytes moved for one exchange before others on this worker get their turn.
+const BYTES_IN_A_ROW: usize = 1024 * 1024;
+
 /// What both sides of a transfer are bound by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sides {
@@ -151,6 +156,12 @@ pub(crate) struct Transfer<'a, 's, D> {
     body: Vec<u8>,
     /// The last read filled a buffer: the next one may be larger.
     is_bulk: bool,
+    /// The kernel has not refused to splice between these two.
+    can_splice: bool,
+    /// What a large body is spliced through, while bytes of it are in flight.
+    pipe: Option<Pipe>,
+    /// Response bytes read in this turn.
+    read_in_turn: usize,
     keep_client: bool,
     keep_server: bool,
     started: bool,
@@ -185,6 +196,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             state: Down::Head,
             body: Vec::new(),
             is_bulk: false,
+            can_splice: true,
+            pipe: None,
+            read_in_turn: 0,
             keep_client: false,
             keep_server: false,
             started: false,
@@ -200,6 +214,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         self.setting.timer.set(None);
         let buffers = &self.setting.connection.worker.buffers;
         buffers.give(self.scratch.response.take_input());
+        if let Some(pipe) = self.pipe.take() {
+            buffers.give_pipe(pipe);
+        }
         match result {
             Ok(Transferred::Switched { .. }) => Ok(Transferred::Switched { early: std::mem::take(&mut self.body) }),
             other => {
@@ -211,6 +228,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transferred, Failure>> {
         clock::count_poll();
+        self.read_in_turn = 0;
         if let Some(cause) = self.killed() {
             return Poll::Ready(Err(Failure::Killed { cause, started: self.started }));
         }
@@ -496,7 +514,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// Moves the body on until one side is waited for. Leaves [`Down::Body`] when it is over.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         while let Down::Body { reader, unread, data } = &mut self.state {
-            if data.start < data.end {
+            if self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0) {
+                ready!(self.push_spliced(cx))?;
+            } else if data.start < data.end {
                 ready!(self.push_data(cx))?;
             } else if unread.start < unread.end && !reader.is_done() {
                 match reader.feed(&self.body[unread.clone()]) {
@@ -511,11 +531,96 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 self.keep_server &= unread.start == unread.end;
                 self.down.finish(reader.trailers());
                 self.state = Down::Flush { switched: false };
+            } else if self.read_in_turn >= BYTES_IN_A_ROW {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             } else {
                 ready!(self.refill(cx))?;
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads more of the body, by splicing where that is possible and pays.
+    fn refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.can_splice
+            && let Down::Body { reader: BodyReader::Length(left), .. } = self.state
+            && (left >= 2 * splice::WORTH_IT as u64 || self.pipe.is_some())
+            && self.down.takes_spliced()
+            && self.upstream.stream.as_socket().is_some()
+        {
+            match ready!(self.fill_pipe(cx, left)) {
+                Some(filled) => return Poll::Ready(filled),
+                None => self.can_splice = false, // copying always works
+            }
+        }
+        self.fill_buffer(cx)
+    }
+
+    /// `None` when splicing is not possible after all.
+    fn fill_pipe(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<Option<Result<(), Failure>>> {
+        let buffers = &self.setting.connection.worker.buffers;
+        if self.pipe.is_none() {
+            // The head goes out first; what is spliced would overtake it.
+            match self.down.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Some(Err(Failure::ClientGone { phase: Phase::Data })));
+                }
+                Poll::Pending => {
+                    self.wait_for_taker();
+                    return Poll::Pending;
+                }
+            }
+            buffers.give(std::mem::take(&mut self.body));
+            self.pipe = buffers.pipe();
+        }
+        let (Some(pipe), Some(server)) = (&mut self.pipe, self.upstream.stream.as_socket()) else {
+            return Poll::Ready(None);
+        };
+        match pipe.poll_fill(cx, server, left) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.read_in_turn += count;
+                if let Down::Body { reader: BodyReader::Length(left), .. } = &mut self.state {
+                    *left = left.saturating_sub(count as u64);
+                }
+                self.server_active();
+            }
+            Poll::Ready(Err(error)) if splice::is_unsupported(&error) => return Poll::Ready(None),
+            Poll::Ready(_) => self.state = Down::Cut,
+            Poll::Pending => {
+                if let Some(pipe) = self.pipe.take() {
+                    buffers.give_pipe(pipe);
+                }
+                self.client_deadline = None; // it has all there is
+                self.server_deadline.is_none().then(|| self.server_active());
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Some(Ok(())))
+    }
+
+    /// Gives the client some of what was spliced.
+    fn push_spliced(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(())) };
+        match self.down.poll_spliced(cx, pipe) {
+            Poll::Ready(Ok(count)) => {
+                self.client_deadline = None;
+                self.setting.connection.worker.shared.process.spliced_bytes.fetch_add(count as u64, Relaxed);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+            Poll::Pending => {
+                self.wait_for_taker();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The client does not take what there is: this is not the server's time.
+    fn wait_for_taker(&mut self) {
+        self.server_deadline = None;
+        self.client_deadline.is_none().then(|| self.client_active());
     }
 
     /// Gives the client some of what was read.
@@ -529,15 +634,14 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
             Poll::Pending => {
-                self.server_deadline = None; // it is not the server that is waited for
-                self.client_deadline.is_none().then(|| self.client_active());
+                self.wait_for_taker();
                 Poll::Pending
             }
         }
     }
 
     /// Reads more of the body; while there is none, what is queued goes out and the buffer back.
-    fn refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    fn fill_buffer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let Down::Body { reader, unread, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
         let buffers = &self.setting.connection.worker.buffers;
         self.body.clear();
@@ -549,6 +653,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         match self.upstream.stream.poll_read_into(cx, &mut self.body) {
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.is_bulk = n >= BODY_BUFFER;
+                self.read_in_turn += n;
                 *unread = 0..n;
                 self.server_active();
                 return Poll::Ready(Ok(()));

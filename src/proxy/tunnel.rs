@@ -18,13 +18,15 @@ use tokio::io::AsyncWrite;
 
 use super::buffers::{BODY_BUFFER, BULK_BUFFER, Buffers};
 use super::clock;
+use super::splice::{self, Pipe};
 use super::stream::Stream;
 use super::timer::Timer;
 use crate::logline::{Cause, Phase, Termination};
 use crate::model::backend::BackendTimeouts;
 use crate::model::frontend::FrontendTimeouts;
 
-/// Reads of one direction in a row before others on this worker get their turn.
+/// Bytes moved in one direction, and reads in a row, before others on this worker get their turn.
+const BYTES_IN_A_ROW: u64 = 1024 * 1024;
 const READS_IN_A_ROW: u32 = 8;
 
 /// One tunnel to be run.
@@ -60,6 +62,8 @@ pub(crate) struct Ended {
     pub to_server: u64,
     /// Bytes the client got, those of `from_server` included.
     pub to_client: u64,
+    /// Of both together, those that were never copied here.
+    pub spliced: u64,
 }
 
 impl IdleTimeouts {
@@ -81,8 +85,9 @@ impl Tunnel<'_> {
     /// Runs until both directions have ended, a side broke or stayed silent too long, or `stop` said so. The streams
     /// are the caller's to close.
     pub async fn run(mut self) -> Ended {
-        let mut up = Direction::new(std::mem::take(&mut self.from_client));
-        let mut down = Direction::new(std::mem::take(&mut self.from_server));
+        let can_splice = self.client.as_socket().is_some() && self.server.as_socket().is_some();
+        let mut up = Direction::new(std::mem::take(&mut self.from_client), can_splice);
+        let mut down = Direction::new(std::mem::take(&mut self.from_server), can_splice);
         let mut client = Side::default();
         let mut server = Side::default();
         let cause = poll_fn(|cx| {
@@ -106,10 +111,10 @@ impl Tunnel<'_> {
         .await;
         self.timer.set(None);
         let phase = if cause == Cause::Normal { Phase::Normal } else { Phase::Data };
-        let (to_server, to_client) = (up.written, down.written);
-        self.buffers.give(up.buffer);
-        self.buffers.give(down.buffer);
-        Ended { termination: Termination { cause, phase }, to_server, to_client }
+        let (to_server, to_client, spliced) = (up.written, down.written, up.spliced + down.spliced);
+        up.give_back(self.buffers);
+        down.give_back(self.buffers);
+        Ended { termination: Termination { cause, phase }, to_server, to_client, spliced }
     }
 
     /// A side has a deadline while it is expected to send or to take something.
@@ -183,9 +188,15 @@ struct Direction {
     /// Bytes of `buffer` already written.
     sent: usize,
     written: u64,
+    /// Of `written`, what came through the pipe.
+    spliced: u64,
     state: State,
-    /// The last read filled a buffer: the next one may be larger.
+    /// The last read was a large one: the next one is done by splicing or into a larger buffer.
     is_bulk: bool,
+    /// Both sides are sockets and the kernel has not said no.
+    can_splice: bool,
+    /// What bytes are spliced through; empty-handed while nothing is in flight.
+    pipe: Option<Pipe>,
     /// The writer holds bytes of ours back (TLS records that did not fit into the socket).
     unflushed: bool,
 }
@@ -212,21 +223,36 @@ struct Moved {
 }
 
 impl Direction {
-    fn new(early: Vec<u8>) -> Self {
-        Direction { buffer: early, sent: 0, written: 0, state: State::Open, is_bulk: false, unflushed: false }
+    fn new(early: Vec<u8>, can_splice: bool) -> Self {
+        Direction {
+            buffer: early,
+            sent: 0,
+            written: 0,
+            spliced: 0,
+            state: State::Open,
+            is_bulk: false,
+            can_splice,
+            pipe: None,
+            unflushed: false,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.pipe.as_ref().is_none_or(|pipe| pipe.held() == 0)
     }
 
     fn awaits_reader(&self) -> bool {
-        self.state == State::Open && self.buffer.is_empty()
+        self.state == State::Open && self.is_empty()
     }
 
     fn awaits_writer(&self) -> bool {
-        !self.buffer.is_empty() || self.unflushed || self.state == State::Ending
+        !self.is_empty() || self.unflushed || self.state == State::Ending
     }
 
-    /// Moves bytes until one side has to be waited for. This is where `splice(2)` would take over for two plain sockets.
+    /// Moves bytes until one side has to be waited for.
     fn advance(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream, buffers: &Buffers) -> Moved {
         let mut moved = Moved { more: true, ..Moved::default() };
+        let enough = self.written + BYTES_IN_A_ROW;
         for _ in 0..READS_IN_A_ROW {
             let ready = match self.write(cx, to, &mut moved.wrote) {
                 Poll::Ready(Ok(())) => self.state == State::Open && self.read(cx, from, &mut moved.read, buffers),
@@ -234,6 +260,7 @@ impl Direction {
                     self.state = State::Unwritable;
                     self.unflushed = false;
                     self.buffer.clear();
+                    self.pipe = None; // what it holds is lost
                     false
                 }
                 Poll::Pending => false,
@@ -242,32 +269,65 @@ impl Direction {
                 moved.more = false;
                 break;
             }
+            if self.written >= enough {
+                break;
+            }
         }
-        if self.buffer.is_empty() && !moved.more {
-            buffers.give(std::mem::take(&mut self.buffer));
+        if !moved.more && self.is_empty() {
+            self.give_back(buffers);
         }
         moved
     }
 
-    /// Reads once into the empty buffer. True when that brought bytes, or the end.
+    /// Nothing is in flight, or the tunnel is over.
+    fn give_back(&mut self, buffers: &Buffers) {
+        buffers.give(std::mem::take(&mut self.buffer));
+        if let Some(pipe) = self.pipe.take() {
+            buffers.give_pipe(pipe);
+        }
+    }
+
+    /// Reads once while nothing is in flight. True when that brought bytes, or the end.
     fn read(&mut self, cx: &mut Context<'_>, from: &mut Stream, read: &mut bool, buffers: &Buffers) -> bool {
+        let count = match self.take_in(cx, from, buffers) {
+            Poll::Ready(count) => count,
+            Poll::Pending => return false,
+        };
+        match count {
+            Ok(0) => self.state = State::Ending,
+            Ok(count) => {
+                *read = true;
+                self.is_bulk = count >= if self.can_splice { splice::WORTH_IT } else { BODY_BUFFER };
+            }
+            // TLS without a goodbye: bytes of unknown meaning have no other end either.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.state = State::Ending,
+            Err(_) => self.state = State::Unreadable,
+        }
+        self.state != State::Unreadable
+    }
+
+    fn take_in(&mut self, cx: &mut Context<'_>, from: &mut Stream, buffers: &Buffers) -> Poll<io::Result<usize>> {
+        if self.is_bulk
+            && self.can_splice
+            && let Some(socket) = from.as_socket()
+        {
+            if self.pipe.is_none() {
+                buffers.give(std::mem::take(&mut self.buffer));
+                self.pipe = buffers.pipe();
+            }
+            match self.pipe.as_mut().map(|pipe| pipe.poll_fill(cx, socket, u64::MAX)) {
+                Some(Poll::Ready(Err(error))) if splice::is_unsupported(&error) => {}
+                Some(filled) => return filled,
+                None => {}
+            }
+            self.can_splice = false; // out of pipes, or a kind of socket that cannot: copying always works
+        }
         if self.is_bulk && self.buffer.capacity() < BULK_BUFFER {
             buffers.give(std::mem::replace(&mut self.buffer, buffers.bulk()));
         } else if self.buffer.capacity() == 0 {
             self.buffer = buffers.body();
         }
-        match from.poll_read_into(cx, &mut self.buffer) {
-            Poll::Ready(Ok(0)) => self.state = State::Ending,
-            Poll::Ready(Ok(count)) => {
-                *read = true;
-                self.is_bulk = count >= BODY_BUFFER;
-            }
-            // TLS without a goodbye: bytes of unknown meaning have no other end either.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.state = State::Ending,
-            Poll::Ready(Err(_)) => self.state = State::Unreadable,
-            Poll::Pending => return false,
-        }
-        self.state != State::Unreadable
+        from.poll_read_into(cx, &mut self.buffer)
     }
 
     /// Writes what is there, and passes the end on when it has come. Ready when nothing is left to be written.
@@ -285,6 +345,14 @@ impl Direction {
         }
         self.sent = 0;
         self.buffer.clear();
+        if let (Some(pipe), Some(socket)) = (&mut self.pipe, to.as_socket()) {
+            while pipe.held() > 0 {
+                let count = ready!(pipe.poll_drain(cx, socket))? as u64;
+                self.written += count;
+                self.spliced += count;
+                *wrote = true;
+            }
+        }
         if self.unflushed {
             ready!(to.as_mut().poll_flush(cx))?;
             self.unflushed = false;
@@ -483,6 +551,48 @@ mod tests {
             drop(client);
             Story::check(tunnel.await.unwrap(), "CD", 0, 0);
             drop(server);
+        });
+    }
+
+    async fn connected() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        (far, Stream::Plain(Plain::Tcp(near)))
+    }
+
+    /// Large messages between sockets are spliced, small ones before and behind them are not, and all keep their order.
+    #[test]
+    fn bulk_between_sockets_is_spliced_and_keeps_its_order() {
+        const LEN: usize = 5 * 1024 * 1024 + 7;
+        tell(async {
+            let ((mut client, near_client), (mut server, near_server)) = (connected().await, connected().await);
+            let (_, tunnel) =
+                start(near_client, near_server, IdleTimeouts::default(), [b"early ", b""], &Rc::default());
+            let sent: Vec<u8> = (0..LEN).map(|at| (at * 31 % 251) as u8).collect();
+            let expected = sent.clone();
+            let serving = tokio::task::spawn_local(async move {
+                let mut hello = [0; 11];
+                server.read_exact(&mut hello).await.unwrap();
+                assert_eq!(&hello, b"early hello");
+                server.write_all(b"small ").await.unwrap();
+                server.write_all(&sent).await.unwrap();
+                server.write_all(b" small").await.unwrap();
+                server.shutdown().await.unwrap();
+                let mut rest = Vec::new();
+                server.read_to_end(&mut rest).await.unwrap();
+                assert_eq!(rest, b"bye");
+            });
+            client.write_all(b"hello").await.unwrap();
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            assert!(got == [b"small ", &expected[..], b" small"].concat(), "bytes were lost or mixed up");
+            client.write_all(b"bye").await.unwrap();
+            client.shutdown().await.unwrap();
+            serving.await.unwrap();
+            let ended = tunnel.await.unwrap();
+            Story::check(ended, "--", 14, LEN as u64 + 12);
+            assert!(ended.spliced > LEN as u64 / 2, "only {} bytes were spliced", ended.spliced);
         });
     }
 

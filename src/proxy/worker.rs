@@ -11,8 +11,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet, LocalSet};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::buffers::Buffers;
 use super::clock;
@@ -119,7 +120,7 @@ fn run(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) 
         .on_thread_unpark(|| {
             clock::refresh();
         })
-        .build();
+        .build_local(LocalOptions::default());
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -127,8 +128,7 @@ fn run(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) 
             return;
         }
     };
-    let local = LocalSet::new();
-    local.block_on(&runtime, serve(index, shared, ready));
+    runtime.block_on(serve(index, shared, ready));
 }
 
 async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {

@@ -55,6 +55,8 @@ pub(crate) struct Process {
     pub room: Room,
     pub total_connections: AtomicU64,
     pub total_requests: AtomicU64,
+    /// Bytes that went from socket to socket inside the kernel.
+    pub spliced_bytes: AtomicU64,
     pub tls_connections: Gauge,
     /// Defects met so far: tasks that panicked and were cut off from the rest.
     pub panics: Panics,
@@ -107,6 +109,7 @@ impl Process {
             room: Room::default(),
             total_connections: AtomicU64::new(0),
             total_requests: AtomicU64::new(0),
+            spliced_bytes: AtomicU64::new(0),
             tls_connections: Gauge::default(),
             panics: Panics::default(),
             workers,

@@ -21,7 +21,7 @@ macro_rules! switch {
 
 const KEEPALIVE: &str = "the kernel's TCP keep-alive is not switched on";
 const CHECKS: &str = "only connections and HTTP are checked so far";
-const SPLICE: &str = "bytes are copied by the workers; only their speed differs";
+const SPLICE: &str = "bulk is spliced where it pays, and nothing else is";
 const H1_CASE: &str = "field names keep the case they came with";
 
 pub(super) const TABLE: &[Row<ProxyDraft>] = &[

@@ -287,6 +287,7 @@ fn process(gathering: Gathering<'_>, idle_percent: u32) -> ProcessReport {
         total_connections: facts.total_connections.load(Relaxed),
         total_requests: facts.total_requests.load(Relaxed),
         total_bytes_out: sum(|totals| totals.bytes_out),
+        spliced_bytes: facts.spliced_bytes.load(Relaxed),
         tls_connections: level(&facts.tls_connections),
         total_tls_connections: sum(|totals| totals.tls_handshakes),
         tls_resumed: sum(|totals| totals.tls_resumed),

@@ -104,7 +104,7 @@ pub(crate) static FIELDS: [InfoField; 82] = [
     field("BusyPolling", "MGP", none),
     field("FailedResolutions", "MGP", none),
     field("TotalBytesOut", "MGP", |p| Cell::U64(p.total_bytes_out)),
-    field("TotalSplicedBytesOut", "MGP", |_| Cell::U64(0)),
+    field("TotalSplicedBytesOut", "MGP", |p| Cell::U64(p.spliced_bytes)),
     field("BytesOutRate", "MRP", |p| Cell::U64(u64::from(p.bytes_out_rate))),
     field("DebugCommandsIssued", "MGP", none),
     field("CumRecvLogs", "MCP", none),

@@ -40,6 +40,7 @@ pub(crate) struct ProcessReport {
     pub total_connections: u64,
     pub total_requests: u64,
     pub total_bytes_out: u64,
+    pub spliced_bytes: u64,
     pub tls_connections: Level,
     pub total_tls_connections: u64,
     pub tls_resumed: u64,

@@ -44,6 +44,7 @@ fn process() -> ProcessReport {
         total_connections: 182_313,
         total_requests: 1_882_313,
         total_bytes_out: 12_883_991_000,
+        spliced_bytes: 8_192_000,
         tls_connections: Level { now: 4, max: 11 },
         total_tls_connections: 90_000,
         tls_resumed: 45_000,
