@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -59,6 +61,42 @@ pub(crate) fn set_user(id: u32) -> io::Result<()> {
 pub(crate) fn unshare_file_system_view() -> io::Result<()> {
     // SAFETY: takes a flag only; CLONE_FS touches no memory and no descriptor.
     ok_or_errno(unsafe { libc::unshare(libc::CLONE_FS) })
+}
+
+/// Lets the kernel choose a socket's port when it connects, not when it is bound (ip(7), IP_BIND_ADDRESS_NO_PORT; for IPv6
+/// too).
+pub(crate) fn bind_address_no_port(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or_default();
+    // SAFETY: the option reads one int, which `on` is, while this call lasts.
+    ok_or_errno(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            std::ptr::from_ref(&on).cast(),
+            size,
+        )
+    })
+}
+
+/// The path that stands for an abstract unix socket: a zero byte, the name, and zeros up to the longest name there can be,
+/// as HAProxy fills it up (unix(7): they all count).
+pub(crate) fn abstract_path(name: &Path) -> PathBuf {
+    let mut path = vec![0];
+    path.extend_from_slice(name.as_os_str().as_bytes());
+    path.resize(ABSTRACT_PATH, 0);
+    PathBuf::from(std::ffi::OsString::from_vec(path))
+}
+
+/// The whole of `sun_path`.
+const ABSTRACT_PATH: usize = 108;
+
+/// The name of an abstract unix socket, if that is what a path stands for.
+pub(crate) fn abstract_name(path: &Path) -> Option<String> {
+    let name = path.as_os_str().as_bytes().strip_prefix(b"\0")?;
+    let end = name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    Some(String::from_utf8_lossy(name.get(..end).unwrap_or_default()).into_owned())
 }
 
 /// Makes stdin, stdout and stderr mean `file` (dup2(2)).

@@ -189,7 +189,7 @@ fn mode(mode: Mode) -> &'static str {
 fn server_address(address: &ServerAddress) -> String {
     match address {
         ServerAddress::Tcp(address) => address.to_string(),
-        ServerAddress::Unix(path) => path.display().to_string(),
+        unix @ ServerAddress::Unix(_) => unix.to_string(),
     }
 }
 

@@ -164,6 +164,43 @@ pub(crate) fn parse_server(text: &str) -> Result<ServerEndpoint, AddressError> {
     Ok(ServerEndpoint::Tcp { host, port })
 }
 
+/// Where connections come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub host: Host,
+    /// First and last; `None` without a port, and for port 0.
+    pub ports: Option<(u16, u16)>,
+}
+
+/// Reads `10.0.0.5`, `10.0.0.5:1000`, `10.0.0.5:1000-2000`.
+///
+/// # Errors
+/// The first thing wrong.
+pub(crate) fn parse_source(text: &str) -> Result<Source, AddressError> {
+    let (family, address) = match split_family(text)? {
+        Place::Tcp { family, address } => (family, address),
+        Place::Unix { .. } => return Err(AddressError::BadIp { address: text.to_owned() }),
+    };
+    if let Ok(ip) = address.parse::<IpAddr>() {
+        return Ok(Source { host: Host::Ip(ip), ports: None }); // `::1` has no port
+    }
+    let (host, ports) = split_port(address);
+    let ports = match ports {
+        None => None,
+        Some(range) => {
+            let (first, last) = match range.split_once('-') {
+                Some((first, last)) => (parse_port(first)?, parse_port(last)?),
+                None => parse_port(range).map(|port| (port, port))?,
+            };
+            if first > last {
+                return Err(AddressError::BackwardRange { range: range.to_owned() });
+            }
+            Some((first, last)).filter(|(first, _)| *first > 0)
+        }
+    };
+    Ok(Source { host: parse_host(host, family)?, ports })
+}
+
 /// Reads an address without a port: `addr 10.0.0.9`.
 ///
 /// # Errors

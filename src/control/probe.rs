@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use crate::model::backend::{ProxyVersion, ServerAddress};
 use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
+use crate::state::dial;
 use crate::state::tls::{BadHandshake, ServerConnector, server_name};
 use crate::wire::check_dialog::{CheckPhase, CheckResult, HttpDialog, Judgement, Outcome, request};
 use crate::wire::proxy_protocol::{Header, encode, encode_v2_telling};
@@ -83,7 +84,16 @@ impl Probe {
     }
 
     async fn over_tcp(&self, address: SocketAddr, began: Instant) -> Result<(CheckPhase, Judgement), Failure> {
-        let stream = self.connecting(TcpStream::connect(address)).await?;
+        let stream = match &self.check.dial {
+            None => self.connecting(TcpStream::connect(address)).await?,
+            Some(settings) => {
+                let connect = async {
+                    let socket = dial::socket(address, settings, None)?;
+                    TcpSocket::from_std_stream(socket.into()).connect(address).await
+                };
+                self.connecting(connect).await?
+            }
+        };
         // Many small packets make no sense here, and the socket works without.
         let _ = stream.set_nodelay(true);
         if self.only_connects() {

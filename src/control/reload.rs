@@ -19,6 +19,7 @@ use super::watch::{ReloadReport, Watch};
 use crate::model::frontend::ListenAddress;
 use crate::model::log::Level;
 use crate::model::{Config, Name};
+use crate::state::dial::{self, NoRights};
 use crate::state::events::{EVENT_QUEUE, Phase, Process};
 use crate::state::listeners::{BindError, BoundSocket};
 use crate::state::logs::SinkProblem;
@@ -40,6 +41,8 @@ pub(crate) enum BootError {
     /// Addresses of `stats socket` that cannot be listened on, all of them.
     RuntimeSockets(Vec<BindError>),
     Tls(NoRandomness),
+    /// The configuration asks for more than this process may do.
+    Rights(NoRights),
 }
 
 /// A `bind` that cannot be listened on.
@@ -58,6 +61,7 @@ pub(crate) struct ListenError {
 pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<(Arc<Shared>, Controller), BootError> {
     let workers = config.global.threads.get();
     let tls = TlsShared::new(config.global.sessions, Instant::now()).map_err(BootError::Tls)?;
+    dial::check_rights(&config).map_err(BootError::Rights)?;
     let mut sockets = Sockets { last_id: 0, workers };
     let bound = sockets.bind_all(&config, &[]).map_err(BootError::Listen)?;
     let mut admin = AdminSockets::default();
@@ -161,6 +165,7 @@ impl Controller {
 
     /// The swap. `Err` leaves everything as it was.
     pub(super) fn adopt(&mut self, config: Config, now: Instant) -> Result<String, String> {
+        dial::check_rights(&config).map_err(|error| error.to_string())?;
         let old = Arc::clone(&self.watch.snapshot);
         let bound = self
             .sockets
@@ -297,6 +302,7 @@ impl fmt::Display for BootError {
                 f.write_str(&lines.join("\n"))
             }
             BootError::RuntimeSockets(errors) => f.write_str(&of_runtime_sockets(errors)),
+            BootError::Rights(error) => error.fmt(f),
             BootError::Tls(error) => write!(f, "cannot make TLS session keys: {error}"),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Mode;
 use super::check::Check;
+use super::dial::{Dial, Presented};
 use super::forwarded::Forwarded;
 use super::log::LogSettings;
 use super::names::{BackendId, Name, ServerId};
@@ -15,6 +16,7 @@ use super::rule::{HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
 use super::tcp::TcpRules;
 use super::tls::ServerTls;
+use crate::sys;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Backend {
@@ -170,6 +172,8 @@ pub(crate) struct Server {
     pub tls: Option<Arc<ServerTls>>,
     pub send_proxy: Option<ProxyVersion>,
     pub proxy_options: ProxyOptions,
+    /// `None`: as the kernel would have it.
+    pub dial: Option<Arc<Dial>>,
     pub check: Option<Arc<Check>>,
     /// `disabled`: starts in maintenance.
     pub disabled: bool,
@@ -197,9 +201,18 @@ impl Default for PoolSettings {
     }
 }
 
+impl Server {
+    /// Whether each connection comes from its client's address (`usesrc`).
+    pub fn presents_clients(&self) -> bool {
+        let source = self.dial.as_ref().and_then(|dial| dial.source.as_ref());
+        source.is_some_and(|source| matches!(source.presented, Presented::Client | Presented::ClientIp))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ServerAddress {
     Tcp(SocketAddr),
+    /// An abstract one begins with a zero byte, see [`sys::abstract_path`].
     Unix(PathBuf),
 }
 
@@ -208,7 +221,10 @@ impl std::fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ServerAddress::Tcp(address) => write!(f, "{address}"),
-            ServerAddress::Unix(path) => write!(f, "unix@{}", path.display()),
+            ServerAddress::Unix(path) => match sys::abstract_name(path) {
+                Some(name) => write!(f, "abns@{name}"),
+                None => write!(f, "unix@{}", path.display()),
+            },
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use super::backend::{ProxyOptions, ProxyVersion, ServerAddress};
+use super::dial::Dial;
 use super::tls::ServerTls;
 
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub(crate) struct Check {
     /// A PROXY header (LOCAL in v2) in front of the check.
     pub send_proxy: Option<ProxyVersion>,
     pub proxy_options: ProxyOptions,
+    /// As the server's, but for the client, which there is none of.
+    pub dial: Option<Arc<Dial>>,
 }
 
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::HttpConnectionMode;
+use super::dial::KeepAlive;
 use super::forwarded::{Forwarded, Networks};
 use super::log::LogSettings;
 use super::names::{BackendId, FrontendId, Name};
@@ -44,6 +45,8 @@ pub(crate) struct Frontend {
     pub no_store: bool,
     /// `rate-limit sessions`: connections accepted in a second; more wait in the kernel.
     pub session_rate: Option<u32>,
+    /// `option clitcpka`
+    pub keep_alive: Option<KeepAlive>,
     /// `backlog`; the kernel's own limit when absent.
     pub backlog: Option<u32>,
 }
@@ -70,6 +73,8 @@ pub(crate) struct Listener {
     pub tls: Option<Arc<ListenerTls>>,
     pub accept_proxy: AcceptProxy,
     pub maxconn: Option<u32>,
+    /// `tcp-ut`: how long bytes sent to a client may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

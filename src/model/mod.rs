@@ -5,6 +5,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod check;
+pub(crate) mod dial;
 pub(crate) mod forwarded;
 pub(crate) mod frontend;
 pub(crate) mod global;

@@ -82,6 +82,7 @@ pub(crate) fn frontend(name: &str, addresses: &[&str]) -> Frontend {
         error_pages: Arc::new(ErrorPages::default()),
         no_store: false,
         session_rate: None,
+        keep_alive: None,
         backlog: None,
     }
 }
@@ -93,6 +94,7 @@ pub(crate) fn listener(address: &str) -> Listener {
         tls: None,
         accept_proxy: AcceptProxy::No,
         maxconn: None,
+        user_timeout: None,
     }
 }
 
@@ -147,6 +149,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         tls: None,
         send_proxy: None,
         proxy_options: Default::default(),
+        dial: None,
         check: None,
         disabled: false,
     }
@@ -172,6 +175,7 @@ pub(crate) fn check(target: ServerAddress, kind: CheckKind) -> Check {
         tls: None,
         send_proxy: None,
         proxy_options: Default::default(),
+        dial: None,
     }
 }
 

@@ -28,6 +28,7 @@ use crate::model::tls::TlsFacts;
 use crate::rules::TcpVerdict;
 use crate::state::Shared;
 use crate::state::counters::FrontendShard;
+use crate::state::dial;
 use crate::state::snapshot::{FrontendInForce, ListenerInForce};
 use crate::state::tls::{Acceptance, AcceptedTerms, BadHandshake};
 use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed, Tlvs};
@@ -206,6 +207,23 @@ impl Connection {
         Ok(verdict == TcpVerdict::ExpectProxy)
     }
 
+    /// What is asked for on the client's socket. It works without: whoever has gone meanwhile is found out later.
+    fn set_options(&self, plain: &Plain) {
+        let frontend = &self.frontend().config;
+        let user_timeout = frontend.listeners[self.listener().index].user_timeout;
+        if frontend.keep_alive.is_none() && user_timeout.is_none() {
+            return;
+        }
+        let Plain::Tcp(stream) = plain else { return };
+        let socket = socket2::SockRef::from(stream);
+        if let Some(keep_alive) = &frontend.keep_alive {
+            let _ = dial::probe(&socket, keep_alive);
+        }
+        if user_timeout.is_some() {
+            let _ = socket.set_tcp_user_timeout(user_timeout);
+        }
+    }
+
     /// Asks `tcp-request session` rules.
     fn admit(&self) -> Result<(), Denied> {
         let rules = &self.frontend().config.tcp_request.session;
@@ -226,6 +244,7 @@ impl Connection {
     /// All that comes before the first byte of the protocol. `None` when it came to nothing, which has been told then.
     async fn open(&mut self, mut plain: Plain) -> Option<Stream> {
         let expect_proxy = self.enter().ok()?;
+        self.set_options(&plain);
         let opened = match self.start(&mut plain, expect_proxy).await {
             Ok(None) => Ok(Stream::Plain(plain)),
             Ok(Some(acceptance)) => self.handshake(plain, &acceptance).await,

@@ -275,10 +275,12 @@ enum Reuse {
     Never,
 }
 
-/// Whether connections to this server belong to the client they were made for: they began with its address, or it was
-/// said that none is shared.
+/// Whether connections to this server belong to the client they were made for: they began with its address or come from
+/// it, or it was said that none is shared.
 fn is_private(backend: &BackendInForce, server: &ServerInForce) -> bool {
-    server.config.send_proxy.is_some() || backend.config.http_reuse == HttpReuse::Never
+    server.config.send_proxy.is_some()
+        || server.config.presents_clients()
+        || backend.config.http_reuse == HttpReuse::Never
 }
 
 /// The name a connection is opened for, where that is the request's wish: no request for another name may use it.

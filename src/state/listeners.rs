@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::model::frontend::{ListenAddress, UnixSocketOptions};
+use crate::sys;
 
 /// Connections that may wait to be accepted when `backlog` says nothing; the kernel's `somaxconn` caps it.
 const DEFAULT_BACKLOG: u32 = 65_535;
@@ -166,9 +167,7 @@ fn bind_unix(options: &UnixSocketOptions, backlog: i32, ours: bool) -> Step<(Soc
     let socket = at(BindStep::Open, Socket::new(Domain::UNIX, Type::STREAM, None))?;
     at(BindStep::SetOptions, socket.set_nonblocking(true))?;
     if options.is_abstract {
-        let mut name = std::ffi::OsString::from("\0");
-        name.push(&options.path);
-        let name = at(BindStep::Bind, SockAddr::unix(Path::new(&name)))?;
+        let name = at(BindStep::Bind, SockAddr::unix(sys::abstract_path(&options.path)))?;
         at(BindStep::Bind, socket.bind(&name))?;
         at(BindStep::Listen, socket.listen(backlog))?;
         return Ok((socket, None));

@@ -2,6 +2,7 @@
 //! up through bounded channels, snapshots come down through an `ArcSwap`.
 
 pub(crate) mod counters;
+pub(crate) mod dial;
 pub(crate) mod events;
 pub(crate) mod listeners;
 pub(crate) mod logs;

@@ -238,3 +238,100 @@ fn haproxy_understands_what_is_told_and_is_understood() {
     assert_eq!(crate::harness::get(front.address("web"), "/").text(), "a");
     assert_eq!(a.only_request().header("x-ssl"), Some("5"));
 }
+
+/// Accepts one connection and gives where it came from; whoever connects is greeted with it.
+fn greeter() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, peer)) = listener.accept() {
+            let _ = stream.write_all(peer.to_string().as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn connections_to_servers_come_from_where_they_are_told_to() {
+    let greeter = greeter();
+    for (section, server, expected) in [
+        ("source 127.0.0.2", "", "127.0.0.2:"),
+        ("source 127.0.0.2", "source 127.0.0.3", "127.0.0.3:"),
+        ("", "source 0.0.0.0", "127.0.0.1:"),
+    ] {
+        let proxy = Site::tcp().backend(section).backend(&format!("server s {greeter} {server}")).start();
+        let said = Client::connect(proxy.address("web")).rest_as_text();
+        assert!(said.starts_with(expected), "{section} {server}: {said}");
+    }
+}
+
+#[test]
+fn a_client_s_own_address_is_presented_where_the_kernel_allows_it() {
+    let greeter = greeter();
+    let site = Site::tcp().backend(&format!("server s {greeter} source 0.0.0.0 usesrc clientip"));
+    let allowed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+        .and_then(|socket| socket.set_ip_transparent_v4(true))
+        .is_ok();
+    if !allowed {
+        // Without the right there is no start, and the reason is told.
+        let mut program = crate::harness::Process::spawn(&site.text(), crate::harness::TempDir::new(), &[]);
+        let exit = program.exit();
+        assert!(exit.code != Some(0) && exit.lines.contains("`usesrc` needs CAP_NET_ADMIN"), "{}", exit.lines);
+        return;
+    }
+    let proxy = site.start();
+    // The whole of 127.0.0.0/8 is this machine's, so a client may come from any of it, and answers find their way.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 77], 0)).into()).unwrap();
+    socket.connect(&proxy.address("web").into()).unwrap();
+    let said = Client::over(socket.into()).rest_as_text();
+    assert!(said.starts_with("127.0.0.77:"), "{said}");
+}
+
+#[test]
+fn abstract_sockets_are_haproxys_and_socats() {
+    let name = format!("lockgate-{}", std::process::id());
+    let (front, back) = (format!("{name}-front"), format!("{name}-back"));
+    // The server is HAProxy, which fills the name up with zeros.
+    let _server = crate::harness::Haproxy::start(&format!(
+        "defaults\n    mode http\n    timeout client 5s\n    timeout server 5s\n    timeout connect 1s\n\
+         frontend web\n    bind 127.0.0.1:<web>\n    bind abns@{back}\n    \
+         http-request return status 200 content-type text/plain string reached\n"
+    ));
+    let site = Site::tcp()
+        .bind(&format!("bind 127.0.0.1:<web>\n    bind abns@{front}"))
+        .backend(&format!("server s abns@{back} check inter 100ms"));
+    let proxy = site.start();
+    assert_eq!(crate::harness::get(proxy.address("web"), "/").text(), "reached");
+    let said = crate::harness::tool_output(
+        "socat",
+        &["-t5", "-", &format!("ABSTRACT-CONNECT:{front},unix-tightsocklen=0")],
+        b"GET / HTTP/1.0\r\n\r\n",
+    );
+    assert!(said.ends_with("reached"), "{said}");
+    assert!(proxy.admin("show servers state").contains(&back) || proxy.admin("show stat").contains(",UP,"));
+}
+
+#[test]
+fn silent_peers_are_probed_when_asked() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let site = Site::tcp()
+        .frontend("option clitcpka")
+        .frontend("clitcpka-idle 100s")
+        .backend("option srvtcpka")
+        .backend("srvtcpka-idle 200s")
+        .backend(&format!("server s {address}"));
+    let proxy = site.start();
+    let client = Client::connect(proxy.address("web"));
+    let _server = listener.accept().unwrap();
+    // `ss -o` tells the timer of each connection: minutes are `1min`, seconds `40sec`.
+    let timer = |filter: &str| {
+        let said = crate::harness::tool_output("ss", &["-Htno", filter], b"");
+        said.lines().find(|line| line.contains("timer:(keepalive")).unwrap_or_default().to_owned()
+    };
+    let of_client = timer(&format!("sport = :{} and dport = :{}", proxy.address("web").port(), client.local().port()));
+    assert!(of_client.contains("1min"), "{of_client}");
+    let of_server = timer(&format!("dport = :{}", address.port()));
+    assert!(of_server.contains("3min"), "{of_server}");
+}

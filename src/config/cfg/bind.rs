@@ -268,7 +268,16 @@ pub(super) const OPTIONS: &[OptionRow<BindDraft>] = &[
     option("cc", 1, How::NotBuilt("")),
     option("tcp-md5sig", 1, How::NotBuilt("")),
     option("tcp-ss", 1, How::NotBuilt("")),
-    option("tcp-ut", 1, How::NotBuilt("")),
+    option(
+        "tcp-ut",
+        1,
+        How::Read(|args, bind| {
+            if let Some(time) = args.time() {
+                bind.mark(args, "tcp_ut");
+                bind.raw.tcp_ut = Some(time);
+            }
+        }),
+    ),
     option("label", 1, How::NotBuilt("")),
     option("ktls", 1, How::NoEffect("TLS is done in user space")),
     option("namespace", 1, How::NotBuilt("network namespaces")),

@@ -12,6 +12,7 @@ mod assemble;
 mod bind;
 mod check;
 mod conditional;
+mod dial;
 mod draft;
 mod global;
 mod http_rules;

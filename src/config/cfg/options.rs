@@ -4,7 +4,7 @@ use super::args::{Args, Negation};
 use super::draft::ProxyDraft;
 use super::proxy::{ALL, BACK, FRONT};
 use super::table::{How, Row, negatable, row};
-use super::{check, log};
+use super::{check, dial, log};
 use crate::config::raw::{ForwardFor, HttpConnection};
 use crate::diag::{Diagnostic, FieldPath};
 
@@ -19,7 +19,6 @@ macro_rules! switch {
     };
 }
 
-const KEEPALIVE: &str = "the kernel's TCP keep-alive is not switched on";
 const CHECKS: &str = "only connections and HTTP are checked so far";
 const SPLICE: &str = "bulk is spliced where it pays, and nothing else is";
 const H1_CASE: &str = "field names keep the case they came with";
@@ -51,9 +50,9 @@ pub(super) const TABLE: &[Row<ProxyDraft>] = &[
     negatable("option socket-stats", FRONT, How::NoEffect("listeners are counted one by one")),
     negatable("option checkcache", ALL, How::NotBuilt("")),
     negatable("option prefer-last-server", BACK, switch!(prefer_last_server)),
-    negatable("option clitcpka", FRONT, How::Told(KEEPALIVE)),
-    negatable("option srvtcpka", BACK, How::Told(KEEPALIVE)),
-    negatable("option tcpka", ALL, How::Told(KEEPALIVE)),
+    negatable("option clitcpka", FRONT, switch!(clitcpka)),
+    negatable("option srvtcpka", BACK, switch!(srvtcpka)),
+    negatable("option tcpka", ALL, How::Read(dial::both_sides)),
     negatable("option nolinger", ALL, How::NotBuilt("")),
     negatable("option independent-streams", ALL, How::NotBuilt("")),
     negatable("option abortonclose", BACK, switch!(abortonclose)),

@@ -2,7 +2,7 @@
 
 use super::draft::ProxyDraft;
 use super::table::{How, Kinds, Row, negatable, row};
-use super::{bind, check, http_rules, log, options, server, stats, tcp_rules, traffic};
+use super::{bind, check, dial, http_rules, log, options, server, stats, tcp_rules, traffic};
 
 pub(super) const DEFAULTS: Kinds = Kinds::DEFAULTS.and(Kinds::NAMED_DEFAULTS);
 pub(super) const ALL: Kinds = DEFAULTS.and(Kinds::FRONTEND).and(Kinds::LISTEN).and(Kinds::BACKEND);
@@ -56,6 +56,13 @@ const TABLE: &[Row<ProxyDraft>] = &[
     row("retry-on", BACK, How::Read(traffic::retry_on)),
     row("http-reuse", BACK, How::Read(traffic::http_reuse)),
     row("rate-limit sessions", FRONT, How::Read(traffic::rate_limit_sessions)),
+    row("source", BACK, How::Read(dial::source)),
+    row("clitcpka-cnt", FRONT, How::Read(dial::clitcpka_cnt)),
+    row("clitcpka-idle", FRONT, How::Read(dial::clitcpka_idle)),
+    row("clitcpka-intvl", FRONT, How::Read(dial::clitcpka_intvl)),
+    row("srvtcpka-cnt", BACK, How::Read(dial::srvtcpka_cnt)),
+    row("srvtcpka-idle", BACK, How::Read(dial::srvtcpka_idle)),
+    row("srvtcpka-intvl", BACK, How::Read(dial::srvtcpka_intvl)),
     row("disabled", ALL, How::Read(traffic::disabled)),
     row("enabled", ALL, How::Read(traffic::disabled)),
     row("description", NOT_DEFAULTS, How::Read(traffic::description)),
@@ -83,17 +90,10 @@ const STICK: &str = "stick tables";
 const COOKIE: &str = "session cookies";
 const MAIL: &str = "notifications";
 const SCRIPT: &str = "scripted checks";
-const KEEPALIVE: &str = "TCP keep-alive is left to the kernel's settings";
 
 const NOT_BUILT: &[Row<ProxyDraft>] = &[
     row("bind-process", ALL, How::Refused("HAProxy removed it in 2.7; there is one process, remove it")),
     row("capture cookie", FRONT_ONLY, How::NotBuilt("")),
-    row("clitcpka-cnt", FRONT, How::Told(KEEPALIVE)),
-    row("clitcpka-idle", FRONT, How::Told(KEEPALIVE)),
-    row("clitcpka-intvl", FRONT, How::Told(KEEPALIVE)),
-    row("srvtcpka-cnt", BACK, How::Told(KEEPALIVE)),
-    row("srvtcpka-idle", BACK, How::Told(KEEPALIVE)),
-    row("srvtcpka-intvl", BACK, How::Told(KEEPALIVE)),
     row("compression", ALL, How::NotBuilt("")),
     row("cookie", BACK, How::NotBuilt(COOKIE)),
     row("dynamic-cookie-key", BACK, How::NotBuilt(COOKIE)),
@@ -143,7 +143,6 @@ const NOT_BUILT: &[Row<ProxyDraft>] = &[
     row("persist rdp-cookie", BACK, How::NotBuilt(COOKIE)),
     row("quic-initial", RULES, How::NotBuilt("QUIC")),
     row("server-template", BACK_ONLY, How::NotBuilt("")),
-    row("source", BACK, How::NotBuilt("choosing the source address")),
     row("stats http-request", NOT_DEFAULTS, How::NotBuilt("")),
     row("stats show-modules", ALL, How::NoEffect("there are no modules of extra counters")),
     row("stats show-version", ALL, How::NoEffect("the version is shown unless `stats hide-version` stands here")),

@@ -1,6 +1,7 @@
 //! `server` and `default-server` lines (HAProxy manual 5.2).
 
 use super::args::Args;
+use super::dial;
 use super::draft::ProxyDraft;
 use super::sections;
 use super::table::{How, OptionRow, option, read_options};
@@ -71,7 +72,7 @@ fn over(base: &Server, line: &Server) -> Server {
     }
     fields!(address weight backup disabled maxconn minconn maxqueue pool_max_conn pool_purge_delay max_reuse check inter fastinter downinter rise fall port addr check_ssl
         check_sni check_alpn check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
-        send_proxy send_proxy_v2 send_proxy_v2_ssl proxy_v2_options)
+        send_proxy send_proxy_v2 send_proxy_v2_ssl proxy_v2_options source tcp_ut)
 }
 
 macro_rules! text {
@@ -305,16 +306,20 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("stick", 0, How::NotBuilt(STICK)),
     option("shard", 1, How::NotBuilt("peers")),
     option("redir", 1, How::NotBuilt("")),
-    option("source", 1, How::NotBuilt("choosing the source address")),
-    option("interface", 1, How::NotBuilt("choosing the source address")),
-    option("usesrc", 1, How::NotBuilt("choosing the source address")),
+    option(
+        "source",
+        1,
+        How::Read(|args, server| server.raw.source = dial::read_source(args, &server.path.key("source"))),
+    ),
+    option("interface", 1, How::Read(|args, _| dial::misplaced_word(args))),
+    option("usesrc", 1, How::Read(|args, _| dial::misplaced_word(args))),
     option("socks4", 1, How::NotBuilt("SOCKS4")),
     option("namespace", 1, How::NotBuilt("network namespaces")),
     option("mark", 1, How::NotBuilt("")),
     option("cc", 1, How::NotBuilt("")),
     option("mptcp", 0, How::NotBuilt("")),
     option("tcp-md5sig", 1, How::NotBuilt("")),
-    option("tcp-ut", 1, How::NotBuilt("")),
+    option("tcp-ut", 1, time!(tcp_ut)),
     option("tfo", 0, How::NoEffect("connections open without TCP fast open")),
     option("no-tfo", 0, How::NoEffect("connections open without TCP fast open")),
     option("proto", 1, How::Read(proto)),

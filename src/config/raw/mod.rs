@@ -24,7 +24,7 @@ pub(crate) use proxy::{
     Mode, Proxy, ProxyKind, Stats, Timeouts,
 };
 pub(crate) use rules::{HttpRule, RedirectRule, UseBackend, When};
-pub(crate) use server::{Server, Verify};
+pub(crate) use server::{Server, Source, Verify};
 pub(crate) use tcp::{TcpRequest, TcpRule};
 pub(crate) use text::{OneOrMany, Size, Span, Words};
 

@@ -9,7 +9,9 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, HttpRule, LogTarget, OneOrMany, RedirectRule, Server, Span, TcpRequest, UseBackend, When, Words};
+use super::{
+    Check, HttpRule, LogTarget, OneOrMany, RedirectRule, Server, Source, Span, TcpRequest, UseBackend, When, Words,
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -95,6 +97,34 @@ pub(crate) struct Proxy {
     /// Sessions at which servers with a `minconn` reach their `maxconn`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fullconn: Option<u32>,
+
+    /// Where connections to servers come from, unless these say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// Sends TCP keep-alive probes to clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clitcpka: Option<bool>,
+    /// Probes without an answer before the connection is given up; the kernel's number unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clitcpka_cnt: Option<u32>,
+    /// Silence before the first probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clitcpka_idle: Option<Span>,
+    /// Time between two probes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clitcpka_intvl: Option<Span>,
+    /// Sends TCP keep-alive probes to servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srvtcpka: Option<bool>,
+    /// Probes without an answer before the connection is given up; the kernel's number unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srvtcpka_cnt: Option<u32>,
+    /// Silence before the first probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srvtcpka_idle: Option<Span>,
+    /// Time between two probes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srvtcpka_intvl: Option<Span>,
 
     #[serde(skip_serializing_if = "is_unset")]
     pub timeout: Timeouts,
@@ -284,6 +314,9 @@ pub(crate) struct Bind {
     /// Only this network interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// How long bytes sent to a client may stay unacknowledged before the connection is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_ut: Option<Span>,
     /// An IPv6 wildcard takes IPv4 too: the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub v4v6: Option<bool>,
@@ -470,7 +503,7 @@ impl Proxy {
     /// Names of the fields that mean nothing in a section of this kind, in the order of the type.
     pub fn misplaced(&self, kind: ProxyKind) -> Vec<&'static str> {
         use ProxyKind::{Backend, Defaults, Frontend, Listen};
-        let places: [(&'static str, bool, &[ProxyKind]); 32] = [
+        let places: [(&'static str, bool, &[ProxyKind]); 41] = [
             ("bind", !self.bind.is_empty(), &[Frontend, Listen]),
             ("maxconn", self.maxconn.is_some(), &[Defaults, Frontend, Listen]),
             ("backlog", self.backlog.is_some(), &[Defaults, Frontend, Listen]),
@@ -492,6 +525,15 @@ impl Proxy {
             ("abortonclose", self.abortonclose.is_some(), &[Defaults, Backend, Listen]),
             ("rate_limit_sessions", self.rate_limit_sessions.is_some(), &[Defaults, Frontend, Listen]),
             ("fullconn", self.fullconn.is_some(), &[Defaults, Backend, Listen]),
+            ("source", self.source.is_some(), &[Defaults, Backend, Listen]),
+            ("clitcpka", self.clitcpka.is_some(), &[Defaults, Frontend, Listen]),
+            ("clitcpka_cnt", self.clitcpka_cnt.is_some(), &[Defaults, Frontend, Listen]),
+            ("clitcpka_idle", self.clitcpka_idle.is_some(), &[Defaults, Frontend, Listen]),
+            ("clitcpka_intvl", self.clitcpka_intvl.is_some(), &[Defaults, Frontend, Listen]),
+            ("srvtcpka", self.srvtcpka.is_some(), &[Defaults, Backend, Listen]),
+            ("srvtcpka_cnt", self.srvtcpka_cnt.is_some(), &[Defaults, Backend, Listen]),
+            ("srvtcpka_idle", self.srvtcpka_idle.is_some(), &[Defaults, Backend, Listen]),
+            ("srvtcpka_intvl", self.srvtcpka_intvl.is_some(), &[Defaults, Backend, Listen]),
             ("timeout.connect", self.timeout.connect.is_some(), &[Defaults, Backend, Listen]),
             ("timeout.client", self.timeout.client.is_some(), &[Defaults, Frontend, Listen]),
             ("timeout.server", self.timeout.server.is_some(), &[Defaults, Backend, Listen]),

@@ -131,6 +131,12 @@ pub(crate) struct Server {
     /// The same, and whether the client used TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_proxy_v2_ssl: Option<bool>,
+    /// Where connections to the server come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// How long sent bytes may stay unacknowledged before the connection is given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_ut: Option<Span>,
     /// What a version 2 header tells besides, comma-separated: `ssl`, `ssl-cipher`, `crc32c`, `unique-id`, `authority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_v2_options: Option<String>,
@@ -143,4 +149,18 @@ pub(crate) enum Verify {
     None,
     /// The certificate must be signed by `ca_file` and carry the right name.
     Required,
+}
+
+/// `source …`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Source {
+    /// An IP address of this machine, or `0.0.0.0` or `::` for any; on servers also with a port or a range of ports.
+    pub address: String,
+    /// Whose address the server sees: `clientip`, `client` (its port too) or an address. Needs CAP_NET_ADMIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usesrc: Option<String>,
+    /// Only through this network interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
 }

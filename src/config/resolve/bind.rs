@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::accounts::Account;
 use super::context::{Context, Section};
+use super::layers::Said;
 use super::{forwarded, tls};
 use crate::config::address::{AddressError, BindAddress, Host, parse_bind};
 use crate::config::raw;
@@ -23,6 +24,9 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>) -> Vec<Liste
         let path = section.path.key("bind").index(index);
         let tls = tls::listener(context, section, &path, bind);
         let accept_proxy = accept_proxy(context, &path, bind);
+        let user_timeout = bind.tcp_ut.as_ref().and_then(|value| {
+            context.time(&Said { value, path: path.key("tcp_ut"), own: true }).filter(|time| !time.is_zero())
+        });
         let addresses = match parse_bind(&bind.address) {
             Ok(addresses) => addresses,
             Err(error) => {
@@ -46,6 +50,7 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>) -> Vec<Liste
                 address,
                 tls: tls.clone(),
                 accept_proxy: accept_proxy.clone(),
+                user_timeout,
                 maxconn: bind.maxconn.filter(|most| *most > 0),
             });
         }
@@ -108,6 +113,16 @@ pub(super) fn look_up(context: &Context<'_>, path: &FieldPath, host: &Host) -> O
     fitting.into_iter().next()
 }
 
+/// Whether a unix socket's path, or an abstract one's name, is short enough.
+pub(super) fn fits(context: &Context<'_>, path: &FieldPath, socket: &Path) -> bool {
+    let length = socket.as_os_str().len();
+    if length > LONGEST_SOCKET_PATH {
+        let told = format!("a socket's path has at most {LONGEST_SOCKET_PATH} bytes, this one {length}");
+        context.error(path, told);
+    }
+    length <= LONGEST_SOCKET_PATH
+}
+
 /// Who may open a unix socket, as written.
 pub(super) struct Rights<'a> {
     pub mode: &'a Option<String>,
@@ -124,10 +139,7 @@ pub(super) fn unix_socket(
     is_abstract: bool,
     rights: &Rights<'_>,
 ) -> Option<UnixSocketOptions> {
-    let length = socket.as_os_str().len();
-    if length > LONGEST_SOCKET_PATH {
-        let told = format!("a socket's path has at most {LONGEST_SOCKET_PATH} bytes, this one {length}");
-        context.error(&path.key("address"), told);
+    if !fits(context, &path.key("address"), socket) {
         return None;
     }
     let mode = rights.mode.as_deref().and_then(|text| {

@@ -74,6 +74,7 @@ pub(super) fn resolve(
         tls: encryption(context, server, elsewhere).then(|| tls::check(context, server)).flatten(),
         send_proxy: proxy_header(server, elsewhere),
         proxy_options: ProxyOptions::default(),
+        dial: None,
         target,
     })
 }
@@ -352,6 +353,7 @@ mod tests {
             tls: None,
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
+            dial: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::{Context, Section};
 use super::rules::Conditions;
-use super::{bind, error_pages, forwarded, logs, rules, stats, tcp};
+use super::{bind, dial, error_pages, forwarded, logs, rules, stats, tcp};
 use crate::config::raw::{self, ProxyKind, Span, Timeouts};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::HttpConnectionMode;
@@ -45,6 +45,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Fron
         error_pages: error_pages::resolve(context, section, &global.limits),
         no_store: layers.value(|proxy| proxy.no_store.as_ref()).unwrap_or(false),
         session_rate: layers.value(|proxy| proxy.rate_limit_sessions.as_ref()).filter(|most| *most > 0),
+        keep_alive: dial::client_keep_alive(context, section),
         backlog,
     }
 }

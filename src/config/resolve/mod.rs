@@ -12,6 +12,7 @@ mod backend;
 mod bind;
 mod check;
 mod context;
+mod dial;
 mod error_pages;
 mod forwarded;
 mod frontend;

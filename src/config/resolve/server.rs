@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::bind::{look_up, tell_address};
+use super::bind::{fits, look_up, tell_address};
 use super::context::{Context, Section};
 use super::layers::Said;
-use super::{check, tls};
+use super::{check, dial, tls};
 use crate::config::address::{Host, ServerEndpoint, ServerPort, parse_server};
 use crate::config::raw;
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::{BackendTimeouts, PoolSettings, ProxyOptions, ProxyVersion, Role, ServerAddress};
 use crate::model::check::Check;
 use crate::model::{Server, ServerId};
+use crate::sys;
 
 /// HAProxy's limit on a server's weight.
 const HEAVIEST: u32 = 256;
@@ -95,7 +96,8 @@ fn resolve(
     let proxy_options = proxy_options(context, layers);
     let (address, hostname) = place?;
     let check = check::resolve(context, section, layers, &address, hostname.as_deref(), timeouts);
-    let check = check.map(|check| Check { proxy_options, ..check });
+    let dial = dial::server(context, section, layers);
+    let check = check.map(|check| Check { proxy_options, dial: dial::check(&dial), ..check });
     Some(Server {
         id,
         name: name.into(),
@@ -110,6 +112,7 @@ fn resolve(
         tls,
         send_proxy,
         proxy_options,
+        dial,
         check: check.map(Arc::new),
         disabled: layers.is_on(|server| server.disabled.as_ref()),
     })
@@ -130,9 +133,11 @@ fn address(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<(ServerAd
         }
     };
     let (host, port) = match endpoint {
-        ServerEndpoint::Unix { is_abstract: true, .. } => {
-            context.error(&path, "servers behind abstract sockets (`abns@`) are known but not built yet");
-            return None;
+        ServerEndpoint::Unix { path: name, is_abstract: true } => {
+            if !fits(context, &path, &name) {
+                return None;
+            }
+            return Some((ServerAddress::Unix(sys::abstract_path(&name)), None));
         }
         ServerEndpoint::Unix { path, .. } => return Some((ServerAddress::Unix(path), None)),
         ServerEndpoint::Tcp { host, port } => (host, port),

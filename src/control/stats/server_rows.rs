@@ -176,7 +176,7 @@ fn facts(gathering: Gathering<'_>, server: &ServerInForce, watch: &ServerWatch) 
     let admin = health.admin();
     let (ip, port) = match &server.config.address {
         ServerAddress::Tcp(address) => (address.ip().to_string(), address.port()),
-        ServerAddress::Unix(path) => (path.display().to_string(), 0),
+        unix @ ServerAddress::Unix(_) => (unix.to_string(), 0),
     };
     let tls = server.config.tls.as_ref();
     let checks: Vec<PastCheck> = watch.checks.iter().map(|past| past_check(gathering, past)).collect();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use tokio::net::{TcpSocket, UnixStream};
 use super::super::stream::{Plain, Stream};
 use super::super::timer::Timer;
 use super::OnBehalfOf;
+use crate::model::Server;
 use crate::model::backend::{ProxyVersion, ServerAddress};
+use crate::state::dial;
 use crate::state::snapshot::ServerInForce;
 use crate::state::tls::{BadHandshake, server_name};
 use crate::wire::proxy_protocol::{self, Header};
@@ -52,7 +55,7 @@ pub(crate) async fn connect(
 }
 
 async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]>) -> Result<Stream, ConnectError> {
-    let mut plain = open_socket(&server.config.address).await.map_err(ConnectError::Io)?;
+    let mut plain = open_socket(&server.config, client.client).await.map_err(ConnectError::Io)?;
     if let Some(version) = server.config.send_proxy {
         let header = match (client.client, client.local) {
             (Some(source), Some(destination)) => Header::Proxied { source, destination },
@@ -79,13 +82,17 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
     }
 }
 
-async fn open_socket(address: &ServerAddress) -> io::Result<Plain> {
-    match address {
-        ServerAddress::Tcp(address) => {
+async fn open_socket(server: &Server, client: Option<SocketAddr>) -> io::Result<Plain> {
+    match (&server.address, &server.dial) {
+        (ServerAddress::Tcp(address), None) => {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             socket.set_nodelay(true)?;
             Ok(Plain::Tcp(socket.connect(*address).await?))
         }
-        ServerAddress::Unix(path) => Ok(Plain::Unix(UnixStream::connect(path).await?)),
+        (ServerAddress::Tcp(address), Some(dial)) => {
+            let socket = dial::socket(*address, dial, client)?;
+            Ok(Plain::Tcp(TcpSocket::from_std_stream(socket.into()).connect(*address).await?))
+        }
+        (ServerAddress::Unix(path), _) => Ok(Plain::Unix(UnixStream::connect(path).await?)),
     }
 }

@@ -1,0 +1,213 @@
+//! A socket for a connection to a server, with all that has to be set before it connects.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::model::dial::{Dial, KeepAlive, Presented, Source};
+use crate::model::{Config, Name};
+use crate::sys;
+
+/// Ports of all ranges are taken in turn by all workers, so that a port just closed rests for a while.
+static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
+
+/// A non-blocking socket that comes from where `dial` says. `client` is whom the connection is made for, if anybody.
+///
+/// # Errors
+/// The kernel's: an address that is not this machine's, no port left in the range, no right to present foreign ones.
+pub(crate) fn socket(to: SocketAddr, dial: &Dial, client: Option<SocketAddr>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(source) = &dial.source {
+        come_from(&socket, to, source, client)?;
+    }
+    if let Some(keep_alive) = &dial.keep_alive {
+        probe(&SockRef::from(&socket), keep_alive)?;
+    }
+    if dial.user_timeout.is_some() {
+        socket.set_tcp_user_timeout(dial.user_timeout)?;
+    }
+    Ok(socket)
+}
+
+fn come_from(socket: &Socket, to: SocketAddr, source: &Source, client: Option<SocketAddr>) -> io::Result<()> {
+    if let Some(interface) = &source.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    let foreign = match source.presented {
+        Presented::Own => None,
+        Presented::ClientIp => client.map(|client| SocketAddr::new(client.ip().to_canonical(), 0)),
+        Presented::Client => client.map(|client| SocketAddr::new(client.ip().to_canonical(), client.port())),
+        Presented::Fixed(address) => Some(address),
+    };
+    // A client of the other family cannot be presented: the connection comes from our own address, as HAProxy's does.
+    if let Some(foreign) = foreign.filter(|foreign| foreign.is_ipv4() == to.is_ipv4()) {
+        allow_foreign(socket, to.ip())?;
+        return bind(socket, foreign);
+    }
+    if source.address.is_ipv4() != to.is_ipv4() {
+        return Ok(());
+    }
+    match source.ports {
+        Some((first, last)) => bind_in_range(socket, source.address, first, last),
+        None if source.address.is_unspecified() => Ok(()),
+        None => bind(socket, SocketAddr::new(source.address, 0)),
+    }
+}
+
+fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.port() == 0 {
+        // The port is chosen when the destination is known, so that it need not be free for every other one too.
+        sys::bind_address_no_port(socket)?;
+    } else {
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&SockAddr::from(address))
+}
+
+/// Takes the next port that is free; one whose last connection still lingers in TIME_WAIT only if there is no other.
+fn bind_in_range(socket: &Socket, address: IpAddr, first: u16, last: u16) -> io::Result<()> {
+    let count = u32::from(last.saturating_sub(first)) + 1;
+    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+    for reuse in [false, true] {
+        socket.set_reuse_address(reuse)?;
+        for _ in 0..count {
+            let offset = NEXT_PORT.fetch_add(1, Relaxed) % count;
+            let port = first.saturating_add(u16::try_from(offset).unwrap_or_default());
+            match socket.bind(&SockAddr::from(SocketAddr::new(address, port))) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = error,
+                bound => return bound,
+            }
+        }
+    }
+    Err(taken)
+}
+
+fn allow_foreign(socket: &Socket, to: IpAddr) -> io::Result<()> {
+    if to.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) }
+}
+
+/// Switches probes on for a connection, or a listening socket's.
+pub(crate) fn probe(socket: &SockRef<'_>, keep_alive: &KeepAlive) -> io::Result<()> {
+    let mut settings = TcpKeepalive::new();
+    if let Some(idle) = keep_alive.idle {
+        settings = settings.with_time(idle);
+    }
+    if let Some(interval) = keep_alive.interval {
+        settings = settings.with_interval(interval);
+    }
+    if let Some(count) = keep_alive.count {
+        settings = settings.with_retries(count);
+    }
+    socket.set_keepalive(true)?;
+    socket.set_tcp_keepalive(&settings)
+}
+
+/// A server is to see foreign addresses (`usesrc`), and the kernel lets only processes with CAP_NET_ADMIN or CAP_NET_RAW
+/// present them.
+#[derive(Debug)]
+pub(crate) struct NoRights {
+    pub backend: Name,
+    pub server: Name,
+    pub error: io::Error,
+}
+
+impl fmt::Display for NoRights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoRights { backend, server, error } = self;
+        write!(f, "server {backend}/{server}: `usesrc` needs CAP_NET_ADMIN or CAP_NET_RAW: {error}")
+    }
+}
+
+impl std::error::Error for NoRights {}
+
+/// Whether this process may do all that the configuration's `usesrc` ask for.
+///
+/// # Errors
+/// The first server that asks in vain.
+pub(crate) fn check_rights(config: &Config) -> Result<(), NoRights> {
+    let foreign = |dial: &Dial| dial.source.as_ref().is_some_and(|source| source.presented != Presented::Own);
+    for backend in &config.backends {
+        let asks = backend.servers.iter().find(|server| server.dial.as_deref().is_some_and(foreign));
+        let Some(server) = asks else { continue };
+        Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
+            .and_then(|socket| socket.set_ip_transparent_v4(true))
+            .map_err(|error| NoRights {
+                backend: Arc::clone(&backend.name),
+                server: Arc::clone(&server.name),
+                error,
+            })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn source(address: &str, ports: Option<(u16, u16)>) -> Dial {
+        let source = Source { address: address.parse().unwrap(), ports, presented: Presented::Own, interface: None };
+        Dial { source: Some(source), ..Dial::default() }
+    }
+
+    /// Where a connection opened this way comes from.
+    fn seen(dial: &Dial) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let socket = socket(to, dial, None)?;
+        socket.set_nonblocking(false)?;
+        socket.connect(&to.into())?;
+        Ok(listener.accept().unwrap().1)
+    }
+
+    #[test]
+    fn a_connection_comes_from_the_address_it_is_told_to() {
+        assert_eq!(seen(&source("127.0.0.2", None)).unwrap().ip().to_string(), "127.0.0.2");
+        assert_eq!(seen(&source("0.0.0.0", None)).unwrap().ip().to_string(), "127.0.0.1");
+        assert_eq!(seen(&Dial::default()).unwrap().ip().to_string(), "127.0.0.1");
+        assert!(seen(&source("203.0.113.77", None)).is_err(), "not an address of this machine");
+    }
+
+    #[test]
+    fn ports_of_a_range_are_taken_until_none_is_left() {
+        // Somewhere below the kernel's own ports, found free at this moment.
+        let free = |port: u16| TcpListener::bind(("127.0.0.9", port)).is_ok();
+        let first = (20_000..30_000).find(|port| free(*port) && free(port + 1)).unwrap();
+        let dial = source("127.0.0.9", Some((first, first + 1)));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let open = || {
+            let socket = socket(to, &dial, None)?;
+            socket.set_nonblocking(false)?;
+            socket.connect(&to.into()).map(|()| socket)
+        };
+        let (one, two) = (open().unwrap(), open().unwrap());
+        let port = |socket: &Socket| socket.local_addr().unwrap().as_socket().unwrap().port();
+        let mut ports = [port(&one), port(&two)];
+        ports.sort_unstable();
+        assert_eq!(ports, [first, first + 1]);
+        assert!(open().is_err(), "both are taken");
+    }
+
+    #[test]
+    fn probes_and_timeouts_are_set() {
+        let keep_alive =
+            KeepAlive { count: Some(4), idle: Some(Duration::from_secs(33)), interval: Some(Duration::from_secs(7)) };
+        let user_timeout = Some(Duration::from_millis(1500));
+        let dial = Dial { source: None, keep_alive: Some(keep_alive), user_timeout };
+        let socket = socket("127.0.0.1:1".parse().unwrap(), &dial, None).unwrap();
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(33));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(7));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), user_timeout);
+    }
+}
