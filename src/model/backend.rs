@@ -246,6 +246,8 @@ pub(crate) enum ProxyVersion {
 pub(crate) struct ProxyOptions {
     /// Whether and how the client used TLS.
     pub ssl: bool,
+    /// The common name of the client's certificate.
+    pub cert_cn: bool,
     pub ssl_cipher: bool,
     pub crc32c: bool,
     pub unique_id: bool,

@@ -40,6 +40,7 @@ pub(crate) mod told {
     pub(crate) const UNIQUE_ID: u8 = 0x05;
     pub(crate) const SSL: u8 = 0x20;
     pub(crate) const SSL_VERSION: u8 = 0x21;
+    pub(crate) const SSL_CN: u8 = 0x22;
     pub(crate) const SSL_CIPHER: u8 = 0x23;
     pub(crate) const SSL_KEY_ALG: u8 = 0x25;
 
@@ -52,7 +53,7 @@ pub(crate) mod told {
         ("NOOP", 0x04),
         ("SSL", SSL),
         ("SSL_CIPHER", SSL_CIPHER),
-        ("SSL_CN", 0x22),
+        ("SSL_CN", SSL_CN),
         ("SSL_KEY_ALG", SSL_KEY_ALG),
         ("SSL_SIG_ALG", 0x24),
         ("SSL_VERSION", SSL_VERSION),

@@ -218,6 +218,8 @@ pub(crate) enum ServerSni {
     Fixed(String),
     /// The request's own Host (`sni req.hdr(host)`).
     RequestHost,
+    /// The name the client asked for (`sni ssl_fc_sni`).
+    ClientSni,
 }
 
 /// What a TLS handshake agreed on, for rules, logs and servers (manual 7.3.4: `ssl_fc_*`, `ssl_c_*`).

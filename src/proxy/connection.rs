@@ -166,6 +166,11 @@ impl Connection {
         ClientFacts { client: self.ends.peer, local: self.ends.local, tls: self.tls.is_some() }
     }
 
+    /// The host a TLS client asked for.
+    pub fn sni(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.sni.as_deref().map(str::as_bytes)
+    }
+
     /// Wall-clock time of an instant on this worker's clock.
     pub fn wall_time(&self, at: Instant) -> SystemTime {
         #[allow(clippy::disallowed_methods)] // told to people only, nothing is decided by it

@@ -284,9 +284,12 @@ fn is_private(backend: &BackendInForce, server: &ServerInForce) -> bool {
 }
 
 /// The name a connection is opened for, where that is the request's wish: no request for another name may use it.
-fn name_wished<'a>(server: &ServerInForce, request: &'a RequestHead) -> Option<&'a [u8]> {
-    let tls = server.config.tls.as_ref()?;
-    (tls.sni == Some(ServerSni::RequestHost)).then(|| request.host().unwrap_or_default())
+fn name_wished<'a>(setting: &Setting<'a>, server: &ServerInForce, request: &'a RequestHead) -> Option<&'a [u8]> {
+    match server.config.tls.as_ref()?.sni.as_ref()? {
+        ServerSni::RequestHost => Some(request.host().unwrap_or_default()),
+        ServerSni::ClientSni => Some(setting.connection.sni().unwrap_or_default()),
+        ServerSni::Fixed(_) => None,
+    }
 }
 
 /// An idle connection, the requests sent over it, and whether it is this client's own.
@@ -301,7 +304,7 @@ fn checkout(
     if reuse == Reuse::Never {
         return None;
     }
-    let host = name_wished(server, &scratch.request);
+    let host = name_wished(setting, server, &scratch.request);
     // What is its own was perhaps authenticated as it: nothing else will do.
     if let Some((stream, uses)) = setting.connection.client.checkout(server, host) {
         return Some((stream, uses, true));
@@ -327,7 +330,7 @@ fn keep(setting: &Setting<'_>, scratch: &Scratch, id: BackendId, backend: &Backe
         connection: upstream.stream,
         since: clock::now(),
         uses: upstream.uses + 1,
-        host: name_wished(server, &scratch.request).map(Box::from),
+        host: name_wished(setting, server, &scratch.request).map(Box::from),
     };
     if upstream.private {
         setting.connection.client.checkin(server, kept);

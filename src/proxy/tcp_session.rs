@@ -139,7 +139,7 @@ async fn reach(
     let connection = setting.connection;
     let (worker, buffers) = (connection.worker.index, &connection.worker.buffers);
     let on_behalf = OnBehalfOf::of(connection);
-    let sni = connection.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes);
+    let sni = connection.sni();
     let BackendTimeouts { connect: timeout, .. } = backend.config.timeouts;
     let mut attempts = Attempts::new(backend, Wish::Any);
     loop {

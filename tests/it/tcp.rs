@@ -335,3 +335,54 @@ fn silent_peers_are_probed_when_asked() {
     let of_server = timer(&format!("dport = :{}", address.port()));
     assert!(of_server.contains("3min"), "{of_server}");
 }
+
+#[test]
+fn tls_ends_here_behind_a_proxy_header_and_begins_again_with_the_client_s_name() {
+    // The server shows which name it was asked for.
+    let inner_dir = crate::harness::TempDir::new();
+    inner_dir.write("site.pem", crate::harness::certificate(&["one.example", "two.example"]).combined());
+    let inner = crate::harness::Proxy::start_in(
+        &Site::http()
+            .bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem")
+            .frontend("http-request return status 200 content-type text/plain lf-string \"%[ssl_fc_sni]\"")
+            .text(),
+        inner_dir,
+    );
+    let dir = crate::harness::TempDir::new();
+    dir.write("site.pem", crate::harness::certificate(&["one.example", "two.example"]).combined());
+    let site = Site::tcp()
+        .bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem accept-proxy")
+        .frontend("use_backend named if { ssl_fc_sni one.example }")
+        .backend(&format!("server s {} ssl verify none sni str(two.example)", inner.address("web")))
+        .section(&format!("backend named\n    server s {} ssl verify none sni ssl_fc_sni\n", inner.address("web")));
+    let proxy = crate::harness::Proxy::start_in(&site.text(), dir);
+    let port = proxy.address("web").port();
+    for (name, expected) in [("one.example", "one.example"), ("three.example", "two.example")] {
+        let answer = crate::harness::curl(&[
+            "-k",
+            "--haproxy-protocol",
+            "--resolve",
+            &format!("{name}:{port}:127.0.0.1"),
+            &format!("https://{name}:{port}/"),
+        ]);
+        assert_eq!(answer, expected);
+    }
+    proxy.wait_for(" web~ named/s ");
+    proxy.wait_for(" web~ app/s ");
+}
+
+#[test]
+fn a_client_that_does_not_finish_its_handshake_is_closed() {
+    let dir = crate::harness::TempDir::new();
+    dir.write("site.pem", crate::harness::certificate(&["site.example"]).combined());
+    let a = Origin::named("a");
+    let site = Site::tcp()
+        .bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem")
+        .defaults("timeout client-hs 100ms")
+        .server(&a, "");
+    let proxy = crate::harness::Proxy::start_in(&site.text(), dir);
+    let mut client = Client::connect(proxy.address("web"));
+    client.send(b"\x16\x03\x01");
+    assert!(client.is_closed());
+    proxy.wait_for("timeout during SSL handshake");
+}

@@ -72,7 +72,7 @@ fn over(base: &Server, line: &Server) -> Server {
     }
     fields!(address weight backup disabled maxconn minconn maxqueue pool_max_conn pool_purge_delay max_reuse check inter fastinter downinter rise fall port addr check_ssl
         check_sni check_alpn check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
-        send_proxy send_proxy_v2 send_proxy_v2_ssl proxy_v2_options source tcp_ut)
+        send_proxy send_proxy_v2 send_proxy_v2_ssl send_proxy_v2_ssl_cn proxy_v2_options source tcp_ut)
 }
 
 macro_rules! text {
@@ -250,9 +250,9 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("send-proxy-v2", 0, flag!(send_proxy_v2, true)),
     option("no-send-proxy-v2", 0, flag!(send_proxy_v2, false)),
     option("send-proxy-v2-ssl", 0, flag!(send_proxy_v2_ssl, true)),
-    option("send-proxy-v2-ssl-cn", 0, How::NotBuilt("names of client certificates; `send-proxy-v2-ssl` tells of TLS")),
+    option("send-proxy-v2-ssl-cn", 0, flag!(send_proxy_v2_ssl_cn, true)),
     option("no-send-proxy-v2-ssl", 0, flag!(send_proxy_v2_ssl, false)),
-    option("no-send-proxy-v2-ssl-cn", 0, How::NoEffect("it is off")),
+    option("no-send-proxy-v2-ssl-cn", 0, flag!(send_proxy_v2_ssl_cn, false)),
     option("proxy-v2-options", 1, text!(proxy_v2_options, "a list (`ssl,authority,crc32c`)")),
     option("set-proxy-v2-tlv-fmt", 1, How::NotBuilt("extra fields in PROXY headers")),
     option("ciphers", 1, text!(ciphers, "suites (`ECDHE+AESGCM`)")),

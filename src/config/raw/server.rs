@@ -131,13 +131,16 @@ pub(crate) struct Server {
     /// The same, and whether the client used TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_proxy_v2_ssl: Option<bool>,
+    /// The same, and the common name of the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_proxy_v2_ssl_cn: Option<bool>,
     /// Where connections to the server come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// How long sent bytes may stay unacknowledged before the connection is given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp_ut: Option<Span>,
-    /// What a version 2 header tells besides, comma-separated: `ssl`, `ssl-cipher`, `crc32c`, `unique-id`, `authority`.
+    /// What a version 2 header tells besides, comma-separated: `ssl`, `cert-cn`, `ssl-cipher`, `crc32c`, `unique-id`, `authority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_v2_options: Option<String>,
 }

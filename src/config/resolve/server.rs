@@ -182,7 +182,9 @@ fn pool(context: &Context<'_>, layers: &ServerLayers<'_>) -> PoolSettings {
 
 fn send_proxy(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<ProxyVersion> {
     let own = layers.own;
-    if own.send_proxy == Some(true) && (own.send_proxy_v2 == Some(true) || own.send_proxy_v2_ssl == Some(true)) {
+    if own.send_proxy == Some(true)
+        && [own.send_proxy_v2, own.send_proxy_v2_ssl, own.send_proxy_v2_ssl_cn].contains(&Some(true))
+    {
         context.error(&layers.path.key("send_proxy"), "`send_proxy` and `send_proxy_v2` exclude each other");
     }
     if sends_v2(layers) {
@@ -193,13 +195,16 @@ fn send_proxy(context: &Context<'_>, layers: &ServerLayers<'_>) -> Option<ProxyV
 
 /// Whether a header of version 2 goes first.
 pub(super) fn sends_v2(layers: &ServerLayers<'_>) -> bool {
-    layers.is_on(|server| server.send_proxy_v2.as_ref()) || layers.is_on(|server| server.send_proxy_v2_ssl.as_ref())
+    layers.is_on(|server| server.send_proxy_v2.as_ref())
+        || layers.is_on(|server| server.send_proxy_v2_ssl.as_ref())
+        || layers.is_on(|server| server.send_proxy_v2_ssl_cn.as_ref())
 }
 
 /// What a version 2 header tells besides addresses (manual 5.2 `proxy-v2-options`).
 fn proxy_options(context: &Context<'_>, layers: &ServerLayers<'_>) -> ProxyOptions {
-    let mut options =
-        ProxyOptions { ssl: layers.is_on(|server| server.send_proxy_v2_ssl.as_ref()), ..Default::default() };
+    let cert_cn = layers.is_on(|server| server.send_proxy_v2_ssl_cn.as_ref());
+    let ssl = cert_cn || layers.is_on(|server| server.send_proxy_v2_ssl.as_ref());
+    let mut options = ProxyOptions { ssl, cert_cn, ..ProxyOptions::default() };
     let Some((written, path)) = layers.said("proxy_v2_options", |server| server.proxy_v2_options.as_ref()) else {
         return options;
     };
@@ -210,7 +215,7 @@ fn proxy_options(context: &Context<'_>, layers: &ServerLayers<'_>) -> ProxyOptio
             "crc32c" => options.crc32c = true,
             "unique-id" => options.unique_id = true,
             "authority" => options.authority = true,
-            "cert-cn" => context.error(&path, "`cert-cn` is known but not built yet (names of client certificates)"),
+            "cert-cn" => (options.ssl, options.cert_cn) = (true, true),
             "cert-sig" | "cert-key" => {
                 let told =
                     format!("`{word}` is known but not built yet (what the proxy's own certificate is made with)");

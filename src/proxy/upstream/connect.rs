@@ -14,6 +14,7 @@ use super::super::timer::Timer;
 use super::OnBehalfOf;
 use crate::model::Server;
 use crate::model::backend::{ProxyVersion, ServerAddress};
+use crate::model::tls::ServerSni;
 use crate::state::dial;
 use crate::state::snapshot::ServerInForce;
 use crate::state::tls::{BadHandshake, server_name};
@@ -73,6 +74,11 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
     }
     let (Some(settings), Some(config)) = (&server.config.tls, &server.tls) else {
         return Ok(Stream::Plain(plain));
+    };
+    // In a TCP session both wishes are the client's name; in HTTP they differ.
+    let host = match settings.sni {
+        Some(ServerSni::ClientSni) => client.told.tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes),
+        _ => host,
     };
     let name = server_name(settings, &server.config.address, host);
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config.config));

@@ -83,12 +83,12 @@ fn config(tls: &ServerTls, shown: Option<Arc<Shown>>) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// The name a server is asked for: the configured one, the request's host (its port cut off), or its address, which
+/// The name a server is asked for: the configured one, the one wished for (its port cut off), or its address, which
 /// is never sent as SNI (RFC 6066 §3).
 pub(crate) fn server_name(tls: &ServerTls, address: &ServerAddress, host: Option<&[u8]>) -> ServerName<'static> {
     let name = match &tls.sni {
         Some(ServerSni::Fixed(name)) => dns_name(name),
-        Some(ServerSni::RequestHost) => {
+        Some(ServerSni::RequestHost | ServerSni::ClientSni) => {
             host.and_then(|host| std::str::from_utf8(host).ok()).and_then(|host| dns_name(without_port(host)))
         }
         None => None,

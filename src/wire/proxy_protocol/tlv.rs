@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::BadProxyHeader;
 use crate::model::backend::ProxyOptions;
-use crate::model::tcp::told::{ALPN, AUTHORITY, CRC32C, SSL, SSL_CIPHER, SSL_KEY_ALG, SSL_VERSION, UNIQUE_ID};
+use crate::model::tcp::told::{ALPN, AUTHORITY, CRC32C, SSL, SSL_CIPHER, SSL_CN, SSL_KEY_ALG, SSL_VERSION, UNIQUE_ID};
 use crate::model::tls::TlsFacts;
 
 /// The longest UNIQUE_ID (spec §2.2.5).
@@ -13,6 +13,9 @@ const UNIQUE_ID_LIMIT: usize = 128;
 const SSL_FIXED: usize = 5;
 /// The client used TLS.
 const SSL_USED: u8 = 0x01;
+/// It showed a certificate on this connection, or when its session began.
+const SSL_CERT_CONNECTION: u8 = 0x02;
+const SSL_CERT_SESSION: u8 = 0x04;
 
 /// The values of one header, checked to be whole.
 #[derive(Clone, PartialEq, Eq)]
@@ -139,12 +142,21 @@ fn push(kind: u8, value: &[u8], out: &mut Vec<u8>) {
 
 /// A client in clear text has flags of 0; the result of verification is 0 where no certificate was asked for.
 fn ssl(options: ProxyOptions, tls: Option<&TlsFacts>) -> Vec<u8> {
-    let mut value = vec![if tls.is_some() { SSL_USED } else { 0 }, 0, 0, 0, 0];
-    if let Some(tls) = tls {
-        push(SSL_VERSION, tls.protocol.as_bytes(), &mut value);
-        if options.ssl_cipher {
-            push(SSL_CIPHER, tls.cipher.as_bytes(), &mut value);
-        }
+    let Some(tls) = tls else { return vec![0; SSL_FIXED] };
+    let shown = tls.client.as_deref();
+    let mut flags = SSL_USED;
+    if shown.is_some() {
+        flags |= SSL_CERT_SESSION | if tls.resumed { 0 } else { SSL_CERT_CONNECTION };
+    }
+    let mut value = vec![flags];
+    value.extend_from_slice(&shown.map_or(0, |shown| shown.last_error).to_be_bytes());
+    push(SSL_VERSION, tls.protocol.as_bytes(), &mut value);
+    let name = shown.and_then(|shown| shown.subject.iter().find(|entry| &*entry.kind == "CN"));
+    if let Some(name) = name.filter(|_| options.cert_cn) {
+        push(SSL_CN, &name.value, &mut value);
+    }
+    if options.ssl_cipher {
+        push(SSL_CIPHER, tls.cipher.as_bytes(), &mut value);
     }
     value
 }
@@ -176,8 +188,14 @@ mod tests {
         header[28..].to_vec()
     }
 
-    const NONE: ProxyOptions =
-        ProxyOptions { ssl: false, ssl_cipher: false, crc32c: false, unique_id: false, authority: false };
+    const NONE: ProxyOptions = ProxyOptions {
+        ssl: false,
+        cert_cn: false,
+        ssl_cipher: false,
+        crc32c: false,
+        unique_id: false,
+        authority: false,
+    };
 
     #[test]
     fn values_stand_as_haproxy_writes_them() {
@@ -201,6 +219,34 @@ mod tests {
         let expected = b"\x01\x00\x08http/1.1\x05\x00\x00\
             \x20\x00\x28\x01\x00\x00\x00\x00\x21\x00\x07TLSv1.3\x23\x00\x16TLS_AES_256_GCM_SHA384";
         assert_eq!(written(all, Some(&client)), expected);
+    }
+
+    #[test]
+    fn a_client_s_certificate_is_told_with_how_it_was_judged() {
+        use crate::model::tls::{ClientCertificate, NameEntry};
+        let entry = |kind: &str, value: &str| NameEntry { kind: kind.into(), value: value.as_bytes().into() };
+        let certificate = ClientCertificate {
+            verify_error: 0,
+            last_error: 10,
+            error_is_above: false,
+            der: Box::default(),
+            subject: [entry("C", "DE"), entry("CN", "a.example")].into(),
+            issuer: Box::default(),
+            serial: Box::default(),
+            sha1: [0; 20],
+            not_before: "".into(),
+            not_after: "".into(),
+            key_algorithm: "".into(),
+            signature_algorithm: "".into(),
+            version: 3,
+        };
+        let mut facts = TlsFacts { alpn: None, client: Some(Box::new(certificate)), ..tls() };
+        let options = ProxyOptions { ssl: true, cert_cn: true, ..NONE };
+        let told = |facts: &TlsFacts| written(options, Some(&ClientTold { tls: Some(facts), received: None }));
+        let expected = b"\x20\x00\x1b\x07\x00\x00\x00\x0a\x21\x00\x07TLSv1.3\x22\x00\x09a.example";
+        assert_eq!(told(&facts).escape_ascii().to_string(), expected.escape_ascii().to_string());
+        facts.resumed = true;
+        assert_eq!(told(&facts)[3], 0x05, "shown when the session began, not on this connection");
     }
 
     #[test]

@@ -104,12 +104,12 @@ fn sni_of(context: &Context<'_>, path: &FieldPath, text: &str) -> Option<ServerS
     let sni = read_sni(text);
     if sni.is_none() {
         let told = Diagnostic::error(format!("`{text}` as server name is not built yet"));
-        context.tell(path, told.hint("built are `str(name)` and `req.hdr(host)`"));
+        context.tell(path, told.hint("built are `str(name)`, `req.hdr(host)` and `ssl_fc_sni`"));
     }
     sni
 }
 
-/// A plain name, `str(name)`, or the request's Host.
+/// A plain name, `str(name)`, the request's Host, or the name the client asked for.
 fn read_sni(text: &str) -> Option<ServerSni> {
     let inside = |fetch: &str| text.strip_prefix(fetch)?.strip_prefix('(')?.strip_suffix(')');
     if let Some(name) = inside("str") {
@@ -117,6 +117,9 @@ fn read_sni(text: &str) -> Option<ServerSni> {
     }
     if let Some(field) = inside("req.hdr").or_else(|| inside("hdr")) {
         return field.eq_ignore_ascii_case("host").then_some(ServerSni::RequestHost);
+    }
+    if text == "ssl_fc_sni" {
+        return Some(ServerSni::ClientSni);
     }
     let name = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
     (!text.is_empty() && text.chars().all(name) && text.contains('.')).then(|| ServerSni::Fixed(text.to_owned()))
@@ -149,7 +152,8 @@ mod tests {
         check_sni("req.hdr(host)", Some(ServerSni::RequestHost));
         check_sni("hdr(Host)", Some(ServerSni::RequestHost));
         check_sni("req.hdr(x-name)", None);
-        check_sni("ssl_fc_sni", None);
+        check_sni("ssl_fc_sni", Some(ServerSni::ClientSni));
+        check_sni("ssl_fc_alpn", None);
         check_sni("", None);
     }
 }
