@@ -37,8 +37,9 @@ pub(crate) struct Backend {
     pub timeouts: BackendTimeouts,
     /// Attempts after the first one (`retries`, HAProxy's default 3).
     pub retries: u32,
-    /// Which of these go to another server while there is one, the others to the one that failed, after a pause: every
-    /// `n`th, or with `-n` the `n`th from the last on; 0 none (`option redispatch`).
+    /// Whether these go to another server while there is one: 0 is never, then they go to the one that failed, after a
+    /// pause. Of a request that had to go to its server every `n`th does, or with `-n` the `n`th from the last on
+    /// (`option redispatch`).
     pub redispatch: i32,
     pub retry_on: RetryOn,
     pub http_reuse: HttpReuse,

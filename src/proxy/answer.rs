@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock;
-use super::downstream::{BodyFraming, Downstream, HeadOptions};
+use super::downstream::{BodyFraming, Downstream, HeadOptions, Left};
 use super::exchange::{Next, Scratch, Setting};
 use super::rules_context;
 use crate::http::{BodyLength, RequestHead, ResponseHead, ResponseTo, error_page};
@@ -97,10 +97,12 @@ async fn tarpit<D: Downstream>(
     let started = clock::now();
     setting.timer.set_after(backend.map_or(timeouts.tarpit, |backend| backend.config.timeouts.tarpit));
     let request = &mut scratch.request;
-    let left = setting.timer.bound(poll_fn(|cx| down.poll_left(cx, request, true))).await.is_some();
+    let abort_on_close = backend.is_some_and(|backend| backend.config.abort_on_close);
+    let left = setting.timer.bound(poll_fn(|cx| down.poll_left(cx, request, abort_on_close))).await;
     setting.timer.set(None);
-    scratch.account.tarpitted(clock::now().saturating_duration_since(started), left);
-    !left
+    let gone = left == Some(Left::Broken);
+    scratch.account.tarpitted(clock::now().saturating_duration_since(started), gone);
+    !gone
 }
 
 fn page(pages: &ErrorPages, status: u16) -> Option<&[u8]> {

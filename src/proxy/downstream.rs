@@ -47,6 +47,14 @@ pub(crate) struct HeadOptions {
     pub no_store: bool,
 }
 
+/// How a client left that was waited with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Broken,
+    /// It will send no more; an answer would still reach it.
+    Closed,
+}
+
 /// One request's client. Nothing is written before `poll_data` or `poll_flush`; both may be called again after an error,
 /// which they repeat.
 pub(crate) trait Downstream {
@@ -93,9 +101,9 @@ pub(crate) trait Downstream {
 
     /// Ready when nobody is there to be answered any more: the connection has broken, or, with `or_closed`, the client
     /// has closed its sending side (`option abortonclose`).
-    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<()> {
+    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<Left> {
         let _ = or_closed; // only where a client can close one side
-        self.poll_gone(cx, request).map(|_| ())
+        self.poll_gone(cx, request).map(|_| Left::Broken)
     }
 
     /// Bytes of the request's body read, and bytes of the response written, heads included.

@@ -5,7 +5,9 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::answer::{self, LocalAnswer};
@@ -160,6 +162,7 @@ async fn serve<D: Downstream>(
             Ok(upstream) => upstream,
             Err((status, cause, phase)) => {
                 scratch.account.end(cause, phase);
+                let Some(status) = status else { return Next::Close };
                 return answer::send(setting, scratch, down, LocalAnswer::Error(status), Some(backend)).await;
             }
         };
@@ -220,6 +223,11 @@ async fn conclude<D: Downstream>(
     }
 }
 
+/// Why there is none: the status to answer, `None` when nobody is there to be answered, and how it is logged.
+pub(crate) type NoUpstream = (Option<u16>, Cause, Phase);
+
+const NO_SERVER: NoUpstream = (Some(503), Cause::Server, Phase::Connect);
+
 /// A slot and a connection, from the pool or new, with the retries the backend allows. On failure: the status to answer
 /// and how it is logged.
 async fn find_server<D: Downstream>(
@@ -230,12 +238,12 @@ async fn find_server<D: Downstream>(
     backend: &BackendInForce,
     reuse: Reuse,
     attempts: &mut Attempts,
-) -> Result<Upstream, (u16, Cause, Phase)> {
+) -> Result<Upstream, NoUpstream> {
     loop {
         let slot = match try_acquire(backend, attempts.wish) {
             Ok(Some(slot)) => slot,
             Ok(None) => wait_for_slot(setting, scratch, down, backend, attempts.wish).await?,
-            Err(_) => return Err((503, Cause::Server, Phase::Connect)),
+            Err(_) => return Err(NO_SERVER),
         };
         scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
         let server = backend.server(slot.server);
@@ -247,10 +255,17 @@ async fn find_server<D: Downstream>(
         }
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let client = OnBehalfOf::of(setting.connection);
-        let connecting =
-            connect(server, backend.config.timeouts.connect, client, scratch.request.host(), setting.timer);
+        let (timeout, timer) = (backend.config.timeouts.connect, setting.timer);
         // Boxed: rare beside the requests that find a pooled connection, and large.
-        match Box::pin(connecting).await {
+        let connected = if backend.config.abort_on_close {
+            let host = scratch.request.host().map(<[u8]>::to_vec);
+            let connecting = Box::pin(connect(server, timeout, client, host.as_deref(), timer));
+            let connected = unless_left(connecting, down, &mut scratch.request).await;
+            connected.ok_or((None, Cause::Client, Phase::Connect))?
+        } else {
+            Box::pin(connect(server, timeout, client, scratch.request.host(), timer)).await
+        };
+        match connected {
             Ok(stream) => {
                 scratch.account.connected();
                 return Ok(Upstream { stream, slot, reused: false, uses: 0, private: is_private(backend, server) });
@@ -346,24 +361,38 @@ fn stick(setting: &Setting<'_>, backend: &BackendInForce, upstream: &Upstream, s
     setting.connection.client.stick_to(sticks.then(|| upstream.slot.state()));
 }
 
+/// `None` when the client closed first (`option abortonclose`).
+async fn unless_left<D: Downstream, F: Future + Unpin>(
+    mut connecting: F,
+    down: &mut D,
+    request: &mut RequestHead,
+) -> Option<F::Output> {
+    poll_fn(|cx| match Pin::new(&mut connecting).poll(cx) {
+        Poll::Ready(connected) => Poll::Ready(Some(connected)),
+        Poll::Pending => down.poll_left(cx, request, true).map(|_| None),
+    })
+    .await
+}
+
 async fn wait_for_slot<D: Downstream>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
     down: &mut D,
     backend: &BackendInForce,
     wish: Wish,
-) -> Result<Slot, (u16, Cause, Phase)> {
+) -> Result<Slot, NoUpstream> {
     let request = &mut scratch.request;
     let abort_on_close = backend.config.abort_on_close;
-    let gone = poll_fn(|cx| down.poll_left(cx, request, abort_on_close));
-    match acquire(backend, wish, scratch.handling, setting.timer, gone).await {
-        Ok((slot, waited)) => {
-            scratch.account.waited(&waited);
-            Ok(slot)
-        }
-        Err(NoServer::NoneUp) => Err((503, Cause::Server, Phase::Connect)),
-        Err(NoServer::QueueTimedOut) => Err((503, Cause::ServerTimeout, Phase::Queue)),
-        Err(NoServer::ClientGone) => Err((400, Cause::Client, Phase::Queue)),
+    let gone = poll_fn(|cx| down.poll_left(cx, request, abort_on_close).map(|_| ()));
+    let (slot, waited) = acquire(backend, wish, scratch.handling, setting.timer, gone).await;
+    if waited.place > 0 {
+        scratch.account.waited(&waited);
+    }
+    match slot {
+        Ok(slot) => Ok(slot),
+        Err(NoServer::NoneUp) => Err(NO_SERVER),
+        Err(NoServer::QueueTimedOut) => Err((Some(503), Cause::ServerTimeout, Phase::Queue)),
+        Err(NoServer::ClientGone) => Err((None, Cause::Client, Phase::Queue)),
     }
 }
 
@@ -375,6 +404,8 @@ pub(crate) struct Attempts {
     pub failed: u32,
     pub wish: Wish,
     most: u32,
+    /// The request had to go to the first server.
+    bound: bool,
     turn_around: Duration,
 }
 
@@ -384,6 +415,7 @@ impl Attempts {
             failed: 0,
             wish,
             most: backend.config.retries,
+            bound: matches!(wish, Wish::Same(_)),
             turn_around: backend.config.timeouts.connect.unwrap_or(TURN_AROUND).min(TURN_AROUND),
         }
     }
@@ -393,10 +425,12 @@ impl Attempts {
         self.failed < self.most
     }
 
-    /// Whether the `retry`th retry, from 1, goes to another server.
+    /// Whether the `retry`th retry, from 1, goes to another server. Where nothing binds a request to its server every
+    /// one does, whatever the interval is (run against HAProxy 2.6).
     fn redispatches(&self, retry: u32, interval: i32) -> bool {
         match interval {
             0 => false,
+            _ if !self.bound => true,
             every @ 1.. => retry.is_multiple_of(every.unsigned_abs()),
             from_last => retry + from_last.unsigned_abs() == self.most + 1,
         }
@@ -411,7 +445,7 @@ impl Attempts {
         slot: Slot,
         error: &ConnectError,
         account: &mut Account,
-    ) -> Option<(u16, Cause, Phase)> {
+    ) -> Option<NoUpstream> {
         let worker = &setting.connection.worker;
         let failed = slot.server;
         let state = slot.state();
@@ -422,7 +456,7 @@ impl Attempts {
         if !self.left() || !backend.config.retry_on.has(RetryOn::CONN_FAILURE) {
             account.connection_error(worker.index, backend, failed);
             let cause = if timed_out { Cause::ServerTimeout } else { Cause::Server };
-            return Some((503, cause, Phase::Connect));
+            return Some((Some(503), cause, Phase::Connect));
         }
         let another = self.again(backend, failed, account);
         if !another && !timed_out {

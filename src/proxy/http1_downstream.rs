@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use super::buffers::Buffers;
-use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
+use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions, Left};
 use super::splice::Pipe;
 use super::stream::Stream;
 use crate::http::{
@@ -277,11 +277,11 @@ impl Downstream for Http1Downstream<'_> {
         }
     }
 
-    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<()> {
-        if self.poll_gone(cx, request).is_ready() || (or_closed && self.ended) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<Left> {
+        match self.poll_gone(cx, request) {
+            Poll::Ready(_) => Poll::Ready(Left::Broken),
+            Poll::Pending if or_closed && self.ended => Poll::Ready(Left::Closed),
+            Poll::Pending => Poll::Pending,
         }
     }
 

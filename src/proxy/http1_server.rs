@@ -20,7 +20,7 @@ use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::slot::Slot;
 use super::worker::deadline;
 use super::{clock, worker};
-use crate::http::{BadRequest, Progress};
+use crate::http::{BadBody, BadRequest, BodyLength, BodyReader, Progress, RequestHead};
 use crate::logline::{Cause, Phase};
 use crate::state::events;
 
@@ -39,6 +39,8 @@ enum Arrival {
 enum HeadRead {
     Complete,
     Bad(BadRequest),
+    /// The body's first bytes, which came with it, are malformed.
+    BadBody(BadBody),
     TimedOut,
     Gone,
 }
@@ -128,6 +130,11 @@ async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_
             broken(&setting, stream, &mut scratch, started, bad.status(), (Cause::Proxy, Phase::Request)).await;
             false
         }
+        HeadRead::BadBody(bad) => {
+            tracing::debug!(client = ?connection.ends.peer, %bad, "bad request");
+            broken(&setting, stream, &mut scratch, started, 400, (Cause::Proxy, Phase::Request)).await;
+            false
+        }
         HeadRead::TimedOut => {
             broken(&setting, stream, &mut scratch, started, 408, (Cause::ClientTimeout, Phase::Request)).await;
             false
@@ -155,7 +162,7 @@ async fn read_head(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scr
                 if armed {
                     setting.timer.set(None);
                 }
-                return HeadRead::Complete;
+                return first_chunks(&scratch.request).map_or(HeadRead::Complete, HeadRead::BadBody);
             }
             Ok(Progress::Partial) => {}
             Err(bad) => return HeadRead::Bad(bad),
@@ -175,6 +182,21 @@ async fn read_head(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scr
             None => return HeadRead::TimedOut,
         }
     }
+}
+
+/// What is wrong with those chunks of the body that came with the head: no server has to see such a request.
+fn first_chunks(request: &RequestHead) -> Option<BadBody> {
+    if request.body() != BodyLength::Chunked || request.rest().is_empty() {
+        return None;
+    }
+    let (mut reader, mut rest) = (BodyReader::new(request.body()), request.rest());
+    while !reader.is_done() && !rest.is_empty() {
+        match reader.feed(rest) {
+            Ok(fed) => rest = rest.get(fed.consumed..).unwrap_or_default(),
+            Err(bad) => return Some(bad),
+        }
+    }
+    None
 }
 
 /// A complete request: the exchange, the tunnel it may become, the record. `true` when the connection can go on.

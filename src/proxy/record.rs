@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::exchange::{Attempts, Setting, ms_between};
 use super::transfer::Failure;
-use super::upstream::slot::{Line, Slot, Waited};
+use super::upstream::slot::{Line, Slot, Waited, Wish};
 use crate::http::{RequestHead, ResponseHead, Version};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
 use crate::model::log::{Capture, Level, LogFormat};
@@ -120,7 +120,8 @@ impl Account {
     /// A server was chosen for the next attempt.
     pub fn give_to(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot, attempts: &Attempts) {
         let now = clock::now();
-        if self.timers.queue < 0 {
+        // The time until the last choice counts, whatever it was spent with.
+        if self.timers.queue < 0 || matches!(attempts.wish, Wish::Another(_)) {
             self.timers.queue = self.head_complete.map_or(0, |at| ms_between(at, now));
         }
         self.chosen = Some(now);
@@ -192,6 +193,7 @@ impl Account {
     /// It waited so long for that.
     pub fn tarpitted(&mut self, time: Duration, client_left: bool) {
         self.timers.queue = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.timers.request = -1; // HAProxy's line has none either
         if client_left {
             self.termination = Some((Cause::Client, Phase::Tarpit));
         }
@@ -258,8 +260,11 @@ impl Account {
                     shard.server_aborts.add(1);
                     shard.response_errors.add(1);
                 }
+                Failure::BadCut => shard.response_errors.add(1),
                 Failure::CutByTimeout => shard.server_aborts.add(1),
-                Failure::ClientGone { .. } | Failure::ClientTimedOut { .. } => shard.client_aborts.add(1),
+                Failure::ClientGone { .. } | Failure::ClientLeft | Failure::ClientTimedOut { .. } => {
+                    shard.client_aborts.add(1)
+                }
                 Failure::Refused => shard.denied_responses.add(1),
                 // A bad body is the frontend's to count.
                 Failure::BadBody | Failure::Killed { .. } => {}

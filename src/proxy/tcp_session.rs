@@ -16,9 +16,9 @@ use super::stream::Stream;
 use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::OnBehalfOf;
 use super::upstream::connect::connect;
-use super::upstream::slot::{Line, NoServer, Slot, Waited, Wish, acquire};
+use super::upstream::slot::{NoServer, Slot, Wish, acquire};
 use super::worker::must_stop;
-use super::{clock, http1_server, rules_context};
+use super::{http1_server, rules_context};
 use crate::logline::{Cause, Phase};
 use crate::model::backend::BackendTimeouts;
 use crate::model::stats::StatsPage;
@@ -143,23 +143,17 @@ async fn reach(
     let BackendTimeouts { connect: timeout, .. } = backend.config.timeouts;
     let mut attempts = Attempts::new(backend, Wish::Any);
     loop {
-        let (asked, place) = (clock::now(), backend.state.queued.now() + 1);
         let gone = early.until_useless(client, buffers);
-        let acquired = acquire(backend, attempts.wish, Handling::default(), setting.timer, gone).await;
-        let in_vain = Waited { time: clock::now().saturating_duration_since(asked), place, line: Line::Backend };
-        let (slot, waited) = match acquired {
-            Ok(acquired) => acquired,
+        let (slot, waited) = acquire(backend, attempts.wish, Handling::default(), setting.timer, gone).await;
+        if waited.place > 0 {
+            account.waited(&waited);
+        }
+        let slot = match slot {
+            Ok(slot) => slot,
             Err(NoServer::NoneUp) => return Err((Cause::Server, Phase::Connect)),
-            Err(NoServer::QueueTimedOut) => {
-                account.waited(&in_vain);
-                return Err((Cause::ServerTimeout, Phase::Queue));
-            }
-            Err(NoServer::ClientGone) => {
-                account.waited(&in_vain);
-                return Err((Cause::Client, Phase::Queue));
-            }
+            Err(NoServer::QueueTimedOut) => return Err((Cause::ServerTimeout, Phase::Queue)),
+            Err(NoServer::ClientGone) => return Err((Cause::Client, Phase::Queue)),
         };
-        account.waited(&waited);
         account.give_to(worker, backend, &slot, &attempts);
         let server = backend.server(slot.server);
         account.connecting(worker, backend, &slot);

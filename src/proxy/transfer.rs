@@ -15,11 +15,11 @@ use tokio::io::AsyncWrite;
 
 use super::buffers::{BODY_BUFFER, BULK_BUFFER};
 use super::clock;
-use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
+use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions, Left};
 use super::exchange::{Scratch, Setting, Upstream};
 use super::rules_context;
 use super::splice::{self, Pipe};
-use crate::http::{BodyReader, Progress, ResponseHead, ResponseTo};
+use crate::http::{BodyLength, BodyReader, Progress, ResponseHead, ResponseTo};
 use crate::logline::{Cause, Phase};
 use crate::model::backend::{HttpConnectionMode, RetryOn};
 use crate::state::snapshot::BackendInForce;
@@ -57,11 +57,15 @@ pub(crate) enum Failure {
     ClientGone {
         phase: Phase,
     },
+    /// It has closed its sending side, and waits in vain (`option abortonclose`).
+    ClientLeft,
     ClientTimedOut {
         phase: Phase,
     },
     /// The response was cut after its head had gone out.
     Cut,
+    /// The same, because its body was malformed.
+    BadCut,
     CutByTimeout,
     /// Ended by control: the server was taken away or the process stops.
     Killed {
@@ -78,11 +82,13 @@ impl Failure {
             Failure::ServerTimedOut => (Some(504), Cause::ServerTimeout, Phase::Headers),
             Failure::BadAnswer => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::Refused => (Some(502), Cause::Proxy, Phase::Headers),
-            Failure::BadBody => (Some(400), Cause::Client, Phase::Headers),
+            Failure::BadBody => (Some(400), Cause::Proxy, Phase::Headers),
+            Failure::ClientLeft => (Some(400), Cause::Client, Phase::Headers),
             Failure::ClientGone { phase } => (None, Cause::Client, phase),
             Failure::ClientTimedOut { phase: Phase::Headers } => (Some(408), Cause::ClientTimeout, Phase::Headers),
             Failure::ClientTimedOut { phase } => (None, Cause::ClientTimeout, phase),
             Failure::Cut => (None, Cause::Server, Phase::Data),
+            Failure::BadCut => (None, Cause::Proxy, Phase::Data),
             Failure::CutByTimeout => (None, Cause::ServerTimeout, Phase::Data),
             Failure::Killed { cause, started: false } => (Some(503), cause, Phase::Headers),
             Failure::Killed { cause, started: true } => (None, cause, Phase::Data),
@@ -104,6 +110,21 @@ fn asks_for_connection(response: &ResponseHead) -> bool {
 
 /// Response bytes moved for one exchange before others on this worker get their turn.
 const BYTES_IN_A_ROW: usize = 1024 * 1024;
+
+/// Whether those chunks of the body that came with the head are malformed: then nothing of it is passed on.
+fn has_bad_chunks(response: &ResponseHead) -> bool {
+    if response.body() != BodyLength::Chunked {
+        return false;
+    }
+    let (mut reader, mut rest) = (BodyReader::new(response.body()), response.rest());
+    while !reader.is_done() && !rest.is_empty() {
+        match reader.feed(rest) {
+            Ok(fed) => rest = rest.get(fed.consumed..).unwrap_or_default(),
+            Err(_) => return true,
+        }
+    }
+    false
+}
 
 /// What both sides of a transfer are bound by.
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +156,9 @@ enum Down {
         switched: bool,
     },
     /// The server cut its response: the client gets what there was, and no end.
-    Cut,
+    Cut {
+        malformed: bool,
+    },
 }
 
 pub(crate) struct Transfer<'a, 's, D> {
@@ -241,9 +264,13 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         }
         if matches!(self.state, Down::Head)
             && self.down.body_is_done()
-            && self.down.poll_gone(cx, &mut self.scratch.request).is_ready()
+            && let Poll::Ready(left) =
+                self.down.poll_left(cx, &mut self.scratch.request, self.backend.config.abort_on_close)
         {
-            return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Headers }));
+            return Poll::Ready(Err(match left {
+                Left::Broken => Failure::ClientGone { phase: Phase::Headers },
+                Left::Closed => Failure::ClientLeft,
+            }));
         }
         self.poll_deadlines(cx)
     }
@@ -317,10 +344,8 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             match self.down.poll_body(cx, &mut self.scratch.request, self.sides.framing, &mut self.scratch.out) {
                 Poll::Ready(Ok(_)) => self.client_active(),
                 Poll::Ready(Err(BodyError::Bad(_))) => return Err(Failure::BadBody),
-                Poll::Ready(Err(BodyError::Gone(_))) => {
-                    let phase = if self.started { Phase::Data } else { Phase::Headers };
-                    return Err(Failure::ClientGone { phase });
-                }
+                // It was sending data, whatever the server was at.
+                Poll::Ready(Err(BodyError::Gone(_))) => return Err(Failure::ClientGone { phase: Phase::Data }),
                 Poll::Pending => {
                     self.wait_for_client();
                     return self.flush_up(cx);
@@ -370,8 +395,12 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => return Poll::Pending,
                 },
-                Down::Cut => {
-                    return self.down.poll_flush(cx).map(|_| Err(Failure::Cut));
+                Down::Cut { malformed } => {
+                    let malformed = *malformed;
+                    return self
+                        .down
+                        .poll_flush(cx)
+                        .map(|_| Err(if malformed { Failure::BadCut } else { Failure::Cut }));
                 }
                 Down::Flush { switched } => {
                     let switched = *switched;
@@ -465,6 +494,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         {
             return Err(Failure::Again);
         }
+        if has_bad_chunks(&self.scratch.response) {
+            return Err(Failure::BadAnswer);
+        }
         if let Some(answer) = rules_context::response_rules(self.setting, self.backend, self.scratch) {
             self.scratch.refusal = Some(answer);
             return Err(Failure::Refused);
@@ -524,7 +556,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                         *data = unread.start + fed.data.start..unread.start + fed.data.end;
                         unread.start += fed.consumed;
                     }
-                    Err(_) => self.state = Down::Cut,
+                    Err(_) => self.state = Down::Cut { malformed: true },
                 }
             } else if reader.is_done() {
                 // What stands behind a finished response was not asked for.
@@ -587,7 +619,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 self.server_active();
             }
             Poll::Ready(Err(error)) if splice::is_unsupported(&error) => return Poll::Ready(None),
-            Poll::Ready(_) => self.state = Down::Cut,
+            Poll::Ready(_) => self.state = Down::Cut { malformed: false },
             Poll::Pending => {
                 if let Some(pipe) = self.pipe.take() {
                     buffers.give_pipe(pipe);
@@ -665,7 +697,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 return Poll::Ready(Ok(()));
             }
             Poll::Ready(_) => {
-                self.state = Down::Cut;
+                self.state = Down::Cut { malformed: false };
                 return Poll::Ready(Ok(()));
             }
             Poll::Pending => buffers.give(std::mem::take(&mut self.body)),

@@ -21,5 +21,6 @@ mod samples;
 mod stats;
 mod tcp;
 mod tcp_rules;
+mod terminations;
 mod tls;
 mod tls_certificates;

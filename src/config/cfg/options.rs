@@ -124,8 +124,7 @@ fn forwardfor(args: &mut Args, proxy: &mut ProxyDraft) {
     proxy.raw.forwardfor = Some(option);
 }
 
-/// `option redispatch [<interval>]`. Without a number HAProxy means -1, only the last retry; here every retry goes to
-/// another server then, because that one is found sooner.
+/// `option redispatch [<interval>]`
 fn redispatch(args: &mut Args, proxy: &mut ProxyDraft) {
     args.mark_line(FieldPath::root().key("redispatch"));
     let Some(word) = args.take() else {

@@ -78,7 +78,8 @@ pub(crate) struct Proxy {
     /// Lets retries go to another server; default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redispatch: Option<bool>,
-    /// Which retries do: every `n`th; -1 the last one, -2 the one before; default 1, all.
+    /// Which retries of requests that had to go to their server do: every `n`th; -1 the last one, -2 the one before;
+    /// default -1. Others always do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redispatch_interval: Option<i32>,
     /// After what a request is sent again: `none`, `conn-failure` (the default), `empty-response`, `junk-response`,

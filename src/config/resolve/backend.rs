@@ -72,14 +72,14 @@ fn redispatch(context: &Context<'_>, section: &Section<'_>) -> i32 {
     // The number belongs to the nearest line that says whether at all.
     let mut layers = section.layers.iter();
     let said = layers.find(|layer| layer.proxy.redispatch.is_some() || layer.proxy.redispatch_interval.is_some());
-    let Some(layer) = said else { return 1 };
+    let Some(layer) = said else { return -1 };
     if layer.proxy.redispatch_interval == Some(0) {
         let told = Diagnostic::error("an interval of 0 is none").hint("write `redispatch: false`");
         context.tell(&layer.path.key("redispatch_interval"), told);
     }
     match layer.proxy.redispatch {
         Some(false) => 0,
-        Some(true) | None => layer.proxy.redispatch_interval.unwrap_or(1),
+        Some(true) | None => layer.proxy.redispatch_interval.unwrap_or(-1),
     }
 }
 

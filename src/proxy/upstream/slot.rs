@@ -141,9 +141,11 @@ pub(crate) async fn acquire(
     handling: Handling,
     timer: &Timer,
     gone: impl Future<Output = ()>,
-) -> Result<(Slot, Waited), NoServer> {
-    if let Some(slot) = try_acquire(backend, wish)? {
-        return Ok((slot, Waited::default()));
+) -> (Result<Slot, NoServer>, Waited) {
+    match try_acquire(backend, wish) {
+        Ok(Some(slot)) => return (Ok(slot), Waited::default()),
+        Ok(None) => {}
+        Err(none) => return (Err(none), Waited::default()),
     }
     let started: Instant = clock::now();
     let mut place = Place::join(backend, wish, handling, started);
@@ -157,9 +159,9 @@ pub(crate) async fn acquire(
     };
     let found = timer.bound(wait).await;
     timer.set(None);
-    let slot = found.unwrap_or(Err(NoServer::QueueTimedOut))?;
     let time = clock::now().saturating_duration_since(started);
-    Ok((slot, Waited { time, place: place.number, line: place.line() }))
+    let waited = Waited { time, place: place.number, line: place.line() };
+    (found.unwrap_or(Err(NoServer::QueueTimedOut)), waited)
 }
 
 /// A place in the room where requests wait.
