@@ -6,6 +6,8 @@ mod control;
 #[cfg(any(test, fuzzing))]
 mod differential;
 #[cfg(any(test, fuzzing))]
+mod hello;
+#[cfg(any(test, fuzzing))]
 mod worker;
 
 #[cfg(any(test, fuzzing))]
@@ -259,6 +261,8 @@ pub fn fuzz_client_hello(data: &[u8]) {
     let front = client_hello::parse(bytes.get(..usize::from(*cut)).unwrap_or(bytes));
     assert!(front == Ok(Parsed::NeedMore) || front == whole, "{front:?} became {whole:?}");
     let Ok(Parsed::Complete(hello)) = whole else { return };
+    #[cfg(any(test, fuzzing))]
+    hello::against_rustls(bytes, &hello);
     // The message on its own, then in records of another size.
     let (mut message, mut rest) = (Vec::new(), bytes);
     while let [_, _, _, high, low, behind @ ..] = rest {
@@ -335,6 +339,7 @@ mod tests {
         check("yaml", fuzz_yaml);
         check("pem", fuzz_pem);
         check("differential", fuzz_differential);
+        check("client_hello", fuzz_client_hello);
     }
 
     #[test]

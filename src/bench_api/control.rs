@@ -1,8 +1,10 @@
 //! Fuzz targets that talk to a controller: bytes on the runtime socket, addresses and forms of the stats page.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::control::{self, Controller, fuzzing};
+use crate::model::Config;
 use crate::model::global::AccessLevel;
 use crate::state::events::{PageKind, PageRequest};
 
@@ -25,22 +27,29 @@ backend app
 backend empty
 ";
 
+thread_local! {
+    static READ: OnceCell<Config> = const { OnceCell::new() };
+}
+
 /// Everything as after a start.
 fn controller() -> Controller {
-    let loaded = crate::config::load_text("fuzz.cfg", CONFIG);
-    let told = loaded.diagnostics.render(&loaded.sources, crate::diag::Colour::Never);
-    let mut config = loaded.config.unwrap_or_else(|| panic!("{told}"));
-    // Nobody connects: a port for each run would only cost.
-    for frontend in &mut config.frontends {
-        if let Some(frontend) = Arc::get_mut(frontend) {
-            frontend.disabled = true;
-        }
-    }
+    let config = READ.with(|known| known.get_or_init(read).clone());
     let again = Arc::new(|| Err("nothing to read".to_owned()));
     match control::boot(config, again, Box::new(|_| ())) {
         Ok((_, controller)) => controller,
         Err(error) => panic!("{error}"),
     }
+}
+
+fn read() -> Config {
+    let loaded = crate::config::load_text("fuzz.cfg", CONFIG);
+    let told = loaded.diagnostics.render(&loaded.sources, crate::diag::Colour::Never);
+    let mut config = loaded.config.unwrap_or_else(|| panic!("{told}"));
+    // Nobody connects: a port for each run would only cost.
+    for frontend in config.frontends.iter_mut().filter_map(Arc::get_mut) {
+        frontend.disabled = true;
+    }
+    config
 }
 
 /// Fuzz target: bytes of a runtime socket, through the whole conversation and the orders it gives. The first byte chooses

@@ -35,6 +35,7 @@ frontend web
     http-response set-header X-Seen yes
     default_backend app
 backend app
+    http-reuse always
     server one 127.0.0.1:1
 ";
 
@@ -89,4 +90,23 @@ fn begin() -> Arc<Shared> {
     let told = loaded.diagnostics.render(&loaded.sources, crate::diag::Colour::Never);
     let config = loaded.config.unwrap_or_else(|| panic!("{told}"));
     shared(all_in_rotation(config), 1).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rig is worth nothing when the server's bytes are never asked for.
+    #[test]
+    fn servers_are_reached_over_both_protocols() {
+        let in_use = begin();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nworld";
+        let got = talk(&in_use, Speaks::Http1, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", answer);
+        assert!(got.ends_with(b"\r\n\r\nworld"), "{}", String::from_utf8_lossy(&got));
+        let mut asked = PREFACE.to_vec();
+        asked.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        unpack(&[1, 5, 1, 6, 0x82, 0x87, 0x84, 0x41, 1, b'a'], &mut asked);
+        let got = talk(&in_use, Speaks::Http2, &asked, answer);
+        assert!(memchr::memmem::find(&got, b"world").is_some(), "{got:?}");
+    }
 }

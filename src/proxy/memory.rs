@@ -27,6 +27,8 @@ use crate::state::{Rotation, Shared, Snapshot};
 const PIPE: usize = 16 * 1024;
 /// Connections to the server that stand ready.
 const SERVERS: usize = 4;
+/// Turns of the event loop that an exchange in memory takes at most.
+const TURNS: usize = 100;
 /// How long a client may take to be done with, once it has ended its side.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -89,7 +91,9 @@ pub(crate) fn talk(shared: &Arc<Shared>, speaks: Speaks, from_client: &[u8], fro
         }
         let (near, far) = duplex(PIPE);
         accept(&worker, speaks, far);
-        tokio::time::timeout(PATIENCE, converse(near, from_client)).await.expect("the client is never done with")
+        tokio::time::timeout(PATIENCE, converse(near, speaks, from_client))
+            .await
+            .expect("the client is never done with")
     });
     drop(tasks);
     assert_nothing_is_left(shared);
@@ -112,12 +116,18 @@ fn accept(worker: &Rc<Worker>, speaks: Speaks, stream: DuplexStream) {
 }
 
 /// Sends and reads at the same time, to the end of both.
-async fn converse(client: DuplexStream, from_client: &[u8]) -> Vec<u8> {
+async fn converse(client: DuplexStream, speaks: Speaks, from_client: &[u8]) -> Vec<u8> {
     let (mut reading, mut writing) = tokio::io::split(client);
     let mut got = Vec::new();
     let write = async {
         // The proxy may have had enough before.
         let _ = writing.write_all(from_client).await;
+        if speaks == Speaks::Http2 {
+            // With its end, a client gives up what it asked for: let everything that can happen without it happen before.
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+        }
         let _ = writing.shutdown().await;
     };
     let (_, read) = tokio::join!(write, reading.read_to_end(&mut got));
