@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 
 use crate::admin::stat;
-use crate::harness::{Client, Origin, Proxy, Site, TempDir, certificate, eventually, tool_output};
+use crate::harness::{
+    Client, Origin, Proxy, Site, TempDir, certificate, check_config, eventually, run_tool, tool_output,
+};
 
 /// A TLS server with a certificate for this name.
 fn tls_server(name: &str) -> Proxy {
@@ -217,4 +219,34 @@ fn in_http_content_rules_see_the_request() {
     let line = proxy.wait_for(" web/<NOSRV> ");
     assert!(line.contains(" -1 0 - - PR-- "), "{line}");
     assert_eq!(a.only_request().target, "/yes");
+}
+
+#[test]
+fn over_http2_a_refused_request_ends_without_an_answer_and_the_next_is_served() {
+    let dir = TempDir::new();
+    dir.write("site.pem", certificate(&["site.example"]).combined());
+    let a = Origin::named("a");
+    let site = Site::http()
+        .bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem alpn h2")
+        .frontend("tcp-request content reject if { path /no }")
+        .server(&a, "");
+    let proxy = Proxy::start_in(&site.text(), dir);
+    let (no, yes) = (proxy.url("https", "web", "/no"), proxy.url("https", "web", "/yes"));
+    let output = run_tool("curl", &["-sk", "--http2", "--max-time", "20", &no, "--next", "-sk", "--http2", &yes], b"");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a");
+    assert_eq!(a.only_request().target, "/yes");
+}
+
+#[test]
+fn looking_for_a_hello_behind_tls_that_ends_here_is_warned_of() {
+    let told = |bind: &str| {
+        let dir = TempDir::new();
+        dir.write("site.pem", certificate(&["site.example"]).combined());
+        let site = SNI.iter().fold(Site::tcp().bind(bind), |site, line| site.frontend(line));
+        let text = site.section("backend one\nbackend two").text();
+        let output = check_config(&text, &dir, &[""; 0]);
+        String::from_utf8_lossy(&output.stderr).contains("[hello-behind-tls]")
+    };
+    assert!(told("bind 127.0.0.1:<web> ssl crt <dir>/site.pem"));
+    assert!(!told("bind 127.0.0.1:<web>"));
 }

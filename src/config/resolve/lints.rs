@@ -88,6 +88,7 @@ impl Lint<'_, '_> {
             self.warn("stats", "stats-admin-without-auth", told, "add `auth`, or restrict `admin` by a condition");
         }
         self.first_bytes(frontend);
+        self.hello_behind_tls(frontend);
         self.destination(frontend);
         self.frontend_timeouts(frontend);
         self.logging();
@@ -110,6 +111,34 @@ impl Lint<'_, '_> {
             let hint =
                 "add `tcp-request inspect-delay 5s` and `tcp-request content accept if { req.ssl_hello_type 1 }`";
             self.warn("", "no-inspect-delay", told, hint);
+        }
+    }
+
+    /// A hello that is read by the listener itself.
+    fn hello_behind_tls(&self, frontend: &Frontend) {
+        let is_hello = |fetch: &Fetch| {
+            matches!(
+                fetch,
+                Fetch::HelloType
+                    | Fetch::HelloServerName
+                    | Fetch::HelloVersion
+                    | Fetch::HelloAlpn
+                    | Fetch::HelloGroups
+                    | Fetch::HelloTicket
+            )
+        };
+        let rules = frontend.tcp_request.content.iter().filter_map(|rule| rule.condition.as_ref());
+        let routes = frontend.use_backend.iter().filter_map(|(condition, _)| condition.as_ref());
+        let asks = rules.chain(routes).any(|condition| condition.asks(is_hello));
+        let ends_tls =
+            !frontend.listeners.is_empty() && frontend.listeners.iter().all(|listener| listener.tls.is_some());
+        if asks && ends_tls {
+            let told = format!(
+                "{} looks for a TLS hello behind the one it answers itself: `req.ssl_…` finds none",
+                self.section.title()
+            );
+            let hint = "write `ssl_fc_sni` or `ssl_fc_alpn`, or remove `ssl` from `bind` to pass TLS on";
+            self.warn("", "hello-behind-tls", told, hint);
         }
     }
 

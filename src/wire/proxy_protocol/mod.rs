@@ -6,6 +6,7 @@
 //! because two readers of one address must not come to different clients.
 
 mod tlv;
+mod v1;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -85,7 +86,7 @@ pub(crate) fn parse(input: &[u8]) -> Result<Parsed, BadProxyHeader> {
     if starts_alike(input, &V2_SIGNATURE) {
         parse_v2(input)
     } else if starts_alike(input, V1_START) {
-        parse_v1(input)
+        v1::parse(input)
     } else {
         Err(BadProxyHeader::NotAHeader)
     }
@@ -113,50 +114,6 @@ pub(crate) fn bytes_to_read(input: &[u8]) -> usize {
 /// Whether the shorter of both is the start of the other; true for empty input.
 fn starts_alike(input: &[u8], start: &[u8]) -> bool {
     input.iter().zip(start).all(|(a, b)| a == b)
-}
-
-fn parse_v1(input: &[u8]) -> Result<Parsed, BadProxyHeader> {
-    let window = &input[..input.len().min(V1_LIMIT)];
-    let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
-        return if input.len() < V1_LIMIT { Ok(Parsed::NeedMore) } else { Err(BadProxyHeader::LineTooLong) };
-    };
-    let header = v1_header(window.get(V1_START.len()..end).unwrap_or_default())?;
-    Ok(Parsed::Complete { header, consumed: end + 2 })
-}
-
-/// `line` is what stands between `PROXY ` and the line end.
-fn v1_header(line: &[u8]) -> Result<Header, BadProxyHeader> {
-    let mut words = line.split(|&byte| byte == b' ');
-    let protocol = words.next().unwrap_or_default();
-    match protocol {
-        // Whatever follows is to be ignored (spec §2.1).
-        b"UNKNOWN" => return Ok(Header::Unnamed),
-        b"TCP4" | b"TCP6" => {}
-        _ => return Err(BadProxyHeader::Protocol),
-    }
-    let (Some(source), Some(destination), Some(source_port), Some(destination_port), None) =
-        (words.next(), words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(BadProxyHeader::Layout);
-    };
-    let address = |text: &[u8]| v1_address(text, protocol == b"TCP4");
-    Ok(Header::Proxied {
-        source: SocketAddr::new(address(source)?, v1_port(source_port)?),
-        destination: SocketAddr::new(address(destination)?, v1_port(destination_port)?),
-    })
-}
-
-/// The standard library reads both families strictly: no leading zeros, no short forms, no zone.
-fn v1_address(text: &[u8], v4: bool) -> Result<IpAddr, BadProxyHeader> {
-    let text = std::str::from_utf8(text).map_err(|_| BadProxyHeader::Address)?;
-    let address = if v4 { text.parse::<Ipv4Addr>().map(IpAddr::V4) } else { text.parse::<Ipv6Addr>().map(IpAddr::V6) };
-    address.map_err(|_| BadProxyHeader::Address)
-}
-
-fn v1_port(text: &[u8]) -> Result<u16, BadProxyHeader> {
-    let plain = !text.is_empty() && text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || text[0] != b'0');
-    let digits = std::str::from_utf8(text).ok().filter(|_| plain).ok_or(BadProxyHeader::Port)?;
-    digits.parse().map_err(|_| BadProxyHeader::Port)
 }
 
 fn parse_v2(input: &[u8]) -> Result<Parsed, BadProxyHeader> {
@@ -233,7 +190,7 @@ where
 /// become UNKNOWN (v1) or UNSPEC (v2), as an unnamed client does in v1; in v2 that one is sent as LOCAL.
 pub(crate) fn encode(version: ProxyVersion, header: Header, out: &mut Vec<u8>) {
     match (version, addresses(header)) {
-        (ProxyVersion::V1, Ends::V4(..) | Ends::V6(..)) => encode_v1(header, out),
+        (ProxyVersion::V1, Ends::V4(..) | Ends::V6(..)) => v1::encode(header, out),
         (ProxyVersion::V1, Ends::Mixed | Ends::Unnamed) => out.extend_from_slice(b"PROXY UNKNOWN\r\n"),
         (ProxyVersion::V2, ends) => encode_v2(&ends, out),
     }
@@ -266,15 +223,6 @@ fn addresses(header: Header) -> Ends {
         (IpAddr::V6(from), IpAddr::V6(to)) => Ends::V6((from, source.port()), (to, destination.port())),
         _ => Ends::Mixed,
     }
-}
-
-fn encode_v1(header: Header, out: &mut Vec<u8>) {
-    let line = match addresses(header) {
-        Ends::V4((from, from_port), (to, to_port)) => format!("PROXY TCP4 {from} {to} {from_port} {to_port}\r\n"),
-        Ends::V6((from, from_port), (to, to_port)) => format!("PROXY TCP6 {from} {to} {from_port} {to_port}\r\n"),
-        Ends::Mixed | Ends::Unnamed => return,
-    };
-    out.extend_from_slice(line.as_bytes());
 }
 
 fn encode_v2(ends: &Ends, out: &mut Vec<u8>) {
