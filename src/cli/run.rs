@@ -121,6 +121,10 @@ fn start(
             Ok(config)
         }
     };
+    let as_at_start: control::AsAtStart = {
+        let kept = kept.clone();
+        Arc::new(move |work| kept.reading(work))
+    };
     let first_ready = {
         let args = args.clone();
         move |served: &str| {
@@ -136,6 +140,7 @@ fn start(
     let Predecessors { finish, terminate } = &args.predecessors;
     take_over_from([finish.as_slice(), terminate].concat());
     let (shared, controller) = control::boot(config, Arc::new(again), told).map_err(at("cannot start"))?;
+    let controller = controller.reading_as_at_start(as_at_start);
     let pid_path = args.pid_file.as_ref().or(global.pidfile.as_ref());
     let pid_file = pid_path
         .map(|path| PidFile::write(path).map_err(at(format!("cannot write the pid file `{}`", path.display()))))

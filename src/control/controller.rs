@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::admin::socket::AdminSockets;
+use super::certificates::{self, CertificateWatch};
 use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::desk::Desk;
 use super::history::{Cause, PastCheck};
@@ -48,6 +49,8 @@ pub(crate) enum Event {
     Asked(Asked),
     /// The configuration was read again; the error is the text of its diagnostics.
     Loaded(Box<Result<Config, String>>),
+    /// Certificates on disk were looked at, or read.
+    Certificates(certificates::News),
     /// A second went by, or a moment while ending.
     Tick,
 }
@@ -123,6 +126,7 @@ pub(crate) struct Controller {
     pub(super) checks: CheckTasks,
     pub(super) sockets: Sockets,
     pub(super) tls: TlsShared,
+    pub(super) certificates: CertificateWatch,
     pub(super) source: Source,
     pub(super) on_state: OnState,
     pub(super) events: mpsc::Sender<Event>,
@@ -217,6 +221,7 @@ impl Controller {
             Event::Asked(Asked::Reload) => self.begin_reload(now),
             Event::Asked(asked) => self.end(asked, now),
             Event::Loaded(loaded) => self.end_reload(*loaded, now),
+            Event::Certificates(news) => self.take_certificates(news, now),
             Event::Tick => self.tick(now),
         }
     }
@@ -250,6 +255,7 @@ impl Controller {
             (self.on_state)(ServiceState::Alive);
             self.tick_desk(now);
             self.tls.rotate(now);
+            self.tick_certificates(now);
         }
         let connections = self.shared.process.connections.now();
         let Some(ending) = &mut self.ending else { return };

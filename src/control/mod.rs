@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 mod carry;
+pub(crate) mod certificates;
 mod checks;
 pub(crate) mod command;
 pub(crate) mod controller;
@@ -21,6 +22,7 @@ mod transitions;
 pub(crate) mod watch;
 mod wording;
 
+pub(crate) use certificates::AsAtStart;
 pub(crate) use controller::{Controller, Exit, Handle, LineRequest, ServiceState};
 pub(crate) use reload::{OnState, boot};
 pub(crate) use signals::{Asked, Orders};

@@ -15,7 +15,7 @@ use crate::model::backend::{ProxyVersion, ServerAddress};
 use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
 use crate::state::dial;
-use crate::state::tls::{BadHandshake, ServerConnector, server_name};
+use crate::state::tls::{BadHandshake, client_config, server_name};
 use crate::wire::check_dialog::{CheckPhase, CheckResult, HttpDialog, Judgement, Outcome, request};
 use crate::wire::proxy_protocol::{Header, encode, encode_v2_telling};
 
@@ -39,10 +39,10 @@ struct Failure {
 
 impl Probe {
     pub fn new(check: Arc<Check>, limits: HttpLimits) -> Self {
-        let tls = check.tls.as_ref().map(|settings| {
-            let connector = ServerConnector::new(settings);
-            (TlsConnector::from(connector.config), server_name(settings, &check.target, None))
-        });
+        let tls = check
+            .tls
+            .as_ref()
+            .map(|settings| (TlsConnector::from(client_config(settings)), server_name(settings, &check.target, None)));
         Probe { check, tls, limits }
     }
 

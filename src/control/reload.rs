@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
 use super::admin::socket::AdminSockets;
+use super::certificates::CertificateWatch;
 use super::checks::{CheckTasks, Start};
 use super::controller::{Controller, EVENTS, Event, ServiceState};
 use super::desk::Desk;
@@ -87,6 +88,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
         checks: CheckTasks::new(events.clone(), seed(), shared.process.panics.clone()),
         sockets,
         tls,
+        certificates: CertificateWatch::new(now),
         source,
         on_state,
         events,
@@ -220,7 +222,7 @@ impl Controller {
     }
 
     /// Tells the global log targets, and whoever watches the process.
-    fn log_of_process(&self, level: Level, text: &str) {
+    pub(super) fn log_of_process(&self, level: Level, text: &str) {
         self.watch.snapshot.logs.send(level, text.as_bytes());
         announce(level, text);
     }

@@ -42,7 +42,6 @@ pub(crate) struct Global {
     pub limits: HttpLimits,
     pub sessions: SessionSettings,
     /// How often certificates on disk are looked at for changes (`crt-watch`); `None` never.
-    #[allow(dead_code)] // for the watch of certificates, which comes next
     pub certificate_watch: Option<Duration>,
 }
 

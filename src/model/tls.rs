@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::sign::CertifiedKey;
@@ -157,11 +158,42 @@ impl Default for SessionSettings {
     }
 }
 
+/// A file and how it looked when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WatchedFile {
+    pub path: PathBuf,
+    pub seen: SeenFile,
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeenFile {
+    There(Stamp),
+    Gone,
+    /// Something that may not be looked at.
+    Hidden,
+}
+
+/// Differs when a file is replaced, written to, or another one is linked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub device: u64,
+    pub inode: u64,
+    pub size: u64,
+    /// Seconds and nanoseconds.
+    pub modified: (i64, i64),
+    pub changed: (i64, i64),
+}
+
+/// Our certificate towards a server; replaced when it was renewed on disk.
+#[derive(Debug)]
+pub(crate) struct OwnCertificate(pub ArcSwap<Certificate>);
+
 /// A certificate chain with the key that fits it.
 pub(crate) struct Certificate {
     pub path: PathBuf,
-    /// Every file it was read from, `path` first.
-    pub files: Vec<PathBuf>,
+    /// Every file it was read from, `path` first, and where an OCSP answer would be, as they were before reading.
+    pub files: Vec<WatchedFile>,
     /// With the OCSP answer to staple, if there is one.
     pub key: Arc<CertifiedKey>,
     /// Lower-case DNS names from the subject alternative names and the common name, `*.` kept.
@@ -197,7 +229,7 @@ pub(crate) struct ServerTls {
     pub max_version: TlsVersion,
     pub algorithms: Algorithms,
     /// Client certificate shown to the server (`crt`).
-    pub certificate: Option<Arc<Certificate>>,
+    pub certificate: Option<Arc<OwnCertificate>>,
     /// `no-ssl-reuse` is false here.
     pub resume: bool,
 }

@@ -12,7 +12,7 @@ use crate::model::log::LogSettings;
 use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Global, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
 use crate::state::logs::{LogIdentity, LogSinks, SinkProblem};
-use crate::state::tls::{Acceptance, ServerConnector, TlsShared};
+use crate::state::tls::{Acceptance, TlsShared, client_config};
 
 /// What workers run by. A request keeps the one it began with to its end.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ pub(crate) struct ServerInForce {
     pub config: Arc<Server>,
     pub state: Arc<ServerState>,
     /// Ready to connect with, when the server speaks TLS.
-    pub tls: Option<Arc<ServerConnector>>,
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 #[derive(Debug, Clone)]
@@ -240,11 +240,7 @@ impl<'a> Known<'a> {
             None => ServerState::new(Arc::clone(&backend.name), Arc::clone(&server.name), workers),
         };
         state.set_limit(Limit::new(server.maxconn, server.minconn, backend.fullconn));
-        ServerInForce {
-            config: Arc::clone(server),
-            state,
-            tls: server.tls.as_deref().map(|tls| Arc::new(ServerConnector::new(tls))),
-        }
+        ServerInForce { config: Arc::clone(server), state, tls: server.tls.as_deref().map(client_config) }
     }
 
     /// `None` for a socket that no `bind` of this configuration wants.

@@ -24,3 +24,4 @@ mod tcp_rules;
 mod terminations;
 mod tls;
 mod tls_certificates;
+mod tls_renewal;

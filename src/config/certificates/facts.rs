@@ -7,6 +7,9 @@ use x509_parser::prelude::*;
 
 use super::problem::What;
 
+/// A certificate that ends within this is pointed out.
+const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
+
 /// From the server's own certificate upwards, by issuer.
 pub(super) fn chain_order(facts: &[Facts], own: usize) -> Vec<usize> {
     let mut order = vec![own];
@@ -53,8 +56,11 @@ impl Facts {
         if let Ok(since) = now.duration_since(self.not_after) {
             return Some(What::Expired { subject, days: days(since) });
         }
-        let wait = self.not_before.duration_since(now).ok()?;
-        Some(What::NotYetValid { subject, days: days(wait) })
+        if let Ok(wait) = self.not_before.duration_since(now) {
+            return Some(What::NotYetValid { subject, days: days(wait) });
+        }
+        let left = self.not_after.duration_since(now).unwrap_or_default();
+        (left <= EXPIRES_SOON).then(|| What::ExpiresSoon { subject, days: days(left) })
     }
 }
 

@@ -9,6 +9,7 @@ mod der;
 mod facts;
 mod ocsp;
 mod problem;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +25,13 @@ use rustls::sign::CertifiedKey;
 use self::facts::{Facts, chain_order};
 use self::problem::What;
 use super::pem::{self, PemError, Sections};
+use crate::diag::Severity;
 use crate::model::tls::Certificate;
 
 pub(crate) use self::authorities::{AuthoritiesError, load_authorities, load_revoked, system_authorities};
 pub(crate) use self::crt_list::{BadLine, Entry, read_list};
 pub(crate) use self::problem::Problem;
+pub(crate) use self::stamp::look_at;
 
 /// Files of a certificate directory that are not certificates (HAProxy manual 5.1 `crt`).
 const RESERVED_ENDINGS: [&str; 4] = [".key", ".issuer", ".ocsp", ".sctl"];
@@ -51,6 +54,9 @@ pub(crate) fn load(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) ->
 
 /// One file that must hold one certificate chain, for `server … crt`.
 pub(crate) fn load_file(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) -> Option<Arc<Certificate>> {
+    // Before reading: what is written meanwhile is seen as a change later.
+    let mut files = vec![stamp::watched(path.to_owned()), stamp::watched(with_suffix(path, "ocsp"))];
+    files.extend(key_beside(path).map(stamp::watched));
     let mut tell = |what| problems.push(Problem { path: path.to_owned(), what });
     let mut sections = match read(path) {
         Ok(sections) => sections,
@@ -76,13 +82,25 @@ pub(crate) fn load_file(path: &Path, now: SystemTime, problems: &mut Vec<Problem
     };
     warn_of_wide_mode(&key_path, problems);
     let mut made = assemble(path, sections, now, problems)?;
-    if key_path != path {
-        made.files.push(key_path);
-    }
+    made.files = files;
     if let Err(why) = ocsp::staple(&mut made, now) {
         problems.push(Problem { path: with_suffix(path, "ocsp"), what: What::NotStapled(why) });
     }
     Some(Arc::new(made))
+}
+
+/// Reads a certificate again that was read before.
+///
+/// # Errors
+/// The first thing wrong with it, as text.
+pub(crate) fn load_again(path: &Path, now: SystemTime) -> Result<(Arc<Certificate>, Vec<String>), String> {
+    let mut problems = Vec::new();
+    let found = load_file(path, now, &mut problems);
+    let text = |wanted| problems.iter().filter(move |it| it.severity() == wanted).map(ToString::to_string);
+    match found {
+        Some(found) => Ok((found, text(Severity::Warning).collect())),
+        None => Err(text(Severity::Error).next().unwrap_or_else(|| format!("`{}` cannot be used", path.display()))),
+    }
 }
 
 fn load_directory(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) -> Vec<Arc<Certificate>> {
@@ -111,20 +129,27 @@ fn read(path: &Path) -> Result<Sections, PemError> {
     pem::parse(&pem::read_file(path)?)
 }
 
-/// `site.pem.key` as HAProxy does, and `site.key` for `site.crt`, its `ssl-load-extra-del-ext`.
 fn read_key_beside(path: &Path, sections: &mut Sections) -> Result<PathBuf, Problem> {
-    let tried = vec![with_suffix(path, "key"), path.with_extension("key")];
-    let Some(beside) = tried.iter().find(|beside| beside.exists()) else {
-        return Err(Problem { path: path.to_owned(), what: What::NoKey { tried } });
+    let Some(beside) = key_beside(path) else {
+        return Err(Problem { path: path.to_owned(), what: What::NoKey { tried: key_places(path).into() } });
     };
-    match read(beside) {
+    match read(&beside) {
         Ok(found) if !found.keys.is_empty() => {
             sections.keys = found.keys;
-            Ok(beside.clone())
+            Ok(beside)
         }
-        Ok(_) => Err(Problem { path: path.to_owned(), what: What::NoKey { tried: vec![beside.clone()] } }),
-        Err(error) => Err(Problem { path: beside.clone(), what: What::Unreadable(error) }),
+        Ok(_) => Err(Problem { path: path.to_owned(), what: What::NoKey { tried: vec![beside] } }),
+        Err(error) => Err(Problem { path: beside, what: What::Unreadable(error) }),
     }
+}
+
+/// `site.pem.key` as HAProxy does, and `site.key` for `site.crt`, its `ssl-load-extra-del-ext`.
+fn key_places(path: &Path) -> [PathBuf; 2] {
+    [with_suffix(path, "key"), path.with_extension("key")]
+}
+
+fn key_beside(path: &Path) -> Option<PathBuf> {
+    key_places(path).into_iter().find(|beside| beside != path && beside.exists())
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -176,7 +201,7 @@ fn assemble(path: &Path, sections: Sections, now: SystemTime, problems: &mut Vec
     let chain = order.iter().map(|index| sections.certificates[*index].clone()).collect();
     Some(Certificate {
         path: path.to_owned(),
-        files: vec![path.to_owned()],
+        files: Vec::new(),
         key: Arc::new(CertifiedKey::new(chain, own.key.key)),
         names: leaf.names,
         not_before: leaf.not_before,

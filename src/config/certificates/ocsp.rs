@@ -67,7 +67,6 @@ pub(super) fn staple(certificate: &mut Certificate, now: SystemTime) -> Result<(
     if !path.exists() {
         return Ok(());
     }
-    certificate.files.push(path.clone());
     let bytes = pem::read_file(&path).map_err(BadStaple::Unreadable)?;
     if bytes.is_empty() {
         return Ok(());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::ocsp::BadStaple;
 use crate::config::pem::PemError;
+use crate::diag::Severity;
 
 /// What was found out about one file.
 #[derive(Debug)]
@@ -40,6 +41,11 @@ pub(crate) enum What {
         subject: String,
         days: u64,
     },
+    /// A note: it will soon.
+    ExpiresSoon {
+        subject: String,
+        days: u64,
+    },
     /// Others than the owner may read the key.
     WideMode {
         mode: u32,
@@ -55,10 +61,19 @@ pub(crate) enum What {
 }
 
 impl Problem {
+    pub fn severity(&self) -> Severity {
+        match self.what {
+            What::ExpiresSoon { .. } => Severity::Note,
+            _ if self.is_error() => Severity::Error,
+            _ => Severity::Warning,
+        }
+    }
+
     pub fn is_error(&self) -> bool {
         !matches!(
             self.what,
             What::Expired { .. }
+                | What::ExpiresSoon { .. }
                 | What::NotYetValid { .. }
                 | What::WideMode { .. }
                 | What::ChainReordered
@@ -71,6 +86,7 @@ impl Problem {
     pub fn code(&self) -> Option<&'static str> {
         match self.what {
             What::Expired { .. } => Some("certificate-expired"),
+            What::ExpiresSoon { .. } => Some("certificate-expires"),
             What::NotYetValid { .. } => Some("certificate-not-yet-valid"),
             What::WideMode { .. } => Some("key-readable-by-others"),
             What::ChainReordered => Some("chain-reordered"),
@@ -112,6 +128,9 @@ impl fmt::Display for Problem {
             What::KeyDoesNotFit { subject } => write!(f, "the private key does not fit the certificate of {subject}"),
             What::BadCertificate => write!(f, "a certificate inside cannot be read"),
             What::Expired { subject, days } => write!(f, "the certificate of {subject} expired {} ago", count(*days)),
+            What::ExpiresSoon { subject, days } => {
+                write!(f, "the certificate of {subject} expires in {}", count(*days))
+            }
             What::NotYetValid { subject, days } => {
                 write!(f, "the certificate of {subject} is not valid for another {}", count(*days))
             }

@@ -112,6 +112,10 @@ fn reads_names_and_dates() {
         assert!(problems[0].to_string().contains(expected), "{}", problems[0]);
         assert!(!problems[0].is_error());
     }
+    let mut problems = Vec::new();
+    load(&path, found[0].not_after - Duration::from_secs(5 * 86_400), &mut problems);
+    assert!(problems[0].to_string().ends_with("the certificate of Site expires in 5 days"), "{}", problems[0]);
+    assert_eq!(problems[0].severity(), Severity::Note);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::layers::{Layers, Said};
 use crate::config::certificates::{self, AuthoritiesError, Problem};
 use crate::config::locate::Locate;
 use crate::config::raw::{self, Proxy, ProxyKind, Size, Span};
-use crate::diag::{Diagnostic, Diagnostics, FieldPath, Severity};
+use crate::diag::{Diagnostic, Diagnostics, FieldPath};
 use crate::model::tls::Certificate;
 use crate::model::{BackendId, Mode};
 use crate::units::{Bare, ByteSize, UnitError, parse_duration, parse_size};
@@ -223,8 +223,7 @@ impl<'a> Context<'a> {
 
     fn tell_problems(&self, path: &FieldPath, problems: &[Problem]) {
         for problem in problems {
-            let severity = if problem.is_error() { Severity::Error } else { Severity::Warning };
-            let mut told = Diagnostic { severity, ..Diagnostic::error(problem.to_string()) };
+            let mut told = Diagnostic { severity: problem.severity(), ..Diagnostic::error(problem.to_string()) };
             told.code = problem.code();
             told.hint = problem.hint();
             self.tell(path, told);

@@ -302,25 +302,20 @@ fn process(gathering: Gathering<'_>, idle_percent: u32) -> ProcessReport {
         dropped_logs: logs::dropped_total(),
         dropped_events: shared.dropped_events.load(Relaxed),
         panics: shared.process.panics.total(),
+        certificate_renewals: gathering.controller.certificates.renewals,
         certificates: certificates(gathering),
     }
 }
 
-/// Of every listener, each file once, in the order of the configuration.
+/// Each file once, in the order of the configuration.
 fn certificates(gathering: Gathering<'_>) -> Vec<CertificateFacts> {
-    let mut seen = HashSet::new();
-    let listeners = &gathering.controller.watch().snapshot.listeners;
-    listeners
-        .iter()
-        .filter_map(|listener| listener.tls.as_ref())
-        .flat_map(|tls| tls.certificates())
-        .filter(|certificate| seen.insert(certificate.path.clone()))
-        .map(|certificate| CertificateFacts {
-            path: certificate.path.display().to_string(),
-            names: certificate.names.clone(),
-            not_after: certificate.not_after,
-        })
-        .collect()
+    let in_force = gathering.controller.certificates_in_force();
+    let facts = in_force.iter().map(|certificate| CertificateFacts {
+        path: certificate.path.display().to_string(),
+        names: certificate.names.clone(),
+        not_after: certificate.not_after,
+    });
+    facts.collect()
 }
 
 /// The machine's name, as HAProxy's `node` is when none is set.

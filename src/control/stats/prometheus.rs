@@ -170,6 +170,12 @@ fn own(out: &mut Output<'_>, report: &ProcessReport) {
         counter,
         report.panics as f64,
     );
+    one(
+        "certificate_renewals_total",
+        "Certificates and OCSP answers replaced while running, because their files changed.",
+        counter,
+        report.certificate_renewals as f64,
+    );
     one("dropped_events_total", "Worker events not handed over.", counter, report.dropped_events as f64);
     out.family(
         "lockgate_certificate_not_after_timestamp_seconds".into(),

@@ -61,7 +61,9 @@ pub(crate) struct ProcessReport {
     pub dropped_events: u64,
     /// Tasks that panicked, each on its own.
     pub panics: u64,
-    /// Of every listener, each file once.
+    /// Certificates replaced since the start because they were renewed on disk.
+    pub certificate_renewals: u64,
+    /// Of every listener, and shown to servers, each file once.
     pub certificates: Vec<CertificateFacts>,
 }
 

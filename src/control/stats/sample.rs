@@ -59,6 +59,7 @@ fn process() -> ProcessReport {
         dropped_logs: 0,
         dropped_events: 0,
         panics: 0,
+        certificate_renewals: 3,
         certificates: vec![CertificateFacts {
             path: "/etc/ssl/site.pem".into(),
             names: vec!["www.example.org".into()],

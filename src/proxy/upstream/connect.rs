@@ -81,7 +81,7 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
         _ => host,
     };
     let name = server_name(settings, &server.config.address, host);
-    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config.config));
+    let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
     match connector.connect(name, plain).await {
         Ok(tls) => Ok(Stream::Server(Box::new(tls))),
         Err(error) => Err(ConnectError::Tls(BadHandshake::from(error))),

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -16,48 +15,18 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 
 use super::{provider, provider_for, versions};
 use crate::model::backend::ServerAddress;
-use crate::model::tls::{Certificate, ServerSni, ServerTls, ServerVerify};
+use crate::model::tls::{OwnCertificate, ServerSni, ServerTls, ServerVerify};
 
 /// Server names whose sessions are kept for resumption; more than one only where the SNI follows the request.
 const SESSIONS: usize = 64;
 
-/// How connections to one server are opened. It remembers sessions, so build it once.
+/// Shown to servers that ask for it.
 #[derive(Debug)]
-pub(crate) struct ServerConnector {
-    pub config: Arc<ClientConfig>,
-    /// Shown when the server asks for it.
-    #[allow(dead_code)] // for the watch of certificates, which comes next
-    shown: Option<Arc<Shown>>,
-}
-
-impl ServerConnector {
-    pub fn new(tls: &ServerTls) -> Self {
-        let shown = tls.certificate.as_ref().map(|certificate| Arc::new(Shown(ArcSwap::from(Arc::clone(certificate)))));
-        ServerConnector { config: config(tls, shown.clone()), shown }
-    }
-
-    /// The certificate shown to the server, the one in force.
-    #[allow(dead_code)] // for the watch of certificates, which comes next
-    pub fn certificate(&self) -> Option<Arc<Certificate>> {
-        self.shown.as_ref().map(|shown| shown.0.load_full())
-    }
-
-    /// Shows a certificate instead of the one read from the same path before. Whether there was one.
-    #[allow(dead_code)] // for the watch of certificates, which comes next
-    pub fn renew(&self, renewed: &Arc<Certificate>) -> bool {
-        let Some(shown) = self.shown.as_ref().filter(|shown| shown.0.load().path == renewed.path) else { return false };
-        shown.0.store(Arc::clone(renewed));
-        true
-    }
-}
-
-/// Our certificate towards a server; replaced when it was renewed on disk.
-#[derive(Debug)]
-struct Shown(ArcSwap<Certificate>);
+struct Shown(Arc<OwnCertificate>);
 
 impl ResolvesClientCert for Shown {
     fn resolve(&self, _root_hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let key = Arc::clone(&self.0.load().key);
+        let key = Arc::clone(&self.0.0.load().key);
         key.key.choose_scheme(schemes).map(|_| key)
     }
 
@@ -66,15 +35,16 @@ impl ResolvesClientCert for Shown {
     }
 }
 
-fn config(tls: &ServerTls, shown: Option<Arc<Shown>>) -> Arc<ClientConfig> {
+/// The configuration all connections to one server are opened with. It remembers sessions, so build it once.
+pub(crate) fn client_config(tls: &ServerTls) -> Arc<ClientConfig> {
     // Cannot fail: `versions` is never empty and the provider has suites for each of them.
     let builder = ClientConfig::builder_with_provider(provider_for(&tls.algorithms))
         .with_protocol_versions(versions(tls.min_version, tls.max_version))
         .expect("the provider serves TLS 1.2 and 1.3")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier::new(tls)));
-    let mut config = match shown {
-        Some(shown) => builder.with_client_cert_resolver(shown),
+    let mut config = match &tls.certificate {
+        Some(certificate) => builder.with_client_cert_resolver(Arc::new(Shown(Arc::clone(certificate)))),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols.clone_from(&tls.alpn);

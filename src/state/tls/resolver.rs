@@ -20,7 +20,6 @@ use crate::model::tls::{Certificate, ListenerTls, Served, SniFilter};
 #[derive(Debug)]
 pub(crate) struct Resolver {
     table: ArcSwap<Table>,
-    #[allow(dead_code)] // for the watch of certificates, which comes next
     strict_sni: bool,
 }
 
@@ -50,7 +49,6 @@ impl Resolver {
     }
 
     /// Serves a certificate instead of the one read from the same path before. Whether there was one.
-    #[allow(dead_code)] // for the watch of certificates, which comes next
     pub fn renew(&self, renewed: &Arc<Certificate>) -> bool {
         let mut served = self.table.load().served.clone();
         let mut found = false;

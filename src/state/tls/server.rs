@@ -62,7 +62,6 @@ impl Acceptance {
     }
 
     /// Serves a certificate instead of the one read from the same path before. Whether there was one.
-    #[allow(dead_code)] // for the watch of certificates, which comes next
     pub fn renew(&self, renewed: &Arc<Certificate>) -> bool {
         self.certificates.renew(renewed)
     }

@@ -15,7 +15,7 @@ use crate::model::tls::{Certificate, ListenerTls, ServerSni, ServerTls, ServerVe
 
 fn connect(to: &ServerTls, listener: &ListenerTls) -> Result<(ClientConnection, rustls::ServerConnection), String> {
     let shared = shared();
-    let client = ClientConnection::new(ServerConnector::new(to).config, name_for(to)).unwrap();
+    let client = ClientConnection::new(client_config(to), name_for(to)).unwrap();
     handshake(client, server_config(listener, &shared)).map_err(|error| BadHandshake::from(error).to_string())
 }
 
@@ -156,7 +156,7 @@ fn check_resumption(version: TlsVersion, second: &TlsShared, first: &TlsShared, 
     let mut listener = listener(vec![certificate(&["a.example"])]);
     listener.terms = Arc::new(Terms { max_version: version, ..terms() });
     let to = asking_for("a.example");
-    let client = ServerConnector::new(&to).config;
+    let client = client_config(&to);
     let resumed = [first, second].map(|shared| {
         let connection = ClientConnection::new(Arc::clone(&client), name_for(&to)).unwrap();
         facts(&handshake(connection, server_config(&listener, shared)).unwrap().1).resumed

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::super::context::{Context, SYSTEM_AUTHORITIES};
 use super::super::server::ServerLayers;
 use super::ciphers::{self, Wanted};
 use super::{global_path, protocols, versions};
 use crate::config::raw::{self, OneOrMany, SslDefaults, Verify};
 use crate::diag::{Diagnostic, FieldPath};
-use crate::model::tls::{ServerSni, ServerTls, ServerVerify};
+use crate::model::tls::{OwnCertificate, ServerSni, ServerTls, ServerVerify};
 
 /// TLS towards a server. `None` when it speaks plain text, or after an error was told.
 pub(in crate::config::resolve) fn server(context: &Context<'_>, server: &ServerLayers<'_>) -> Option<Arc<ServerTls>> {
@@ -69,7 +71,10 @@ fn settings(
     let max = server.said("ssl_max_ver", |server| server.ssl_max_ver.as_ref()).map(|(text, _)| text.clone());
     let (min_version, max_version) = versions(context, server.path(), [&min, &max], "ssl_default_server", defaults)?;
     let certificate = match server.said("crt", |server| server.crt.as_ref()) {
-        Some((file, path)) => Some(context.certificates(&path, file).into_iter().next()?),
+        Some((file, path)) => {
+            let certificate = context.certificates(&path, file).into_iter().next()?;
+            Some(Arc::new(OwnCertificate(ArcSwap::from(certificate))))
+        }
         None => None,
     };
     let own = |field: &str, pick: fn(&raw::Server) -> Option<&String>| {
