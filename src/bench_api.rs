@@ -138,7 +138,7 @@ fn response_options(client: Version) -> EncodeResponse<'static> {
 /// The first byte chooses the cut.
 pub fn fuzz_request(data: &[u8]) {
     let Some((cut, bytes)) = data.split_first() else { return };
-    let limits = HttpLimits { head: 4096, fields: 32 };
+    let limits = HttpLimits { head: 4096, fields: 32, target: 4096 };
     let mut head = RequestHead::new();
     head.input().extend_from_slice(bytes);
     if head.parse(&limits) != Ok(Progress::Complete) {
@@ -157,7 +157,7 @@ pub fn fuzz_request(data: &[u8]) {
     encode_request(&head, options, &mut out);
     let mut again = RequestHead::new();
     again.input().extend_from_slice(&out);
-    let wide = HttpLimits { head: 16_384, fields: 64 };
+    let wide = HttpLimits { head: 16_384, fields: 64, target: 16_384 };
     assert_eq!(again.parse(&wide), Ok(Progress::Complete));
     assert_eq!(again.head_len(), out.len(), "the head ends early");
     assert_eq!(again.body(), head.body());
@@ -169,8 +169,8 @@ pub fn fuzz_request(data: &[u8]) {
 
 /// Fuzz target: a response sent on to any client has the framing that client was promised.
 pub fn fuzz_response(data: &[u8]) {
-    let limits = HttpLimits { head: 4096, fields: 32 };
-    let wide = HttpLimits { head: 16_384, fields: 64 };
+    let limits = HttpLimits { head: 4096, fields: 32, target: 4096 };
+    let wide = HttpLimits { head: 16_384, fields: 64, target: 16_384 };
     for to in [ResponseTo::Other, ResponseTo::Head] {
         let mut head = ResponseHead::new();
         head.input().extend_from_slice(data);

@@ -12,6 +12,7 @@ mod execute;
 pub(crate) mod fuzzing;
 pub(crate) mod history;
 mod probe;
+mod probe_http2;
 mod reload;
 pub(crate) mod sampler;
 mod signals;

@@ -11,9 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::probe_http2 as http2;
 use crate::model::backend::{ProxyVersion, ServerAddress};
 use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
+use crate::model::http::ServerProtocol;
 use crate::state::dial;
 use crate::state::tls::{BadHandshake, client_config, server_name};
 use crate::wire::check_dialog::{CheckPhase, CheckResult, HttpDialog, Judgement, Outcome, request};
@@ -108,6 +110,14 @@ impl Probe {
         self.over(stream, header, began).await
     }
 
+    /// What a request is addressed to that names no host.
+    fn target_name(&self) -> String {
+        match &self.check.target {
+            ServerAddress::Tcp(address) => address.to_string(),
+            ServerAddress::Unix(_) => "localhost".to_owned(),
+        }
+    }
+
     fn only_connects(&self) -> bool {
         matches!(self.check.kind, CheckKind::Connect) && self.tls.is_none() && self.check.send_proxy.is_none()
     }
@@ -126,7 +136,7 @@ impl Probe {
     /// Everything behind the connection.
     async fn over<S>(&self, mut stream: S, header: Header, began: Instant) -> Result<(CheckPhase, Judgement), Failure>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         // `timeout check` counts from the connection, the interval from the start.
         let left = match self.check.timeout {
@@ -143,7 +153,8 @@ impl Probe {
             sending(deadline, stream.write_all(&bytes)).await?;
         }
         let Some((connector, name)) = &self.tls else {
-            return self.converse(stream, deadline, Outcome::L4Ok).await;
+            let http2 = self.check.protocol == ServerProtocol::Http2;
+            return self.converse(stream, deadline, Outcome::L4Ok, http2).await;
         };
         match tokio::time::timeout_at(deadline, connector.connect(name.clone(), stream)).await {
             Err(_) => Err(timed_out(Outcome::L6Timeout, CheckPhase::Tls)),
@@ -152,7 +163,15 @@ impl Probe {
                 let info = format!("SSL handshake failure ({})", BadHandshake::from(error));
                 Err(Failure { outcome: Outcome::L6Response, phase: CheckPhase::Tls, errno, info })
             }
-            Ok(Ok(stream)) => self.converse(stream, deadline, Outcome::L6Ok).await,
+            Ok(Ok(stream)) => {
+                let agreed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let http2 = match self.check.protocol {
+                    ServerProtocol::Http1 => false,
+                    ServerProtocol::Http2 => true,
+                    ServerProtocol::Negotiated => agreed,
+                };
+                self.converse(stream, deadline, Outcome::L6Ok, http2).await
+            }
         }
     }
 
@@ -161,9 +180,10 @@ impl Probe {
         mut stream: S,
         deadline: tokio::time::Instant,
         connected: Outcome,
+        http2: bool,
     ) -> Result<(CheckPhase, Judgement), Failure>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let ended = match &self.check.kind {
             CheckKind::Connect => {
@@ -171,6 +191,20 @@ impl Probe {
                 let passed =
                     Judgement { outcome: connected, code: None, info: String::new(), expected: None, got: None };
                 Ok((phase, passed))
+            }
+            CheckKind::Http(check) if http2 => {
+                let target = self.target_name();
+                let judged = http2::ask(stream, check, &target, self.tls.is_some(), self.limits);
+                return match tokio::time::timeout_at(deadline, judged).await {
+                    Err(_) => Err(timed_out(Outcome::L7Timeout, CheckPhase::Response)),
+                    Ok(Err(error)) => Err(Failure {
+                        outcome: Outcome::L7Response,
+                        phase: CheckPhase::Response,
+                        errno: None,
+                        info: error.to_string(),
+                    }),
+                    Ok(Ok(judgement)) => Ok((CheckPhase::Response, judgement)),
+                };
             }
             CheckKind::Http(check) => {
                 self.ask(&mut stream, check, deadline).await.map(|judgement| (CheckPhase::Response, judgement))

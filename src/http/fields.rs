@@ -254,6 +254,11 @@ impl<'a> FieldsView<'a> {
         self.first(name).is_some()
     }
 
+    /// How many lines there are, removed ones included.
+    pub fn len(self) -> usize {
+        self.list.len()
+    }
+
     /// How many lines have this name.
     pub fn count(self, name: &[u8]) -> usize {
         self.all(name).count()

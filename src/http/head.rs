@@ -64,6 +64,8 @@ pub(crate) struct RequestHead {
     pub(super) body: BodyLength,
     pub(super) options: ConnectionOptions,
     pub(super) expects_continue: bool,
+    /// Came as an extended CONNECT (RFC 8441) and is passed on as a wish to switch protocols.
+    pub(super) extended_connect: bool,
 }
 
 impl Default for RequestHead {
@@ -90,6 +92,7 @@ impl RequestHead {
             body: BodyLength::None,
             options: ConnectionOptions::default(),
             expects_continue: false,
+            extended_connect: false,
         }
     }
 
@@ -115,6 +118,7 @@ impl RequestHead {
         self.body = BodyLength::None;
         self.options = ConnectionOptions::default();
         self.expects_continue = false;
+        self.extended_connect = false;
     }
 
     /// The raw bytes as read. Append only, until the head is complete.
@@ -280,7 +284,6 @@ impl RequestHead {
     }
 
     /// The client holds its body back until it sees `100 Continue`. Never in HTTP/1.0 (RFC 9110 §10.1.1).
-    #[cfg(test)]
     pub fn expects_continue(&self) -> bool {
         self.expects_continue && !self.body.is_empty()
     }
@@ -288,12 +291,18 @@ impl RequestHead {
     /// The protocol a client wants to switch to. `None` unless it is safe to ask the server for: HTTP/1.1, no body
     /// (whose end could be disputed), named by Connection, and not HTTP/2, which is not tunnelled through.
     pub fn upgrade(&self) -> Option<&[u8]> {
-        if self.version != Version::Http11 || !self.options.upgrade || !self.body.is_empty() {
+        let can_switch = self.version == Version::Http11 || self.extended_connect;
+        if !can_switch || !self.options.upgrade || !self.body.is_empty() {
             return None;
         }
         let protocol = self.fields().known(Known::Upgrade)?;
         let plain = tokens(protocol).all(|token| !token.eq_ignore_ascii_case(b"h2c"));
         (plain && !protocol.is_empty()).then_some(protocol)
+    }
+
+    /// A WebSocket of an HTTP/2 client. Its server's answer has to fit the key it was given.
+    pub fn is_extended_connect(&self) -> bool {
+        self.extended_connect
     }
 
     /// The client takes trailers: `TE` lists `trailers`.

@@ -9,20 +9,39 @@ use super::h1::scan::{is_field_value, is_token};
 use super::head::{RequestHead, Text, Version};
 use crate::model::global::HttpLimits;
 
+/// What an HTTP/2 request says about itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestParts<'a> {
+    /// `GET` for an extended CONNECT, as HTTP/1 has it.
+    pub method: &'a [u8],
+    pub authority: Option<&'a [u8]>,
+    pub path_and_query: &'a [u8],
+    /// The stream did not end with its head.
+    pub has_body: bool,
+    pub extended_connect: Option<ExtendedConnect<'a>>,
+}
+
+/// RFC 8441: the protocol wanted, and the key an HTTP/1 server is given for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExtendedConnect<'a> {
+    pub protocol: &'a [u8],
+    pub key: &'a [u8],
+}
+
 impl RequestHead {
     /// Builds the head of an HTTP/2 request from its pseudo-header fields and fields (RFC 9113 §8.3). Host comes from
-    /// `:authority`; cookie lines are joined with `; ` (§8.2.3). `has_body`: the stream did not end with its head.
+    /// `:authority`; cookie lines are joined with `; ` (§8.2.3).
     ///
     /// # Errors
     /// As [`parse`](Self::parse): the same rules hold. Answer the status; the connection can live on.
     #[allow(clippy::wrong_self_convention)] // fills a head that is used again and again
     pub fn from_parts<'f>(
         &mut self,
-        (method, authority, path_and_query): (&[u8], Option<&[u8]>, &[u8]),
+        parts: RequestParts<'_>,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
-        has_body: bool,
         limits: &HttpLimits,
     ) -> Result<(), BadRequest> {
+        let RequestParts { method, authority, path_and_query, has_body, extended_connect } = parts;
         self.clear();
         self.version = Version::Http2;
         self.method = self.append(method, b" ");
@@ -46,6 +65,8 @@ impl RequestHead {
                 if authority != Some(value) {
                     return Err(BadRequest::ManyHosts);
                 }
+            } else if extended_connect.is_some() && name.eq_ignore_ascii_case(b"sec-websocket-key") {
+                // HTTP/2 has none; its server gets ours.
             } else {
                 self.append_field(&mut meaning, name, value)?;
             }
@@ -55,6 +76,12 @@ impl RequestHead {
         }
         if !cookies.is_empty() {
             self.append_field(&mut meaning, b"cookie", &cookies)?;
+        }
+        if let Some(ExtendedConnect { protocol, key }) = extended_connect {
+            self.extended_connect = true;
+            self.append_field(&mut meaning, b"connection", b"upgrade")?;
+            self.append_field(&mut meaning, b"upgrade", protocol)?;
+            self.append_field(&mut meaning, b"sec-websocket-key", key)?;
         }
         if self.fields.received().len() > limits.fields {
             return Err(BadRequest::TooManyFields);
@@ -69,7 +96,7 @@ impl RequestHead {
         self.fields_end = self.input.len() as u32;
         self.input.extend_from_slice(b"\r\n");
         self.head_len = self.input.len();
-        self.judge_target().map(|_| ())
+        self.judge_target(limits).map(|_| ())
     }
 
     /// Appends text and what stands behind it; returns where the text is.

@@ -10,6 +10,7 @@ use super::Mode;
 use super::check::Check;
 use super::dial::{Dial, Presented};
 use super::forwarded::Forwarded;
+use super::http::{HeaderCase, ServerProtocol};
 use super::log::LogSettings;
 use super::names::{BackendId, Name, ServerId};
 use super::rule::{HttpRequestRule, HttpResponseRule};
@@ -56,6 +57,8 @@ pub(crate) struct Backend {
     pub log: LogSettings,
     /// `fullconn`: sessions of this backend at which servers with a `minconn` reach their `maxconn`; 10 % of the frontends' maxconn when not set, as HAProxy computes it.
     pub fullconn: u32,
+    /// Spellings of field names for its servers (`option h1-case-adjust-bogus-server`).
+    pub header_case: Option<Arc<HeaderCase>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +178,7 @@ pub(crate) struct Server {
     pub proxy_options: ProxyOptions,
     /// `None`: as the kernel would have it.
     pub dial: Option<Arc<Dial>>,
+    pub protocol: ServerProtocol,
     pub check: Option<Arc<Check>>,
     /// `disabled`: starts in maintenance.
     pub disabled: bool,

@@ -7,6 +7,7 @@ use regex::bytes::Regex;
 
 use super::backend::{ProxyOptions, ProxyVersion, ServerAddress};
 use super::dial::Dial;
+use super::http::ServerProtocol;
 use super::tls::ServerTls;
 
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub(crate) struct Check {
     pub timeout: Option<Duration>,
     /// TLS on the check's connection, with its own SNI and ALPN.
     pub tls: Option<Arc<ServerTls>>,
+    /// What an HTTP check speaks (`check-proto`, `check-alpn`).
+    pub protocol: ServerProtocol,
     /// A PROXY header (LOCAL in v2) in front of the check.
     pub send_proxy: Option<ProxyVersion>,
     pub proxy_options: ProxyOptions,

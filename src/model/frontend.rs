@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::backend::HttpConnectionMode;
 use super::dial::KeepAlive;
 use super::forwarded::{Forwarded, Networks};
+use super::http::{ClientProtocol, HeaderCase};
 use super::log::LogSettings;
 use super::names::{BackendId, FrontendId, Name};
 use super::rule::{Condition, HttpRequestRule, HttpResponseRule};
@@ -49,6 +50,8 @@ pub(crate) struct Frontend {
     pub keep_alive: Option<KeepAlive>,
     /// `backlog`; the kernel's own limit when absent.
     pub backlog: Option<u32>,
+    /// Spellings of field names for its clients (`option h1-case-adjust-bogus-client`).
+    pub header_case: Option<Arc<HeaderCase>>,
 }
 
 /// `None` waits for ever, as HAProxy does when a timeout is not set.
@@ -75,6 +78,7 @@ pub(crate) struct Listener {
     pub maxconn: Option<u32>,
     /// `tcp-ut`: how long bytes sent to a client may stay unacknowledged.
     pub user_timeout: Option<Duration>,
+    pub protocol: ClientProtocol,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

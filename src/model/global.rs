@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Name;
 use super::frontend::UnixSocketOptions;
+use super::http::{HeaderCase, Http2Limits};
 use super::log::LogTarget;
 use super::tls::SessionSettings;
 
@@ -43,6 +45,13 @@ pub(crate) struct Global {
     pub sessions: SessionSettings,
     /// How often certificates on disk are looked at for changes (`crt-watch`); `None` never.
     pub certificate_watch: Option<Duration>,
+    /// HTTP/2 with clients, and with servers.
+    pub http2_clients: Http2Limits,
+    pub http2_servers: Http2Limits,
+    /// Clients are told that WebSockets may come over HTTP/2 (RFC 8441).
+    pub http2_websocket: bool,
+    /// `h1-case-adjust`; `None` without any.
+    pub header_case: Option<Arc<HeaderCase>>,
 }
 
 /// How large an HTTP head may be, on both sides.
@@ -52,11 +61,13 @@ pub(crate) struct HttpLimits {
     pub head: usize,
     /// Header fields in one head (`tune.http.maxhdr`).
     pub fields: usize,
+    /// Bytes of a request's target (native `http_max_uri`).
+    pub target: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        HttpLimits { head: 15_360, fields: 101 }
+        HttpLimits { head: 15_360, fields: 101, target: 15_360 }
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod dial;
 pub(crate) mod forwarded;
 pub(crate) mod frontend;
 pub(crate) mod global;
+pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod rule;

@@ -13,6 +13,7 @@ use super::check::{Check, CheckHttpVersion, CheckKind, HttpCheck};
 use super::forwarded::Forwarded;
 use super::frontend::{AcceptProxy, Frontend, FrontendTimeouts, ListenAddress, Listener};
 use super::global::{Global, HttpLimits};
+use super::http::{ClientProtocol, Http2Limits, ServerProtocol};
 use super::log::LogSettings;
 use super::{BackendId, Config, FrontendId, Mode, ServerId};
 
@@ -38,6 +39,10 @@ pub(crate) fn global() -> Global {
         limits: HttpLimits::default(),
         sessions: crate::model::tls::SessionSettings::default(),
         certificate_watch: None,
+        http2_clients: Http2Limits::default(),
+        http2_servers: Http2Limits::default(),
+        http2_websocket: true,
+        header_case: None,
     }
 }
 
@@ -84,6 +89,7 @@ pub(crate) fn frontend(name: &str, addresses: &[&str]) -> Frontend {
         session_rate: None,
         keep_alive: None,
         backlog: None,
+        header_case: None,
     }
 }
 
@@ -95,6 +101,7 @@ pub(crate) fn listener(address: &str) -> Listener {
         accept_proxy: AcceptProxy::No,
         maxconn: None,
         user_timeout: None,
+        protocol: ClientProtocol::Detected,
     }
 }
 
@@ -130,6 +137,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         stats: None,
         log: LogSettings::default(),
         fullconn: 200,
+        header_case: None,
     }
 }
 
@@ -150,6 +158,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         send_proxy: None,
         proxy_options: Default::default(),
         dial: None,
+        protocol: ServerProtocol::Http1,
         check: None,
         disabled: false,
     }
@@ -173,6 +182,7 @@ pub(crate) fn check(target: ServerAddress, kind: CheckKind) -> Check {
         connect_timeout: Duration::from_secs(2),
         timeout: None,
         tls: None,
+        protocol: ServerProtocol::Http1,
         send_proxy: None,
         proxy_options: Default::default(),
         dial: None,

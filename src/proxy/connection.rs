@@ -22,6 +22,7 @@ use super::{clock, http1_server, http2_server, rules_context, tcp_session};
 use crate::http::forwarded::ClientFacts;
 use crate::model::Mode;
 use crate::model::frontend::AcceptProxy;
+use crate::model::http::ClientProtocol;
 use crate::model::log::Level;
 use crate::model::tcp::TcpRule;
 use crate::model::tls::TlsFacts;
@@ -67,6 +68,8 @@ pub(crate) struct Connection {
     pub timer: Timer,
     /// Its listener is gone from the configuration: no further request.
     pub orphaned: bool,
+    /// It is clear what the client's first bytes are.
+    pub looked_at: bool,
     _places: Places,
     _tls_counted: Option<TlsCounted>,
 }
@@ -111,10 +114,14 @@ pub(crate) fn spawn(worker: &Rc<Worker>, view: Rc<View>, listener: usize, places
 async fn serve(mut connection: Box<Connection>, plain: Plain) {
     let opened = Box::pin(connection.open(plain)).await;
     let Some(stream) = opened else { return };
-    let speaks_h2 = connection.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
+    let speaks_h2 = match connection.protocol() {
+        ClientProtocol::Http1 => false,
+        ClientProtocol::Http2 => true,
+        ClientProtocol::Detected | ClientProtocol::Negotiated => connection.alpn() == Some(b"h2"),
+    };
     match connection.frontend().config.mode {
         Mode::Tcp => Box::pin(tcp_session::serve(connection, stream)).await,
-        Mode::Http if speaks_h2 => Box::pin(http2_server::serve(connection, stream)).await,
+        Mode::Http if speaks_h2 => Box::pin(http2_server::serve(connection, stream, Vec::new())).await,
         Mode::Http => http1_server::serve(connection, stream, Vec::new()).await,
     }
 }
@@ -139,6 +146,7 @@ impl Connection {
             handshake: Duration::ZERO,
             timer: worker.timers.timer(),
             orphaned: false,
+            looked_at: false,
             _places: places,
             _tls_counted: None,
         })
@@ -146,6 +154,20 @@ impl Connection {
 
     pub fn listener(&self) -> &ListenerInForce {
         &self.view.listeners[self.listener]
+    }
+
+    fn protocol(&self) -> ClientProtocol {
+        self.frontend().config.listeners[self.listener().index].protocol
+    }
+
+    fn alpn(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.alpn.as_deref()
+    }
+
+    /// Whether the client's first bytes may turn out to be HTTP/2: nothing has been agreed on (as HAProxy has it, manual
+    /// 4.2 `option disable-h2-upgrade`).
+    pub fn detects_http2(&self) -> bool {
+        !self.looked_at && self.protocol() == ClientProtocol::Detected && self.alpn().is_none()
     }
 
     /// Its listener's number within its frontend, from 1.

@@ -19,15 +19,17 @@ use super::rules_context;
 use super::stream::Stream;
 use super::timer::Timer;
 use super::transfer::{Failure, Sides, Transfer, Transferred};
-use super::upstream::connect::{ConnectError, connect};
+use super::upstream::connect::ConnectError;
+use super::upstream::http2::{Sharing, reach};
 use super::upstream::pool::FRESH;
 use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::upstream::{OnBehalfOf, TURN_AROUND};
 use super::view::View;
 use crate::balance::idle::{Kept, Wanted};
-use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded};
+use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded, respell};
 use crate::logline::{Cause, Phase};
 use crate::model::backend::{HttpConnectionMode, HttpReuse, RetryOn};
+use crate::model::http::ServerProtocol;
 use crate::model::tls::ServerSni;
 use crate::model::{BackendId, ServerId};
 use crate::rules::Handling;
@@ -144,6 +146,9 @@ fn write_request(scratch: &mut Scratch, backend: &BackendInForce) {
         extra: &[],
     };
     encode_request(&scratch.request, options, &mut scratch.out);
+    if let Some(case) = &backend.config.header_case {
+        respell(&mut scratch.out, case);
+    }
 }
 
 /// Finds a server and transfers; a pooled connection that turns out dead before a byte of answer costs one more round.
@@ -157,6 +162,7 @@ async fn serve<D: Downstream>(
     let mut reuse = if setting.connection.client.asks_first() { Reuse::First } else { Reuse::Later };
     let wish = setting.connection.client.last_of(backend).map_or(Wish::Any, Wish::Same);
     let mut attempts = Attempts::new(backend, wish);
+    let mut refusals = 0;
     loop {
         let mut upstream = match find_server(setting, scratch, down, id, backend, reuse, &mut attempts).await {
             Ok(upstream) => upstream,
@@ -177,6 +183,10 @@ async fn serve<D: Downstream>(
         let sides = Sides::new(setting, backend, framing, retry_on);
         let outcome = Transfer::new(setting, backend, scratch, down, &mut upstream, sides).run().await;
         match outcome {
+            Err(Failure::Stale) if upstream.stream.was_refused() && refusals < backend.config.retries => {
+                refusals += 1; // nothing was done with it; another connection, or server, may take it
+                attempts.wish = Wish::Any;
+            }
             Err(Failure::Stale) if upstream.reused => {
                 reuse = Reuse::Never; // as if it had never been tried; the slot is given back and taken anew
             }
@@ -206,7 +216,8 @@ async fn conclude<D: Downstream>(
         Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
         Ok(Transferred::Done { keep_client, keep_server }) => {
             stick(setting, backend, &upstream, scratch.response.status());
-            if keep_server && backend.config.connection == HttpConnectionMode::KeepAlive {
+            if keep_server && !upstream.stream.is_http2() && backend.config.connection == HttpConnectionMode::KeepAlive
+            {
                 keep(setting, scratch, id, backend, upstream);
             }
             if keep_client { Next::KeepAlive } else { Next::Close }
@@ -255,20 +266,25 @@ async fn find_server<D: Downstream>(
         }
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let client = OnBehalfOf::of(setting.connection);
+        let sharing = Sharing {
+            pool: is_shared(backend, server).then(|| setting.view.pool(id, slot.server).http2()),
+            most_uses: server.config.pool.max_reuse,
+        };
         let (timeout, timer) = (backend.config.timeouts.connect, setting.timer);
+        let global = &setting.view.config.global;
         // Boxed: rare beside the requests that find a pooled connection, and large.
         let connected = if backend.config.abort_on_close {
             let host = scratch.request.host().map(<[u8]>::to_vec);
-            let connecting = Box::pin(connect(server, timeout, client, host.as_deref(), timer));
+            let connecting = Box::pin(reach(server, timeout, client, host.as_deref(), timer, sharing, global));
             let connected = unless_left(connecting, down, &mut scratch.request).await;
             connected.ok_or((None, Cause::Client, Phase::Connect))?
         } else {
-            Box::pin(connect(server, timeout, client, scratch.request.host(), timer)).await
+            Box::pin(reach(server, timeout, client, scratch.request.host(), timer, sharing, global)).await
         };
         match connected {
-            Ok(stream) => {
+            Ok((stream, reused)) => {
                 scratch.account.connected();
-                return Ok(Upstream { stream, slot, reused: false, uses: 0, private: is_private(backend, server) });
+                return Ok(Upstream { stream, slot, reused, uses: 0, private: is_private(backend, server) });
             }
             Err(error) => {
                 let last = attempts.fail(setting, backend, slot, &error, &mut scratch.account).await;
@@ -298,6 +314,13 @@ fn is_private(backend: &BackendInForce, server: &ServerInForce) -> bool {
         || backend.config.http_reuse == HttpReuse::Never
 }
 
+/// Whether requests of several clients may go over one HTTP/2 connection at the same time.
+fn is_shared(backend: &BackendInForce, server: &ServerInForce) -> bool {
+    let sni = server.config.tls.as_ref().and_then(|tls| tls.sni.as_ref());
+    let names_host = matches!(sni, Some(ServerSni::RequestHost | ServerSni::ClientSni));
+    !is_private(backend, server) && !names_host && backend.config.connection == HttpConnectionMode::KeepAlive
+}
+
 /// The name a connection is opened for, where that is the request's wish: no request for another name may use it.
 fn name_wished<'a>(setting: &Setting<'a>, server: &ServerInForce, request: &'a RequestHead) -> Option<&'a [u8]> {
     match server.config.tls.as_ref()?.sni.as_ref()? {
@@ -318,6 +341,12 @@ fn checkout(
 ) -> Option<(Stream, u32, bool)> {
     if reuse == Reuse::Never {
         return None;
+    }
+    if server.config.protocol != ServerProtocol::Http1
+        && is_shared(backend, server)
+        && let Some(stream) = setting.view.pool(id, server.config.id).http2().open_stream(server.config.pool.max_reuse)
+    {
+        return Some((stream, 0, false));
     }
     let host = name_wished(setting, server, &scratch.request);
     // What is its own was perhaps authenticated as it: nothing else will do.

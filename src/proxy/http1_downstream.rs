@@ -12,7 +12,9 @@ use super::splice::Pipe;
 use super::stream::Stream;
 use crate::http::{
     BodyReader, EncodeResponse, Framing, LAST_CHUNK, RequestHead, ResponseHead, Version, chunk_header, encode_response,
+    respell,
 };
+use crate::model::http::HeaderCase;
 
 /// Body bytes up to here are copied behind the head and leave with it; more go out of the buffer they were read into.
 const COPY_LIMIT: usize = 4096;
@@ -21,6 +23,8 @@ pub(crate) struct Http1Downstream<'a> {
     stream: &'a mut Stream,
     buffers: &'a Buffers,
     version: Version,
+    /// Spellings of field names that this client needs.
+    case: Option<&'a HeaderCase>,
     reader: BodyReader,
     /// Bytes behind the request's head that the body has used up.
     used: usize,
@@ -38,11 +42,17 @@ pub(crate) struct Http1Downstream<'a> {
 }
 
 impl<'a> Http1Downstream<'a> {
-    pub fn new(stream: &'a mut Stream, buffers: &'a Buffers, request: &RequestHead) -> Self {
+    pub fn new(
+        stream: &'a mut Stream,
+        buffers: &'a Buffers,
+        request: &RequestHead,
+        case: Option<&'a HeaderCase>,
+    ) -> Self {
         Http1Downstream {
             stream,
             buffers,
             version: request.version(),
+            case,
             reader: BodyReader::new(request.body()),
             used: 0,
             ended: false,
@@ -61,7 +71,16 @@ impl<'a> Http1Downstream<'a> {
         self.used
     }
 
-    /// Queues bytes as they are: a raw answer.
+    fn encode(&mut self, response: &ResponseHead, options: EncodeResponse<'_>) {
+        let start = self.queued.len();
+        encode_response(response, options, &mut self.queued);
+        if let Some(case) = self.case
+            && let Some(head) = self.queued.get_mut(start..)
+        {
+            respell(head, case);
+        }
+    }
+
     fn poll_write_queued(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written_of_queued < self.queued.len() {
             let rest = &self.queued[self.written_of_queued..];
@@ -177,7 +196,7 @@ impl Downstream for Http1Downstream<'_> {
                 no_store: false,
                 extra: &[],
             };
-            encode_response(response, options, &mut self.queued);
+            self.encode(response, options);
         }
     }
 
@@ -191,7 +210,7 @@ impl Downstream for Http1Downstream<'_> {
             no_store: options.no_store,
             extra: &[],
         };
-        encode_response(response, options, &mut self.queued);
+        self.encode(response, options);
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -19,10 +20,13 @@ use super::stream::Stream;
 use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::slot::Slot;
 use super::worker::deadline;
-use super::{clock, worker};
+use super::{clock, http2_server, worker};
 use crate::http::{BadBody, BadRequest, BodyLength, BodyReader, Progress, RequestHead};
 use crate::logline::{Cause, Phase};
 use crate::state::events;
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What came while a connection was parked.
 enum Arrival {
@@ -47,7 +51,6 @@ enum HeadRead {
 
 /// Serves requests until one side has had enough. `early` was read already.
 pub(crate) async fn serve(mut connection: Box<Connection>, mut stream: Stream, early: Vec<u8>) {
-    connection.count().h1_sessions.add(1);
     let mut rest = early;
     let mut first = true;
     let mut idle_since = connection.accepted;
@@ -62,6 +65,12 @@ pub(crate) async fn serve(mut connection: Box<Connection>, mut stream: Stream, e
         } else {
             std::mem::take(&mut rest)
         };
+        if first && connection.detects_http2() && is_preface(&input) {
+            return serve_detected(connection, stream, input).await;
+        }
+        if first {
+            connection.count().h1_sessions.add(1);
+        }
         connection.follow_reload();
         // Boxed: the future of an exchange is large, and most connections are parked most of the time.
         match Box::pin(one(&connection, &mut stream, input, idle_since)).await {
@@ -108,6 +117,38 @@ async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arri
     .await;
     connection.timer.set(None);
     arrival
+}
+
+/// Whether these bytes begin HTTP/2, as far as they go.
+fn is_preface(input: &[u8]) -> bool {
+    let len = input.len().min(HTTP2_PREFACE.len());
+    input.get(..len) == HTTP2_PREFACE.get(..len)
+}
+
+/// Reads until it is clear whether a client that knows us to speak HTTP/2 does so (RFC 9113 §3.3), and serves it. A
+/// preface that never becomes whole is left to the HTTP/1 parser, which refuses it.
+fn serve_detected(
+    mut connection: Box<Connection>,
+    mut stream: Stream,
+    mut input: Vec<u8>,
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move {
+        let timeouts = &connection.frontend().config.timeouts;
+        connection.timer.set_after(timeouts.http_request.or(timeouts.client));
+        while is_preface(&input) && input.len() < HTTP2_PREFACE.len() {
+            let read = connection.timer.bound(poll_fn(|cx| stream.poll_read_into(cx, &mut input))).await;
+            if !matches!(read, Some(Ok(1..))) {
+                break;
+            }
+        }
+        connection.timer.set(None);
+        connection.looked_at = true;
+        if is_preface(&input) && input.len() >= HTTP2_PREFACE.len() {
+            http2_server::serve(connection, stream, input).await;
+        } else {
+            serve(connection, stream, input).await;
+        }
+    })
 }
 
 /// One request and its response. Returns what was read of the next request if the connection is kept.
@@ -205,7 +246,8 @@ async fn whole(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch
     let head_len = scratch.request.head_len() as u64;
     connection.count().h1_requests.add(1);
     scratch.account.capture_request(&scratch.request, &setting.frontend.config.log.request_captures);
-    let mut down = Http1Downstream::new(stream, &connection.worker.buffers, &scratch.request);
+    let case = setting.frontend.config.header_case.as_deref();
+    let mut down = Http1Downstream::new(stream, &connection.worker.buffers, &scratch.request, case);
     let next = exchange::run(setting, scratch, &mut down).await;
     let (body, sent) = super::downstream::Downstream::transferred(&down);
     let mut bytes = Bytes { received: head_len + body, sent };
@@ -235,7 +277,7 @@ async fn whole(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch
 }
 
 /// After a 101: bytes both ways until one side ends.
-async fn tunnel(
+pub(super) async fn tunnel(
     setting: &Setting<'_>,
     client: &mut Stream,
     mut server: Stream,
@@ -280,7 +322,8 @@ async fn broken(
     scratch.account.begin_broken(started);
     scratch.account.end(cause, phase);
     let received = scratch.request.input().len() as u64;
-    let mut down = Http1Downstream::new(stream, &setting.connection.worker.buffers, &scratch.request);
+    let case = setting.frontend.config.header_case.as_deref();
+    let mut down = Http1Downstream::new(stream, &setting.connection.worker.buffers, &scratch.request, case);
     answer::send(setting, scratch, &mut down, LocalAnswer::Error(status), None).await;
     let (_, sent) = super::downstream::Downstream::transferred(&down);
     drop(down);

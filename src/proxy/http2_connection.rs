@@ -1,46 +1,48 @@
 //! How is one HTTP/2 client connection served? hyper speaks the protocol; each stream becomes a request head as HTTP/1
 //! has it and runs the same exchange.
 //!
-//! Not carried, because hyper's server cannot: interim responses other than what it sends itself (103), and extended
-//! CONNECT. Both are left out, never garbled.
+//! Not carried, because hyper's server cannot: interim responses other than what it sends itself. They are left out,
+//! never garbled.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
 use super::clock;
 use super::downstream::Downstream;
+use super::http2_io::{LocalTasks, Watched};
 use super::http2_stream::{Counted, Http2Stream};
 use super::stream::Stream;
 use super::timer::Timer;
-use crate::http::{BadRequest, RequestHead};
+use crate::http::{BadRequest, ExtendedConnect, RequestHead, RequestParts};
+use crate::model::Global;
 use crate::model::frontend::FrontendTimeouts;
 use crate::model::global::HttpLimits;
+use crate::model::http::Http2Limits;
+use crate::wire::http2_frames::{Flood, FrameGuard};
+use crate::wire::websocket;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::ext::Protocol;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 
-/// Requests at once on one connection; HAProxy's default (`tune.h2.max-concurrent-streams`).
-const STREAMS: u32 = 100;
 /// Streams a client may open and reset before we have looked at them; more ends the connection ("rapid reset").
 const RESETS: usize = 20;
 /// Streams we reset because of a client's mistakes before the connection ends.
 const MISTAKES: usize = 256;
-/// Bytes of one request body that may be under way before we took them.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// The same for all of a connection's bodies together.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of one response that hyper may hold back for a slow client.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// The one protocol an extended CONNECT may ask for (RFC 8441 §5).
+const WEBSOCKET: &str = "websocket";
 
 /// One request as it came in.
 pub(crate) struct Http2Request {
@@ -53,21 +55,50 @@ impl Http2Request {
     ///
     /// # Errors
     /// The request cannot be passed on. Answer the status; the connection itself is fine.
-    pub fn into_parts(self, head: &mut RequestHead, limits: &HttpLimits) -> (Http2Stream, Result<(), BadRequest>) {
-        let Http2Request { parts, stream } = self;
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    pub fn into_parts(self, head: &mut RequestHead, limits: &HttpLimits) -> Taken {
+        let Http2Request { mut parts, stream } = self;
+        let protocol = parts.extensions.remove::<Protocol>();
+        let is_websocket = protocol.is_some_and(|protocol| protocol.as_str() == WEBSOCKET);
+        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
+        let mut random = [0; websocket::KEY_LEN];
+        let key = match &upgrade {
+            // Without random numbers the key is a constant: it only proves that the server understood the question.
+            Some(_) => {
+                let _ = aws_lc_rs::rand::fill(&mut random);
+                websocket::key(random)
+            }
+            None => String::new(),
+        };
+        let asked = RequestParts {
+            method: if upgrade.is_some() { b"GET" } else { parts.method.as_str().as_bytes() },
+            authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
+            path_and_query: parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes(),
+            has_body: upgrade.is_none() && !stream.body_is_done(),
+            extended_connect: upgrade
+                .is_some()
+                .then_some(ExtendedConnect { protocol: WEBSOCKET.as_bytes(), key: key.as_bytes() }),
+        };
         let fields = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        let line = (parts.method.as_str().as_bytes(), authority, target.as_bytes());
-        let read = head.from_parts(line, fields, !stream.body_is_done(), limits);
-        (stream, read)
+        let read = head.from_parts(asked, fields, limits);
+        Taken { stream, upgrade, read }
     }
+}
+
+/// A request whose head was written down.
+pub(crate) struct Taken {
+    pub stream: Http2Stream,
+    /// What the stream becomes when its extended CONNECT is answered well.
+    pub upgrade: Option<OnUpgrade>,
+    pub read: Result<(), BadRequest>,
 }
 
 /// What one connection is served by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Http2Settings {
     pub limits: HttpLimits,
+    pub http2: Http2Limits,
+    /// Whether clients are told that WebSockets may come this way.
+    pub offers_websocket: bool,
     /// Without any request for so long, the connection is closed.
     pub idle: Option<Duration>,
     /// A client that does not take its last bytes, or our goodbye, for so long is cut off.
@@ -76,9 +107,14 @@ pub(crate) struct Http2Settings {
 
 impl Http2Settings {
     /// `timeout http-keep-alive`, else `http-request`, else `client` (HAProxy manual 4.2).
-    pub fn new(limits: HttpLimits, timeouts: &FrontendTimeouts) -> Self {
-        let idle = timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client);
-        Http2Settings { limits, idle, stalled: timeouts.client }
+    pub fn new(global: &Global, timeouts: &FrontendTimeouts) -> Self {
+        Http2Settings {
+            limits: global.limits,
+            http2: global.http2_clients,
+            offers_websocket: global.http2_websocket,
+            idle: timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client),
+            stalled: timeouts.client,
+        }
     }
 }
 
@@ -89,7 +125,9 @@ pub(crate) struct BadHttp2(hyper::Error);
 impl BadHttp2 {
     /// The client's bytes are no HTTP/2, rather than its connection having broken.
     pub fn is_protocol(&self) -> bool {
-        std::error::Error::source(&self.0).is_some_and(|cause| !cause.is::<io::Error>())
+        let Some(cause) = std::error::Error::source(&self.0) else { return false };
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_none_or(|error| error.get_ref().is_some_and(|inner| inner.is::<Flood>()))
     }
 }
 
@@ -105,12 +143,14 @@ impl fmt::Display for BadHttp2 {
 impl std::error::Error for BadHttp2 {}
 
 /// Serves until the client closes, breaks the protocol or stays idle too long, or `leaving` says that no more requests
-/// are to be taken; those that run are finished. Each request is handed to `take_up` in a task of its own.
+/// are to be taken; those that run are finished. `early` was read already. Each request becomes what `take_up` makes of
+/// it, in a task of its own.
 ///
 /// # Errors
 /// [`BadHttp2`]; running exchanges notice that their client is gone.
 pub(crate) async fn run<R>(
     stream: Stream,
+    early: Vec<u8>,
     settings: Http2Settings,
     timer: &Timer,
     leaving: impl Fn() -> bool,
@@ -123,15 +163,16 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         let (parts, body) = request.into_parts();
         let (stream, reply) = Http2Stream::new(body, &activity.replies);
+        activity.taken.set(activity.taken.get().saturating_add(1));
         let running = Exchanging { running: Some(Counted::new(&activity.exchanges)), activity: Rc::clone(&activity) };
         let exchange = take_up(Http2Request { parts, stream });
-        tokio::task::spawn_local(async move {
+        reply.head(Box::pin(async move {
             exchange.await;
             drop(running);
-        });
-        reply.head()
+        }))
     });
-    let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });
+    let guard = FrameGuard::of_client(settings.http2.glitches, clock::now());
+    let io = TokioIo::new(Watched::new(stream, early, guard, Rc::clone(&activity.wrote_at)));
     let mut connection = pin!(builder(&settings).serve_connection(io, service));
     let mut idleness = Idleness { timer, settings, goodbye_at: None };
     poll_fn(|cx| {
@@ -141,7 +182,8 @@ where
                 let left = idleness.goodbye_at.is_some();
                 return Poll::Ready(ended.or_else(|error| if left { Ok(()) } else { Err(BadHttp2(error)) }));
             }
-            match idleness.look(cx, &activity, leaving()) {
+            let enough = settings.http2.total_streams.is_some_and(|most| activity.taken.get() >= most);
+            match idleness.look(cx, &activity, enough || leaving()) {
                 Look::Wait => return Poll::Pending,
                 Look::SayGoodbye => connection.as_mut().graceful_shutdown(),
                 Look::CutOff => return Poll::Ready(Ok(())),
@@ -154,14 +196,19 @@ where
 fn builder(settings: &Http2Settings) -> http2::Builder<LocalTasks> {
     let mut builder = http2::Builder::new(LocalTasks);
     builder
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(settings.http2.streams)
         .max_pending_accept_reset_streams(RESETS)
         .max_local_error_reset_streams(MISTAKES)
         .max_header_list_size(settings.limits.head.try_into().unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(settings.http2.stream_window)
+        .initial_connection_window_size(settings.http2.connection_window)
+        .max_frame_size(settings.http2.frame)
+        .header_table_size(settings.http2.header_table)
         .max_send_buf_size(SEND_BUFFER)
         .auto_date_header(false); // the server's own, or none
+    if settings.offers_websocket {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 
@@ -184,7 +231,7 @@ impl Idleness<'_> {
         if leaving && self.goodbye_at.is_none() {
             return self.say_goodbye();
         }
-        activity.connection.set(Some(cx.waker().clone()));
+        activity.keep_waker(cx);
         self.timer.set(self.deadline(activity));
         if !self.timer.poll_expired(cx) {
             return Look::Wait;
@@ -216,14 +263,16 @@ impl Idleness<'_> {
 struct Activity {
     /// Exchanges that run.
     exchanges: Rc<Cell<u32>>,
+    /// Requests so far.
+    taken: Cell<u32>,
     /// Responses that hyper has not wholly taken.
     replies: Rc<Cell<u32>>,
     /// When the last exchange ended.
     busy_at: Cell<Instant>,
     /// When the client last took bytes.
-    wrote_at: Cell<Instant>,
+    wrote_at: Rc<Cell<Instant>>,
     /// The connection's task.
-    connection: Cell<Option<Waker>>,
+    connection: RefCell<Option<Waker>>,
 }
 
 impl Activity {
@@ -231,19 +280,27 @@ impl Activity {
         let now = clock::now();
         Activity {
             exchanges: Rc::default(),
+            taken: Cell::new(0),
             replies: Rc::default(),
             busy_at: Cell::new(now),
-            wrote_at: Cell::new(now),
-            connection: Cell::new(None),
+            wrote_at: Rc::new(Cell::new(now)),
+            connection: RefCell::default(),
+        }
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let mut connection = self.connection.borrow_mut();
+        if !connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *connection = Some(cx.waker().clone());
         }
     }
 
     fn exchange_ended(&self) {
         self.busy_at.set(clock::now());
         if self.exchanges.get() == 0
-            && let Some(connection) = self.connection.take()
+            && let Some(connection) = &*self.connection.borrow()
         {
-            connection.wake();
+            connection.wake_by_ref();
         }
     }
 }
@@ -261,65 +318,6 @@ impl Drop for Exchanging {
     }
 }
 
-/// Notes when the client takes bytes.
-struct Watched {
-    stream: Stream,
-    activity: Rc<Activity>,
-}
-
-impl Watched {
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Ok(count)) if count > 0) {
-            self.activity.wrote_at.set(clock::now());
-        }
-        written
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// hyper's tasks run on the worker that owns the connection.
-#[derive(Debug, Clone, Copy)]
-struct LocalTasks;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -332,6 +330,8 @@ mod tests {
     use super::super::downstream::{BodyFraming, HeadOptions};
     use super::super::stream::Plain;
     use super::super::timer::Timers;
+    use std::pin::Pin;
+
     use super::*;
     use crate::http::{BodyLength, ResponseHead, ResponseTo};
 
@@ -344,7 +344,13 @@ mod tests {
 
     fn settings(idle_ms: Option<u64>) -> Http2Settings {
         let idle = idle_ms.map(Duration::from_millis);
-        Http2Settings { limits: HttpLimits::default(), idle, stalled: idle }
+        Http2Settings {
+            limits: HttpLimits::default(),
+            http2: Http2Limits::default(),
+            offers_websocket: true,
+            idle,
+            stalled: idle,
+        }
     }
 
     /// A client of a connection whose requests `run` answers, and the connection itself.
@@ -359,7 +365,7 @@ mod tests {
         let for_server = Rc::clone(&timers);
         let served = tokio::task::spawn_local(async move {
             let timer = for_server.timer();
-            super::run(Stream::Plain(Plain::Memory(near)), settings, &timer, || leaving.get(), run).await
+            super::run(Stream::Plain(Plain::Memory(near)), Vec::new(), settings, &timer, || leaving.get(), run).await
         });
         let (sender, connection) = client::handshake(LocalTasks, TokioIo::new(far)).await.unwrap();
         tokio::task::spawn_local(async move {
@@ -384,21 +390,21 @@ mod tests {
     const OPTIONS: HeadOptions = HeadOptions { keep_alive: true, keep_upgrade: false, no_store: false };
 
     /// A request as an exchange has it.
-    struct Taken {
+    struct Held {
         head: RequestHead,
         stream: Http2Stream,
         bad: Option<BadRequest>,
     }
 
     impl Http2Request {
-        fn take(self) -> Taken {
+        fn take(self) -> Held {
             let mut head = RequestHead::new();
-            let (stream, read) = self.into_parts(&mut head, &HttpLimits::default());
-            Taken { head, stream, bad: read.err() }
+            let Taken { stream, read, .. } = self.into_parts(&mut head, &HttpLimits::default());
+            Held { head, stream, bad: read.err() }
         }
     }
 
-    impl Taken {
+    impl Held {
         /// The body as an HTTP/1 server would get it.
         async fn body(&mut self, framing: BodyFraming) -> Vec<u8> {
             let mut all = Vec::new();

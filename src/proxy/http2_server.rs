@@ -1,32 +1,39 @@
 //! HTTP/2 clients: each stream is an exchange of its own, side by side on one connection.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
+
+use hyper::upgrade::OnUpgrade;
 
 use super::answer::{self, LocalAnswer};
 use super::clock;
 use super::connection::Connection;
 use super::downstream::{BodyFraming, Downstream, LINGER, LINGER_BYTES};
-use super::exchange::{self, Setting};
-use super::http2_connection::{self, Http2Request, Http2Settings};
+use super::exchange::{self, Next, Scratch, Setting};
+use super::http1_server;
+use super::http2_connection::{self, Http2Request, Http2Settings, Taken};
 use super::http2_stream::Http2Stream;
+use super::http2_tunnel::Http2Tunnel;
 use super::record::Bytes;
 use super::stream::Stream;
 use super::timer::Timer;
+use super::upstream::slot::Slot;
 use super::view::View;
 use crate::http::RequestHead;
 use crate::logline::{Cause, Phase};
 
-/// Serves requests until one side has had enough.
-pub(crate) async fn serve(connection: Box<Connection>, stream: Stream) {
+/// Serves requests until one side has had enough. `early` was read already.
+pub(crate) async fn serve(connection: Box<Connection>, stream: Stream, early: Vec<u8>) {
     connection.count().h2_sessions.add(1);
     let connection: Rc<Connection> = Rc::from(connection);
     let timeouts = &connection.frontend().config.timeouts;
-    let settings = Http2Settings::new(connection.view.config.global.limits, timeouts);
-    let streams = Rc::clone(&connection);
-    let leaving = || connection.worker.is_leaving() || newest_view(&connection).is_none();
-    let take_up = move |request| exchange(Rc::clone(&streams), request);
-    let served = http2_connection::run(stream, settings, &connection.timer, leaving, take_up).await;
+    let settings = Http2Settings::new(&connection.view.config.global, timeouts);
+    let place = Rc::new(Place::new(&connection));
+    let (streams, views) = (Rc::clone(&connection), Rc::clone(&place));
+    let leaving = || connection.worker.is_leaving() || place.newest(&connection).is_none();
+    let take_up = move |request| exchange(Rc::clone(&streams), Rc::clone(&views), request);
+    let served = http2_connection::run(stream, early, settings, &connection.timer, leaving, take_up).await;
     if let Err(bad) = served {
         tracing::debug!(client = ?connection.ends.peer, %bad, "HTTP/2 connection ended");
         if bad.is_protocol() {
@@ -46,20 +53,35 @@ fn log_broken(connection: &Connection) {
     connection.worker.exchanges.give(scratch);
 }
 
-/// The configuration in force, if it still has this connection's listener: its index is the second value.
-fn newest_view(connection: &Connection) -> Option<(Rc<View>, usize)> {
-    let newest = connection.worker.view();
-    let (index, _) = newest.listener_of(connection.listener().socket.id)?;
-    Some((newest, index))
+/// Where a connection stands in the configuration in force. Looked for anew only after a reload.
+struct Place(RefCell<(Rc<View>, Option<usize>)>);
+
+impl Place {
+    fn new(connection: &Connection) -> Self {
+        let view = Rc::clone(&connection.view);
+        let index = view.listener_of(connection.listener().socket.id).map(|(index, _)| index);
+        Place(RefCell::new((view, index)))
+    }
+
+    /// The configuration in force, if it still has this connection's listener: its index is the second value.
+    fn newest(&self, connection: &Connection) -> Option<(Rc<View>, usize)> {
+        let mut known = self.0.borrow_mut();
+        if !connection.worker.is_view(&known.0) {
+            let newest = connection.worker.view();
+            let index = newest.listener_of(connection.listener().socket.id).map(|(index, _)| index);
+            *known = (newest, index);
+        }
+        Some((Rc::clone(&known.0), known.1?))
+    }
 }
 
 /// One request and its response, as HTTP/1 has them.
-async fn exchange(connection: Rc<Connection>, request: Http2Request) {
+async fn exchange(connection: Rc<Connection>, place: Rc<Place>, request: Http2Request) {
     let started = clock::now();
     let worker = &connection.worker;
     // The connection goes on without this stream.
     let _witness = worker.shared.process.panics.witness();
-    let (view, frontend) = match newest_view(&connection) {
+    let (view, frontend) = match place.newest(&connection) {
         Some((view, index)) => {
             let frontend = view.listeners[index].frontend;
             (view, frontend)
@@ -70,27 +92,52 @@ async fn exchange(connection: Rc<Connection>, request: Http2Request) {
     let frontend = view.frontend(frontend);
     let setting = Setting { connection: &connection, view: &view, frontend, timer: &timer };
     let mut scratch = worker.exchanges.take();
-    let (mut stream, read) = request.into_parts(&mut scratch.request, &view.config.global.limits);
+    let Taken { mut stream, upgrade, read } = request.into_parts(&mut scratch.request, &view.config.global.limits);
     let head_len = scratch.request.head_len() as u64;
     connection.count().h2_requests.add(1);
-    match read {
+    let next = match read {
         Err(bad) => {
             tracing::debug!(client = ?connection.ends.peer, %bad, "bad request");
             scratch.account.begin_broken(started);
             scratch.account.end(Cause::Proxy, Phase::Request);
-            answer::send(&setting, &mut scratch, &mut stream, LocalAnswer::Error(bad.status()), None).await;
+            answer::send(&setting, &mut scratch, &mut stream, LocalAnswer::Error(bad.status()), None).await
         }
         Ok(()) => {
             scratch.account.begin(started, std::time::Duration::ZERO, connection.handshake);
             scratch.account.capture_request(&scratch.request, &frontend.config.log.request_captures);
-            // There is no tunnel over HTTP/2: its requests ask for no upgrade.
-            exchange::run(&setting, &mut scratch, &mut stream).await;
+            exchange::run(&setting, &mut scratch, &mut stream).await
         }
-    }
+    };
     let (body, sent) = stream.transferred();
-    scratch.account.write(&setting, &scratch.request, Bytes { received: head_len + body, sent });
+    let mut bytes = Bytes { received: head_len + body, sent };
+    if let Next::Tunnel { server, slot, early } = next {
+        // Boxed: rare, and large.
+        Box::pin(tunnel(&setting, &mut scratch, upgrade, (server, slot, early), &mut bytes)).await;
+    }
+    scratch.account.write(&setting, &scratch.request, bytes);
     worker.exchanges.give(scratch);
     linger(&mut stream, &timer).await;
+}
+
+/// A WebSocket, once both sides have agreed on it.
+async fn tunnel(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    upgrade: Option<OnUpgrade>,
+    (server, slot, early): (Stream, Slot, Vec<u8>),
+    bytes: &mut Bytes,
+) {
+    let Some(upgrade) = upgrade else { return };
+    setting.timer.set_after(setting.frontend.config.timeouts.client);
+    let opened = setting.timer.bound(Http2Tunnel::open(upgrade)).await;
+    setting.timer.set(None);
+    match opened.flatten() {
+        Some(tunnel) => {
+            let mut client = Stream::Tunnel(Box::new(tunnel));
+            http1_server::tunnel(setting, &mut client, server, slot, (Vec::new(), early), scratch, bytes).await;
+        }
+        None => scratch.account.end(Cause::Client, Phase::Data),
+    }
 }
 
 /// A client that is still sending when its answer is complete is listened to for a while: some (curl 7.88 is one) lose an

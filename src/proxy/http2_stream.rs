@@ -3,6 +3,10 @@
 //! hyper wants a whole `Response` with a body it polls; an exchange wants to push. Between them stands a [`Pipe`] with
 //! room for one piece: the exchange waits while the client's flow control does not take it, which is the back-pressure.
 //!
+//! The exchange runs inside hyper's own task of the stream until the response's head is there, and to its end when all of
+//! the response came at once, as most do. Only what goes on longer becomes a task of its own: hyper does not poll a body
+//! while the client's flow control blocks it, and an upload and the timeouts must go on then.
+//!
 //! Left out, because hyper's server cannot send it: interim responses.
 
 use std::cell::{Cell, RefCell};
@@ -30,6 +34,9 @@ pub(crate) struct Http2Stream {
     received: u64,
     sent: u64,
 }
+
+/// An exchange that is not over.
+pub(crate) type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 /// From an exchange to hyper.
 #[derive(Debug, Default)]
@@ -68,6 +75,11 @@ impl Pipe {
         }
     }
 
+    /// Wakes hyper's task when there is something for it.
+    fn wait_for_producer(&mut self, cx: &Context<'_>) {
+        keep_waker(&mut self.consumer, cx);
+    }
+
     /// Ready when hyper has taken all it was given.
     fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.client_gone {
@@ -76,8 +88,15 @@ impl Pipe {
         if self.head.is_none() && self.data.is_none() {
             return Poll::Ready(Ok(()));
         }
-        self.producer = Some(cx.waker().clone());
+        keep_waker(&mut self.producer, cx);
         Poll::Pending
+    }
+}
+
+/// Cloning a waker costs an atomic operation, and it is the same one nearly always.
+fn keep_waker(place: &mut Option<Waker>, cx: &Context<'_>) {
+    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *place = Some(cx.waker().clone());
     }
 }
 
@@ -108,7 +127,7 @@ impl Http2Stream {
         let pipe = Rc::new(RefCell::new(Pipe::default()));
         let body_done = body.is_end_stream();
         let stream = Http2Stream { body, body_done, pipe: Rc::clone(&pipe), received: 0, sent: 0 };
-        (stream, Reply { pipe, _counted: Counted::new(replies) })
+        (stream, Reply { pipe, work: None, _counted: Counted::new(replies) })
     }
 
     /// The whole response was given to the connection.
@@ -168,8 +187,15 @@ impl Downstream for Http2Stream {
 
     fn head(&mut self, _request: &RequestHead, response: &ResponseHead, options: HeadOptions) {
         let mut head = Response::new(());
-        *head.status_mut() = StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        // What HTTP/1 calls switching protocols is a success here (RFC 8441 §5).
+        let switched = options.keep_upgrade && response.status() == 101;
+        let status = if switched { 200 } else { response.status() };
+        *head.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        head.headers_mut().reserve(response.fields().len());
         for (name, value) in response.end_to_end() {
+            if switched && name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+                continue; // answers the key that only the server knows
+            }
             self.sent += append(head.headers_mut(), name, value);
         }
         if options.no_store {
@@ -217,7 +243,7 @@ impl Downstream for Http2Stream {
         if pipe.client_gone {
             return Poll::Ready(gone());
         }
-        pipe.producer = Some(cx.waker().clone());
+        keep_waker(&mut pipe.producer, cx);
         Poll::Pending
     }
 
@@ -247,9 +273,10 @@ impl Drop for Http2Stream {
 }
 
 /// hyper's end of the pipe: waits for the head, then is the body.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pipe: Rc<RefCell<Pipe>>,
+    /// The exchange, while it runs in here.
+    work: Option<Work>,
     _counted: Counted,
 }
 
@@ -266,9 +293,11 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Reply {
-    /// The response, once the exchange has sent its head.
-    pub async fn head(self) -> Result<Response<Reply>, Broken> {
+    /// The response, once the exchange `work` has sent its head.
+    pub async fn head(mut self, work: Work) -> Result<Response<Reply>, Broken> {
+        self.work = Some(work);
         let head = poll_fn(|cx| {
+            self.poll_work(cx);
             let mut pipe = self.pipe.borrow_mut();
             match pipe.head.take() {
                 Some(head) => {
@@ -277,13 +306,36 @@ impl Reply {
                 }
                 None if pipe.state != PipeState::Open => Poll::Ready(Err(Broken)),
                 None => {
-                    pipe.consumer = Some(cx.waker().clone());
+                    pipe.wait_for_producer(cx);
                     Poll::Pending
                 }
             }
         })
         .await?;
+        if !self.all_is_there() {
+            self.set_free();
+        }
         Ok(head.map(|()| self))
+    }
+
+    fn all_is_there(&self) -> bool {
+        self.pipe.borrow().state == PipeState::Ended
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>) {
+        // Taken out while it is polled: one that panics is not polled again.
+        if let Some(mut work) = self.work.take()
+            && work.as_mut().poll(cx).is_pending()
+        {
+            self.work = Some(work);
+        }
+    }
+
+    /// Lets the exchange go on by itself.
+    fn set_free(&mut self) {
+        if let Some(work) = self.work.take() {
+            tokio::task::spawn_local(work);
+        }
     }
 }
 
@@ -292,11 +344,19 @@ impl Body for Reply {
     type Error = Broken;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let mut pipe = self.pipe.borrow_mut();
-        if let Some(data) = pipe.data.take() {
-            pipe.wake_producer();
+        let this = self.get_mut();
+        let data = this.pipe.borrow_mut().data.take();
+        if let Some(data) = data {
+            this.pipe.borrow_mut().wake_producer();
+            if this.work.is_some() {
+                // All of the response is there: what is left to do is to account for it. A client that is still sending
+                // is listened to elsewhere.
+                this.poll_work(cx);
+                this.set_free();
+            }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
+        let mut pipe = this.pipe.borrow_mut();
         match pipe.state {
             PipeState::Ended => Poll::Ready(pipe.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
             PipeState::Breaking => {
@@ -306,7 +366,7 @@ impl Body for Reply {
             }
             PipeState::Broken => Poll::Ready(Some(Err(Broken))),
             PipeState::Open => {
-                pipe.consumer = Some(cx.waker().clone());
+                pipe.wait_for_producer(cx);
                 Poll::Pending
             }
         }
@@ -329,5 +389,7 @@ impl Drop for Reply {
         // With all of it taken, this is how a response ends well.
         pipe.client_gone = pipe.state != PipeState::Ended || pipe.head.is_some() || pipe.data.is_some();
         pipe.wake_producer();
+        drop(pipe);
+        self.set_free();
     }
 }

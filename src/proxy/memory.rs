@@ -110,7 +110,7 @@ fn accept(worker: &Rc<Worker>, speaks: Speaks, stream: DuplexStream) {
         Speaks::Http1 => connection::spawn(worker, view, 0, places, plain, ends),
         Speaks::Http2 => {
             let connection = Connection::accepted(worker, view, 0, places, ends);
-            tokio::task::spawn_local(http2_server::serve(connection, Stream::Plain(plain)));
+            tokio::task::spawn_local(http2_server::serve(connection, Stream::Plain(plain), Vec::new()));
         }
     }
 }

@@ -9,8 +9,10 @@ mod exchange;
 mod http1_downstream;
 mod http1_server;
 mod http2_connection;
+mod http2_io;
 mod http2_server;
 mod http2_stream;
+mod http2_tunnel;
 mod inspect;
 mod listener;
 #[cfg(any(test, fuzzing))]

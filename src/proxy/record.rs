@@ -306,7 +306,9 @@ impl Account {
         self.response_captures.resize(captures, None);
         let format = setting.frontend.config.log.format;
         let mut record = self.record(setting, request, bytes);
-        let absolute = request.filter(|_| format == LogFormat::Http).and_then(absolute_uri);
+        let absolute = request
+            .filter(|_| format == LogFormat::Http)
+            .and_then(|request| absolute_uri(request, setting.connection.tls.is_some()));
         if let (Some(absolute), Some(line)) = (&absolute, &mut record.request) {
             line.uri = absolute;
         }
@@ -466,9 +468,10 @@ impl Account {
 
 /// HAProxy logs an HTTP/2 request with its scheme and authority, as the client sent them (2.6, and the manual's 8.2.3
 /// `%HU`); HTTP/2 is spoken over TLS only here.
-fn absolute_uri(request: &RequestHead) -> Option<Vec<u8>> {
+fn absolute_uri(request: &RequestHead, is_tls: bool) -> Option<Vec<u8>> {
     let host = request.host().filter(|_| request.version() == Version::Http2)?;
-    Some([b"https://", host, request.target()].concat())
+    let scheme: &[u8] = if is_tls { b"https://" } else { b"http://" };
+    Some([scheme, host, request.target()].concat())
 }
 
 fn cut(value: &[u8], len: usize) -> Vec<u8> {

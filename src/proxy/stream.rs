@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
+use super::http2_tunnel::Http2Tunnel;
+use super::upstream::http2_exchange::Http2Exchange;
 use crate::sys;
 
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub(crate) enum Stream {
     Client(Box<server::TlsStream<Plain>>),
     /// TLS to a server.
     Server(Box<client::TlsStream<Plain>>),
+    /// Inside one stream of a client's HTTP/2.
+    Tunnel(Box<Http2Tunnel>),
+    /// One request to a server as a stream of HTTP/2, read and written as HTTP/1.
+    Http2(Box<Http2Exchange>),
 }
 
 impl Plain {
@@ -63,7 +69,22 @@ impl Plain {
 
 impl Stream {
     pub fn is_tls(&self) -> bool {
-        !matches!(self, Stream::Plain(_))
+        matches!(self, Stream::Client(_) | Stream::Server(_))
+    }
+
+    /// It carries one request only; what is shared is behind it.
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Stream::Http2(_))
+    }
+
+    /// The server has not looked at the request, so it may be sent again, whatever it is.
+    pub fn was_refused(&self) -> bool {
+        matches!(self, Stream::Http2(exchange) if exchange.was_refused())
+    }
+
+    /// TLS with a server has agreed on HTTP/2.
+    pub fn agreed_on_http2(&self) -> bool {
+        matches!(self, Stream::Server(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
     }
 
     /// The socket, where nothing stands between it and the bytes.
@@ -72,7 +93,7 @@ impl Stream {
             #[cfg(test)]
             Stream::Plain(Plain::Memory(_)) => None,
             Stream::Plain(plain) => Some(plain),
-            Stream::Client(_) | Stream::Server(_) => None,
+            Stream::Client(_) | Stream::Server(_) | Stream::Tunnel(_) | Stream::Http2(_) => None,
         }
     }
 
@@ -90,6 +111,8 @@ impl Stream {
                 read => read,
             },
             Stream::Server(tls) => sys::poll_read_into(tls, cx, buffer),
+            Stream::Tunnel(tunnel) => sys::poll_read_into(&mut **tunnel, cx, buffer),
+            Stream::Http2(exchange) => sys::poll_read_into(&mut **exchange, cx, buffer),
         }
     }
 
@@ -123,6 +146,14 @@ macro_rules! each {
             }
             Stream::Server(tls) => {
                 let $inner = &mut **tls;
+                $call
+            }
+            Stream::Tunnel(tunnel) => {
+                let $inner = &mut **tunnel;
+                $call
+            }
+            Stream::Http2(exchange) => {
+                let $inner = &mut **exchange;
                 $call
             }
         }

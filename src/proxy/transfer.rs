@@ -19,10 +19,11 @@ use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions, Left};
 use super::exchange::{Scratch, Setting, Upstream};
 use super::rules_context;
 use super::splice::{self, Pipe};
-use crate::http::{BodyLength, BodyReader, Progress, ResponseHead, ResponseTo};
+use crate::http::{BodyLength, BodyReader, Progress, RequestHead, ResponseHead, ResponseTo};
 use crate::logline::{Cause, Phase};
 use crate::model::backend::{HttpConnectionMode, RetryOn};
 use crate::state::snapshot::BackendInForce;
+use crate::wire::websocket;
 
 /// How a transfer ended well.
 pub(crate) enum Transferred {
@@ -470,7 +471,8 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 Poll::Ready(_) => {
                     let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
                     let again = self.replayable && self.scratch.request.is_idempotent();
-                    let stale = nothing && again && self.upstream.reused;
+                    let refused = self.replayable && self.upstream.stream.was_refused();
+                    let stale = nothing && (again && self.upstream.reused || refused);
                     let empty = nothing;
                     return Poll::Ready(Err(if stale { Failure::Stale } else { Failure::NoAnswer { empty } }));
                 }
@@ -505,6 +507,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         let switched = response.upgrade().is_some() && request.upgrade().is_some();
         if response.status() == 101 && !switched {
             return Err(Failure::BadAnswer); // nobody asked for another protocol
+        }
+        if request.is_extended_connect() && !answers_websocket(request, response, switched) {
+            return Err(Failure::BadAnswer);
         }
         if matches!(response.status(), 401 | 407) {
             self.upstream.private |= asks_for_connection(response);
@@ -743,4 +748,14 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             (false, true) => Failure::ClientTimedOut { phase: Phase::Data },
         }))
     }
+}
+
+/// Whether a server's answer to the WebSocket of an HTTP/2 client can be told to that client: the key must have been
+/// understood, and a success without a switch would be taken for a tunnel (RFC 8441 §5).
+fn answers_websocket(request: &RequestHead, response: &ResponseHead, switched: bool) -> bool {
+    if !switched {
+        return response.status() >= 300;
+    }
+    let key = request.fields().get(b"sec-websocket-key").unwrap_or_default();
+    response.fields().get(b"sec-websocket-accept") == Some(websocket::accept(key).as_bytes())
 }

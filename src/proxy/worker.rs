@@ -73,6 +73,11 @@ impl Worker {
         Rc::clone(&self.view.borrow())
     }
 
+    /// Whether this is still the configuration to begin an exchange with.
+    pub fn is_view(&self, view: &Rc<View>) -> bool {
+        Rc::ptr_eq(&self.view.borrow(), view)
+    }
+
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }

@@ -2,4 +2,6 @@
 
 pub(crate) mod check_dialog;
 pub(crate) mod client_hello;
+pub(crate) mod http2_frames;
 pub(crate) mod proxy_protocol;
+pub(crate) mod websocket;

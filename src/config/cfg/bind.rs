@@ -4,7 +4,7 @@ use super::args::Args;
 use super::draft::ProxyDraft;
 use super::table::{How, OptionRow, option, read_options};
 use super::tls::{self, NEVER_OLD, Versions};
-use crate::config::raw::{Bind, ClientVerify, OneOrMany};
+use crate::config::raw::{Bind, ClientVerify, OneOrMany, Proto};
 use crate::diag::{Diagnostic, FieldPath};
 
 /// A `bind` line while it is read.
@@ -209,11 +209,11 @@ pub(super) const OPTIONS: &[OptionRow<BindDraft>] = &[
     option(
         "proto",
         1,
-        How::Read(|args, _| {
-            let known = [("h1", true), ("h2", false), ("none", true)];
-            if args.choice("a protocol", &known) == Some(false) {
-                let hint = "HTTP/2 is spoken where TLS chooses it: `ssl … alpn h2,http/1.1`";
-                args.tell_last(Diagnostic::error("HTTP/2 in clear text is known but not built yet").hint(hint));
+        How::Read(|args, bind| {
+            let known = [("h1", Some(Proto::H1)), ("h2", Some(Proto::H2)), ("none", None)];
+            if let Some(proto) = args.choice("a protocol", &known) {
+                bind.mark(args, "proto");
+                bind.raw.proto = proto;
             }
         }),
     ),

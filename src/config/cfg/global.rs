@@ -85,6 +85,19 @@ macro_rules! tune_size {
     };
 }
 
+macro_rules! tune_number {
+    ($field:ident, $smallest:expr, $largest:expr) => {
+        How::Read(|args, global: &mut GlobalDraft| {
+            if let Some(number) = args.number("a whole number", $smallest, $largest) {
+                args.mark_last(field("tune").key(stringify!($field)));
+                args.end();
+                global.raw.tune.get_or_insert_default().$field = Some(number);
+            }
+        })
+    };
+}
+
+const OWN_FLOODS: &str = "floods of resets and of empty frames are cut off by limits of their own";
 const DEVICES: &str = "device detection";
 const LUA: &str = "Lua";
 const OWN_LOOP: &str = "it tunes HAProxy's own event loop";
@@ -125,7 +138,22 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("ssl-default-server-options", G, How::Read(server_options)),
     row("tune.bufsize", G, tune_size!(bufsize)),
     row("tune.maxrewrite", G, tune_size!(maxrewrite)),
-    row("tune.http.maxhdr", G, How::Read(maxhdr)),
+    row("tune.http.maxhdr", G, tune_number!(http_maxhdr, 1, 32_767)),
+    row("tune.h2.max-concurrent-streams", G, tune_number!(h2_max_concurrent_streams, 0, i32::MAX as u32)),
+    row("tune.h2.initial-window-size", G, tune_size!(h2_initial_window_size)),
+    row("tune.h2.max-frame-size", G, tune_size!(h2_max_frame_size)),
+    row("tune.h2.header-table-size", G, tune_size!(h2_header_table_size)),
+    row("tune.h2.fe.max-concurrent-streams", G, tune_number!(h2_fe_max_concurrent_streams, 0, i32::MAX as u32)),
+    row("tune.h2.fe.initial-window-size", G, tune_size!(h2_fe_initial_window_size)),
+    row("tune.h2.fe.rxbuf", G, tune_size!(h2_fe_rxbuf)),
+    row("tune.h2.fe.max-total-streams", G, tune_number!(h2_fe_max_total_streams, 0, u32::MAX)),
+    row("tune.h2.fe.glitches-threshold", G, tune_number!(h2_fe_glitches_threshold, 0, u32::MAX)),
+    row("tune.h2.be.max-concurrent-streams", G, tune_number!(h2_be_max_concurrent_streams, 0, i32::MAX as u32)),
+    row("tune.h2.be.initial-window-size", G, tune_size!(h2_be_initial_window_size)),
+    row("tune.h2.be.rxbuf", G, tune_size!(h2_be_rxbuf)),
+    row("tune.h2.be.glitches-threshold", G, tune_number!(h2_be_glitches_threshold, 0, u32::MAX)),
+    row("h1-case-adjust", G, How::Read(h1_case_adjust)),
+    row("h1-case-adjust-file", G, text!(h1_case_adjust_file, "a file")),
     row("setenv", G, How::Read(setenv)),
     row("presetenv", G, How::Read(setenv)),
     row("unsetenv", G, How::Read(unsetenv)),
@@ -202,9 +230,7 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("pp2-never-send-local", G, How::NotBuilt("")),
     row("h1-accept-payload-with-any-method", G, How::NoEffect("a body is taken with every method")),
     row("h1-do-not-close-on-insecure-transfer-encoding", G, How::Refused("such messages are refused; remove it")),
-    row("h1-case-adjust", G, How::NoEffect("field names keep the case they came with")),
-    row("h1-case-adjust-file", G, How::NoEffect("field names keep the case they came with")),
-    row("h2-workaround-bogus-websocket-clients", G, How::NoEffect("WebSocket over HTTP/2 is not offered")),
+    negatable("h2-workaround-bogus-websocket-clients", G, How::Read(no_websocket)),
     row("dns-accept-family", G, How::NotBuilt("")),
     row("harden.reject-privileged-ports.tcp", G, How::NotBuilt("")),
     row("harden.reject-privileged-ports.quic", G, How::NotBuilt(QUIC)),
@@ -288,22 +314,9 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("tune.h1.fe.glitches-threshold", G, How::NotBuilt("")),
     row("tune.h1.zero-copy-fwd-recv", G, How::NoEffect(OWN_MEMORY)),
     row("tune.h1.zero-copy-fwd-send", G, How::NoEffect(OWN_MEMORY)),
-    row("tune.h2.be.glitches-threshold", G, How::NotBuilt("HTTP/2 to servers")),
-    row("tune.h2.be.initial-window-size", G, How::NotBuilt("HTTP/2 to servers")),
-    row("tune.h2.be.max-concurrent-streams", G, How::NotBuilt("HTTP/2 to servers")),
-    row("tune.h2.be.rxbuf", G, How::NotBuilt("HTTP/2 to servers")),
-    row("tune.h2.fe.glitches-threshold", G, How::NotBuilt("")),
-    row("tune.h2.fe.initial-window-size", G, How::NotBuilt("")),
-    row("tune.h2.fe.max-concurrent-streams", G, How::NotBuilt("")),
-    row("tune.h2.fe.max-frames-at-once", G, How::NotBuilt("")),
-    row("tune.h2.fe.max-rst-at-once", G, How::NotBuilt("")),
-    row("tune.h2.fe.max-total-streams", G, How::NotBuilt("")),
-    row("tune.h2.fe.rxbuf", G, How::NotBuilt("")),
-    row("tune.h2.header-table-size", G, How::NotBuilt("")),
-    row("tune.h2.initial-window-size", G, How::NotBuilt("")),
+    row("tune.h2.fe.max-frames-at-once", G, How::NoEffect(OWN_FLOODS)),
+    row("tune.h2.fe.max-rst-at-once", G, How::NoEffect(OWN_FLOODS)),
     row("tune.h2.log-errors", G, How::NotBuilt("")),
-    row("tune.h2.max-concurrent-streams", G, How::NotBuilt("")),
-    row("tune.h2.max-frame-size", G, How::NotBuilt("")),
     row("tune.h2.zero-copy-fwd-send", G, How::NoEffect(OWN_MEMORY)),
     row("tune.http.cookielen", G, How::NotBuilt("captured cookies")),
     row("tune.http.logurilen", G, How::NotBuilt("a log line is cut at `len` of its `log`")),
@@ -432,12 +445,26 @@ fn description(args: &mut Args, global: &mut GlobalDraft) {
     global.raw.description = Some(words.join(" "));
 }
 
-fn maxhdr(args: &mut Args, global: &mut GlobalDraft) {
-    if let Some(number) = args.number("a whole number", 1, 32_767) {
-        args.mark_last(field("tune").key("http_maxhdr"));
-        args.end();
-        global.raw.tune.get_or_insert_default().http_maxhdr = Some(number);
+/// `[no] h2-workaround-bogus-websocket-clients`
+fn no_websocket(args: &mut Args, global: &mut GlobalDraft) {
+    args.mark_line(field("h2_workaround_bogus_websocket_clients"));
+    args.end();
+    global.raw.h2_workaround_bogus_websocket_clients = Some(args.is_plain());
+}
+
+/// `h1-case-adjust <from> <to>`
+fn h1_case_adjust(args: &mut Args, global: &mut GlobalDraft) {
+    let Some(from) = args.text("a field name in lower case, and its spelling") else { return };
+    let at = args.index() - 1;
+    let Some(to) = args.text("the spelling wanted") else { return };
+    let path = field("h1_case_adjust").key(from.clone());
+    args.mark_last(path);
+    args.end();
+    if global.raw.h1_case_adjust.contains_key(&from) {
+        args.tell_word(at, Diagnostic::error(format!("`{from}` has a spelling already")));
+        return;
     }
+    global.raw.h1_case_adjust.insert(from, to);
 }
 
 /// `stats socket <address> [mode|user|group|uid|gid|level …] [expose-fd listeners]`

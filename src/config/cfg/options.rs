@@ -21,7 +21,6 @@ macro_rules! switch {
 
 const CHECKS: &str = "only connections and HTTP are checked so far";
 const SPLICE: &str = "bulk is spliced where it pays, and nothing else is";
-const H1_CASE: &str = "field names keep the case they came with";
 
 pub(super) const TABLE: &[Row<ProxyDraft>] = &[
     row("option httplog", FRONT, How::Read(log::httplog)),
@@ -60,9 +59,9 @@ pub(super) const TABLE: &[Row<ProxyDraft>] = &[
     negatable("option accept-unsafe-violations-in-http-request", FRONT, How::Refused(INVALID)),
     negatable("option accept-invalid-http-response", BACK, How::Refused(INVALID)),
     negatable("option accept-unsafe-violations-in-http-response", BACK, How::Refused(INVALID)),
-    negatable("option disable-h2-upgrade", FRONT, How::NoEffect("clear text is never taken for HTTP/2")),
-    negatable("option h1-case-adjust-bogus-client", FRONT, How::NoEffect(H1_CASE)),
-    negatable("option h1-case-adjust-bogus-server", BACK, How::NoEffect(H1_CASE)),
+    negatable("option disable-h2-upgrade", FRONT, switch!(disable_h2_upgrade)),
+    negatable("option h1-case-adjust-bogus-client", FRONT, switch!(h1_case_adjust_bogus_client)),
+    negatable("option h1-case-adjust-bogus-server", BACK, switch!(h1_case_adjust_bogus_server)),
     negatable("option http-buffer-request", ALL, How::NotBuilt("bodies are streamed")),
     negatable("option http-drop-request-trailers", BACK, How::NotBuilt("")),
     negatable("option http-drop-response-trailers", FRONT, How::NotBuilt("")),

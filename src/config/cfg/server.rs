@@ -6,7 +6,7 @@ use super::draft::ProxyDraft;
 use super::sections;
 use super::table::{How, OptionRow, option, read_options};
 use super::tls::{self, NEVER_OLD, Versions};
-use crate::config::raw::{OneOrMany, Server, Verify};
+use crate::config::raw::{OneOrMany, Proto, Server, Verify};
 use crate::diag::{Diagnostic, FieldPath};
 
 /// A line while it is read.
@@ -71,7 +71,7 @@ fn over(base: &Server, line: &Server) -> Server {
         };
     }
     fields!(address weight backup disabled maxconn minconn maxqueue pool_max_conn pool_purge_delay max_reuse check inter fastinter downinter rise fall port addr check_ssl
-        check_sni check_alpn check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
+        check_sni check_alpn check_proto check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn proto ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
         send_proxy send_proxy_v2 send_proxy_v2_ssl send_proxy_v2_ssl_cn proxy_v2_options source tcp_ut)
 }
 
@@ -274,7 +274,7 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("agent-inter", 1, How::NotBuilt(AGENT)),
     option("agent-addr", 1, How::NotBuilt(AGENT)),
     option("agent-port", 1, How::NotBuilt(AGENT)),
-    option("check-proto", 1, How::NotBuilt("checks speak HTTP/1")),
+    option("check-proto", 1, How::Read(check_proto)),
     option("check-via-socks4", 0, How::NotBuilt("SOCKS4")),
     option("check-reuse-pool", 0, How::NoEffect("a check opens its own connection")),
     option("no-check-reuse-pool", 0, How::NoEffect("a check opens its own connection")),
@@ -332,9 +332,29 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("ktls", 1, How::NoEffect("TLS is done in user space")),
 ];
 
-fn proto(args: &mut Args, _: &mut ServerDraft) {
-    let known = [("h1", true), ("none", true), ("h2", false), ("fcgi", false)];
-    if args.choice("a protocol", &known) == Some(false) {
-        args.tell_last(Diagnostic::error("servers are spoken to in HTTP/1; others are known but not built yet"));
+const PROTOCOLS: [(&str, Option<Proto>); 4] =
+    [("h1", Some(Proto::H1)), ("h2", Some(Proto::H2)), ("none", None), ("fcgi", None)];
+
+fn proto(args: &mut Args, server: &mut ServerDraft) {
+    if let Some(proto) = protocol(args) {
+        server.mark(args, "proto");
+        server.raw.proto = proto;
     }
+}
+
+fn check_proto(args: &mut Args, server: &mut ServerDraft) {
+    if let Some(proto) = protocol(args) {
+        server.mark(args, "check_proto");
+        server.raw.check_proto = proto;
+    }
+}
+
+fn protocol(args: &mut Args) -> Option<Option<Proto>> {
+    let is_fcgi = args.peek() == Some("fcgi");
+    let proto = args.choice("a protocol", &PROTOCOLS)?;
+    if is_fcgi {
+        args.tell_last(Diagnostic::error("FastCGI is known but not built yet; `h1` and `h2` are"));
+        return None;
+    }
+    Some(proto)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,15 @@ pub(crate) struct Global {
     pub ssl_default_server: Option<SslDefaults>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune: Option<Tune>,
+    /// Clients are not told that WebSockets may come over HTTP/2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_workaround_bogus_websocket_clients: Option<bool>,
+    /// Spellings of field names for old applications: `content-length: Content-Length`. Used by proxies that ask for it.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub h1_case_adjust: IndexMap<String, String>,
+    /// A file of such, two words a line, `#` for comments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h1_case_adjust_file: Option<PathBuf>,
 }
 
 /// `ssl-default-bind-…` and `ssl-default-server-…`.
@@ -134,6 +144,49 @@ pub(crate) struct Tune {
     /// TLS sessions remembered for clients without tickets; default 20000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_cachesize: Option<u32>,
+    /// Bytes of a request's target; as many as the head may have unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_max_uri: Option<Size>,
+
+    /// HTTP/2 requests at once on one connection; default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_max_concurrent_streams: Option<u32>,
+    /// Bytes of one HTTP/2 body that may be under way; default 256KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_initial_window_size: Option<Size>,
+    /// The largest HTTP/2 frame taken, 16KiB to 16MiB less one; default 16KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_max_frame_size: Option<Size>,
+    /// Bytes of the table that compresses header fields, 0 to 64KiB; default 4KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_header_table_size: Option<Size>,
+    /// For clients, instead of `h2_max_concurrent_streams`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_fe_max_concurrent_streams: Option<u32>,
+    /// For clients, instead of `h2_initial_window_size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_fe_initial_window_size: Option<Size>,
+    /// Bytes of all bodies of one client connection that may be under way; default 1MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_fe_rxbuf: Option<Size>,
+    /// Requests after which a client is asked to connect anew; no limit unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_fe_max_total_streams: Option<u32>,
+    /// Frames that carry nothing, ahead of those that do, before a client is cut off; default 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_fe_glitches_threshold: Option<u32>,
+    /// For servers, instead of `h2_max_concurrent_streams`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_be_max_concurrent_streams: Option<u32>,
+    /// For servers, instead of `h2_initial_window_size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_be_initial_window_size: Option<Size>,
+    /// Bytes of all bodies of one server connection that may be under way; default 1MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_be_rxbuf: Option<Size>,
+    /// As for clients; default 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2_be_glitches_threshold: Option<u32>,
 }
 
 /// One `log` line.

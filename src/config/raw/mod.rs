@@ -21,7 +21,7 @@ pub(crate) use check::{Check, CheckHeader, CheckType, Expect, ExpectHeader};
 pub(crate) use global::{AccessLevel, Global, LogTarget, SslDefaults, StatsSocket};
 pub(crate) use proxy::{
     Balance, Bind, Capture, ClientVerify, ForwardFor, Forwarded, ForwardedPreset, HttpConnection, HttpReuse, LogFormat,
-    Mode, Proxy, ProxyKind, Stats, Timeouts,
+    Mode, Proto, Proxy, ProxyKind, Stats, Timeouts,
 };
 pub(crate) use rules::{HttpRule, RedirectRule, UseBackend, When};
 pub(crate) use server::{Server, Source, Verify};

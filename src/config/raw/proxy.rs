@@ -132,6 +132,15 @@ pub(crate) struct Proxy {
     /// Which connections are kept after a response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_connection: Option<HttpConnection>,
+    /// Clear text is never taken for HTTP/2, whatever its first bytes are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_h2_upgrade: Option<bool>,
+    /// Clients get field names in the spelling of `global.h1_case_adjust`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h1_case_adjust_bogus_client: Option<bool>,
+    /// Servers get field names in the spelling of `global.h1_case_adjust`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h1_case_adjust_bogus_server: Option<bool>,
     /// HAProxy's `option forwardfor`: adds one field line, believes everyone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwardfor: Option<ForwardFor>,
@@ -228,6 +237,15 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// `proto`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Proto {
+    /// HTTP/1.1 and 1.0.
+    H1,
+    H2,
+}
+
 /// One `bind` line.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -256,6 +274,9 @@ pub(crate) struct Bind {
     /// Protocols offered: `h2,http/1.1`, or a list. An empty list offers none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpn: Option<OneOrMany<String>>,
+    /// The one protocol spoken here. Unless said TLS chooses it, and in clear text the client's first bytes do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proto: Option<Proto>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_min_ver: Option<String>,
@@ -504,7 +525,7 @@ impl Proxy {
     /// Names of the fields that mean nothing in a section of this kind, in the order of the type.
     pub fn misplaced(&self, kind: ProxyKind) -> Vec<&'static str> {
         use ProxyKind::{Backend, Defaults, Frontend, Listen};
-        let places: [(&'static str, bool, &[ProxyKind]); 41] = [
+        let places: [(&'static str, bool, &[ProxyKind]); 44] = [
             ("bind", !self.bind.is_empty(), &[Frontend, Listen]),
             ("maxconn", self.maxconn.is_some(), &[Defaults, Frontend, Listen]),
             ("backlog", self.backlog.is_some(), &[Defaults, Frontend, Listen]),
@@ -544,6 +565,9 @@ impl Proxy {
             ("timeout.client_fin", self.timeout.client_fin.is_some(), &[Defaults, Frontend, Listen]),
             ("timeout.server_fin", self.timeout.server_fin.is_some(), &[Defaults, Backend, Listen]),
             ("timeout.client_hs", self.timeout.client_hs.is_some(), &[Defaults, Frontend, Listen]),
+            ("disable_h2_upgrade", self.disable_h2_upgrade.is_some(), &[Defaults, Frontend, Listen]),
+            ("h1_case_adjust_bogus_client", self.h1_case_adjust_bogus_client.is_some(), &[Defaults, Frontend, Listen]),
+            ("h1_case_adjust_bogus_server", self.h1_case_adjust_bogus_server.is_some(), &[Defaults, Backend, Listen]),
             ("capture_request_header", !self.capture_request_header.is_empty(), &[Frontend, Listen]),
             ("capture_response_header", !self.capture_response_header.is_empty(), &[Frontend, Listen]),
         ];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{OneOrMany, Span};
+use super::{OneOrMany, Proto, Span};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -74,6 +74,9 @@ pub(crate) struct Server {
     /// Protocols offered in the TLS hello of checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_alpn: Option<OneOrMany<String>>,
+    /// The protocol HTTP checks speak; the server's `proto` unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_proto: Option<Proto>,
     /// A PROXY header in front of checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_send_proxy: Option<bool>,
@@ -99,9 +102,12 @@ pub(crate) struct Server {
     /// What is sent as server name: `str(name)` or `req.hdr(host)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
-    /// Protocols offered: `http/1.1`, or a list.
+    /// Protocols offered: `h2,http/1.1`, or a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpn: Option<OneOrMany<String>>,
+    /// The protocol spoken to it. Unless said, `h1` in clear text and what `alpn` agrees on over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proto: Option<Proto>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_min_ver: Option<String>,

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Section};
 use super::frontend::{connection, timeout};
-use super::{error_pages, forwarded, logs, rules, server, stats, tcp};
+use super::{error_pages, forwarded, http, logs, rules, server, stats, tcp};
 use crate::config::raw::{self, ProxyKind, Span, Timeouts};
 use crate::diag::Diagnostic;
 use crate::model::backend::{BackendTimeouts, HttpReuse, RetryOn};
@@ -49,6 +49,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Back
         no_store: layers.value(|proxy| proxy.no_store.as_ref()).unwrap_or(false),
         stats: if alone { stats::resolve(context, section) } else { None },
         log: logs::settings(context, section, &global.logs),
+        header_case: http::wanted_case(section, global, |proxy| proxy.h1_case_adjust_bogus_server.as_ref()),
         fullconn: layers.value(|proxy| proxy.fullconn.as_ref()).unwrap_or(0),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::accounts::Account;
 use super::context::{Context, Section};
 use super::layers::Said;
-use super::{forwarded, tls};
+use super::{forwarded, http, tls};
 use crate::config::address::{AddressError, BindAddress, Host, parse_bind};
 use crate::config::raw;
 use crate::diag::{Diagnostic, FieldPath};
@@ -27,6 +27,7 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>) -> Vec<Liste
         let user_timeout = bind.tcp_ut.as_ref().and_then(|value| {
             context.time(&Said { value, path: path.key("tcp_ut"), own: true }).filter(|time| !time.is_zero())
         });
+        let protocol = http::client_protocol(context, section, &path, bind);
         let addresses = match parse_bind(&bind.address) {
             Ok(addresses) => addresses,
             Err(error) => {
@@ -52,6 +53,7 @@ pub(super) fn resolve(context: &Context<'_>, section: &Section<'_>) -> Vec<Liste
                 accept_proxy: accept_proxy.clone(),
                 user_timeout,
                 maxconn: bind.maxconn.filter(|most| *most > 0),
+                protocol,
             });
         }
     }

@@ -62,8 +62,10 @@ pub(super) fn resolve(
         || server.said("addr", |server| server.addr.as_ref()).is_some();
     let timeout = timeouts.check;
     let connect = timeouts.connect.filter(|_| timeout.is_some());
+    let tls = encryption(context, server, elsewhere).then(|| tls::check(context, server)).flatten();
     Some(Check {
         kind: kind(context, section, &target, hostname)?,
+        protocol: tls::check_protocol(server, tls.as_deref()),
         interval,
         fast_interval: time("fastinter", |server| server.fastinter.as_ref()),
         down_interval: time("downinter", |server| server.downinter.as_ref()),
@@ -71,7 +73,7 @@ pub(super) fn resolve(
         fall: in_a_row(context, server, "fall", |server| server.fall.as_ref()).unwrap_or(USUAL_FALL),
         connect_timeout: connect.map_or(interval, |connect| connect.min(interval)),
         timeout,
-        tls: encryption(context, server, elsewhere).then(|| tls::check(context, server)).flatten(),
+        tls,
         send_proxy: proxy_header(server, elsewhere),
         proxy_options: ProxyOptions::default(),
         dial: None,
@@ -322,6 +324,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::http::ServerProtocol;
 
     #[track_caller]
     fn check_range(text: &str, expected: Option<(u16, u16)>) {
@@ -351,6 +354,7 @@ mod tests {
             connect_timeout: Duration::from_secs(interval),
             timeout: None,
             tls: None,
+            protocol: ServerProtocol::Http1,
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
             dial: None,

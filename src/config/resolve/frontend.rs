@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::{Context, Section};
 use super::rules::Conditions;
-use super::{bind, dial, error_pages, forwarded, logs, rules, stats, tcp};
+use super::{bind, dial, error_pages, forwarded, http, logs, rules, stats, tcp};
 use crate::config::raw::{self, ProxyKind, Span, Timeouts};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::HttpConnectionMode;
@@ -47,6 +47,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Fron
         session_rate: layers.value(|proxy| proxy.rate_limit_sessions.as_ref()).filter(|most| *most > 0),
         keep_alive: dial::client_keep_alive(context, section),
         backlog,
+        header_case: http::wanted_case(section, global, |proxy| proxy.h1_case_adjust_bogus_client.as_ref()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::accounts::Account;
 use super::bind::{Rights, look_up, tell_address, unix_socket};
 use super::context::Context;
 use super::layers::{Said, check_defaults};
-use super::logs;
+use super::{http, logs};
 use crate::config::address::{BindAddress, parse_bind};
 use crate::config::raw::{self, Span};
 use crate::diag::FieldPath;
@@ -78,6 +78,10 @@ pub(super) fn resolve(context: &Context<'_>) -> Global {
         certificate_watch: time("crt_watch", &raw.crt_watch).map_or(Some(USUAL_CERTIFICATE_WATCH), |every| {
             (!every.is_zero()).then_some(every.max(QUICKEST_CERTIFICATE_WATCH))
         }),
+        http2_clients: http::http2(context, http::Side::Clients),
+        http2_servers: http::http2(context, http::Side::Servers),
+        http2_websocket: !raw.h2_workaround_bogus_websocket_clients.unwrap_or(false),
+        header_case: http::header_case(context),
     }
 }
 
@@ -191,5 +195,10 @@ fn limits(context: &Context<'_>, path: &FieldPath) -> HttpLimits {
     if !(1..=MOST_FIELDS).contains(&fields) {
         context.error(&path.key("http_maxhdr"), format!("`http_maxhdr` is 1 to {MOST_FIELDS}, not {fields}"));
     }
-    HttpLimits { head: usize::try_from(head).unwrap_or(usize::MAX), fields: fields as usize }
+    let target = size("http_max_uri", &tune.http_max_uri, head).min(head);
+    if target == 0 {
+        context.error(&path.key("http_max_uri"), "`http_max_uri` 0 would refuse every request");
+    }
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    HttpLimits { head: bytes(head), fields: fields as usize, target: bytes(target) }
 }

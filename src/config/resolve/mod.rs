@@ -17,6 +17,7 @@ mod error_pages;
 mod forwarded;
 mod frontend;
 mod global;
+mod http;
 mod layers;
 mod lints;
 mod logs;

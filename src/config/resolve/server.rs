@@ -12,7 +12,8 @@ use crate::config::raw;
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::{BackendTimeouts, PoolSettings, ProxyOptions, ProxyVersion, Role, ServerAddress};
 use crate::model::check::Check;
-use crate::model::{Server, ServerId};
+use crate::model::http::ServerProtocol;
+use crate::model::{Mode, Server, ServerId};
 use crate::sys;
 
 /// HAProxy's limit on a server's weight.
@@ -92,6 +93,10 @@ fn resolve(
     let maxconn = layers.value(|server| server.maxconn.as_ref()).filter(|most| *most > 0);
     let minconn = layers.value(|server| server.minconn.as_ref());
     let tls = tls::server(context, layers);
+    let protocol = match section.mode {
+        Mode::Http => tls::server_protocol(layers, tls.as_deref()),
+        Mode::Tcp => ServerProtocol::Http1, // bytes are passed as they are
+    };
     let send_proxy = send_proxy(context, layers);
     let proxy_options = proxy_options(context, layers);
     let (address, hostname) = place?;
@@ -113,6 +118,7 @@ fn resolve(
         send_proxy,
         proxy_options,
         dial,
+        protocol,
         check: check.map(Arc::new),
         disabled: layers.is_on(|server| server.disabled.as_ref()),
     })

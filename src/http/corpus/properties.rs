@@ -84,7 +84,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let limits = HttpLimits { head: 150, fields: 4 };
+        let limits = HttpLimits { head: 150, fields: 4, target: 150 };
         let mut head = RequestHead::new();
         *head.input() = bytes.clone();
         let _ = head.parse(&limits);

@@ -177,7 +177,7 @@ fn who_may_keep_switch_and_wait() {
 
 #[test]
 fn heads_have_limits() {
-    let limits = HttpLimits { head: 100, fields: 3 };
+    let limits = HttpLimits { head: 100, fields: 3, target: 100 };
     let parse = |text: &str, limits: &HttpLimits| {
         let mut head = RequestHead::new();
         head.input().extend_from_slice(text.replace('|', "\r\n").as_bytes());
@@ -193,7 +193,7 @@ fn heads_have_limits() {
     // What follows the head does not count.
     assert_eq!(parse(&format!("GET / HTTP/1.1|Host: a||{long}"), &limits), Ok(Progress::Complete));
 
-    let many = HttpLimits { head: 100_000, fields: 1000 };
+    let many = HttpLimits { head: 100_000, fields: 1000, target: 100_000 };
     let fields = |n: usize| format!("GET / HTTP/1.1|Host: a|{}|", "X: 1|".repeat(n - 1));
     assert_eq!(parse(&fields(1000), &many), Ok(Progress::Complete));
     assert_eq!(parse(&fields(1001), &many), Err(BadRequest::TooManyFields));

@@ -110,7 +110,14 @@ fn http2_requests_become_the_same_head() {
     let build = |authority: Option<&str>, fields: &[(&str, &str)], body: bool| {
         let mut head = RequestHead::new();
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        head.from_parts((b"GET", authority.map(str::as_bytes), b"/p?q"), fields, body, &limits).map(|()| head)
+        let parts = RequestParts {
+            method: b"GET",
+            authority: authority.map(str::as_bytes),
+            path_and_query: b"/p?q",
+            has_body: body,
+            extended_connect: None,
+        };
+        head.from_parts(parts, fields, &limits).map(|()| head)
     };
     let head = build(Some("h:1"), &[("x", "1"), ("cookie", "a=1"), ("y", "2"), ("cookie", "b=2")], false).unwrap();
     assert_eq!((head.version(), head.path(), head.host()), (Version::Http2, &b"/p"[..], Some(&b"h:1"[..])));

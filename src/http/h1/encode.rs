@@ -75,6 +75,20 @@ impl ResponseHead {
     }
 }
 
+impl RequestHead {
+    /// The fields that travel on to HTTP/2 servers, but Host, which they are told apart.
+    pub fn end_to_end(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let view = self.fields();
+        view.entries()
+            .filter(move |(field, base)| match field.known {
+                Known::Other => !self.options.others || !is_named(view, field.name(base)),
+                Known::Host => false,
+                known => !is_hop_by_hop(known),
+            })
+            .map(|(field, base)| (field.name(base), field.value(base)))
+    }
+}
+
 /// Appends the request as HTTP/1.1 in origin form, ready to send, body not included. A request without any Host, which
 /// only HTTP/1.0 allows, goes out as HTTP/1.0, since no HTTP/1.1 server would take it.
 pub(crate) fn encode_request(head: &RequestHead, options: EncodeRequest<'_>, out: &mut Vec<u8>) {

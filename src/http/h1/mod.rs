@@ -1,5 +1,6 @@
 //! HTTP/1.x on the wire, and what can be wrong with it.
 
+pub(crate) mod case;
 pub(crate) mod chunked;
 pub(crate) mod encode;
 pub(in crate::http) mod meaning;

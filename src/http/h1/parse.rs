@@ -67,7 +67,7 @@ impl RequestHead {
             with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window(&input, limits), room));
         self.input = input;
         match parsed {
-            Ok(Progress::Complete) => self.judge_target(),
+            Ok(Progress::Complete) => self.judge_target(limits),
             Ok(Progress::Partial) if self.input.len() >= limits.head => Err(self.too_large()),
             Ok(Progress::Partial) => {
                 self.seen = self.input.len();
@@ -137,19 +137,22 @@ impl RequestHead {
     }
 
     /// Finds path, query and authority (RFC 9112 §3.2).
-    pub(in crate::http) fn judge_target(&mut self) -> Result<Progress, BadRequest> {
-        let judged = self.find_path();
+    pub(in crate::http) fn judge_target(&mut self, limits: &HttpLimits) -> Result<Progress, BadRequest> {
+        let judged = self.find_path(limits);
         if judged.is_err() {
             self.head_len = 0;
         }
         judged.map(|()| Progress::Complete)
     }
 
-    fn find_path(&mut self) -> Result<(), BadRequest> {
+    fn find_path(&mut self, limits: &HttpLimits) -> Result<(), BadRequest> {
         if self.is_connect() {
             return Err(BadRequest::Connect);
         }
         let target = self.target();
+        if target.len() > limits.target {
+            return Err(BadRequest::TargetTooLong);
+        }
         if !is_target(target) {
             return Err(BadRequest::Target);
         }

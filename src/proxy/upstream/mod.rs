@@ -1,6 +1,8 @@
 //! The way to a server: a turn, a slot, a connection.
 
 pub(crate) mod connect;
+pub(crate) mod http2;
+pub(crate) mod http2_exchange;
 pub(crate) mod own;
 pub(crate) mod pool;
 pub(crate) mod slot;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::super::stream::Stream;
+use super::http2::Http2Pool;
 use crate::balance::idle::{Idle, Kept, Wanted};
 use crate::model::backend::PoolSettings;
 use crate::state::ServerState;
@@ -23,11 +24,12 @@ pub(crate) struct Pool {
     server: Arc<ServerState>,
     settings: PoolSettings,
     idle: RefCell<Idle<Stream>>,
+    http2: Http2Pool,
 }
 
 impl Pool {
     pub fn new(server: Arc<ServerState>, settings: PoolSettings) -> Self {
-        Pool { server, settings, idle: RefCell::default() }
+        Pool { server, settings, idle: RefCell::default(), http2: Http2Pool::default() }
     }
 
     /// A connection that is still open, as far as can be known without asking the kernel.
@@ -55,9 +57,16 @@ impl Pool {
 
     pub fn take_over(&self, other: &Pool) {
         self.idle.borrow_mut().take_over(&mut other.idle.borrow_mut());
+        self.http2.take_over(&other.http2);
+    }
+
+    /// Its HTTP/2 connections, which are shared while they are in use.
+    pub fn http2(&self) -> &Http2Pool {
+        &self.http2
     }
 
     pub fn purge(&self, now: Instant) {
+        self.http2.purge(now, !self.server.maintenance.load(Relaxed));
         let mut idle = self.idle.borrow_mut();
         if idle.len() == 0 {
             return;

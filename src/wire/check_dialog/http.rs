@@ -250,7 +250,7 @@ mod tests {
         let mut garbage = HttpDialog::new(&plain, HttpLimits::default());
         let judged = garbage.feed(b"SSH-2.0-OpenSSH_9.2\r\n").map(|judgement| judgement.outcome);
         assert_eq!(judged, Some(Outcome::L7Response));
-        let mut endless = HttpDialog::new(&plain, HttpLimits { head: 1000, fields: 10 });
+        let mut endless = HttpDialog::new(&plain, HttpLimits { head: 1000, fields: 10, target: 1000 });
         let line = "X: y\r\n".repeat(300);
         let judged = endless.feed(format!("HTTP/1.1 200 OK\r\n{line}").as_bytes()).map(|judgement| judgement.outcome);
         assert_eq!(judged, Some(Outcome::L7Response));

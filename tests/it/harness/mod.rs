@@ -4,6 +4,7 @@
 //! Nothing here sleeps for luck: whoever waits names what for, and fails with what was seen instead.
 
 mod client;
+mod http2;
 mod instance;
 mod origin;
 mod peers;
@@ -15,6 +16,7 @@ mod site;
 mod temp;
 
 pub use client::{Client, Response, get, get_with};
+pub use http2::{Http2Origin, Manners, connect as http2_connect, tell, whole};
 pub use instance::Instance;
 pub use origin::{Origin, Received, Reply};
 pub use peers::{Haproxy, curl, run_tool, tool_output};

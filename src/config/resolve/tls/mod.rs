@@ -12,12 +12,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::context::{Context, Section};
-use crate::config::raw::{self, OneOrMany};
+use crate::config::raw::{self, OneOrMany, Proto};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::tls::{ListenerTls, Served};
 
-pub(super) use self::server::{check, server};
+pub(super) use self::server::{check, check_protocol, server, server_protocol};
 use self::versions::versions;
+
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 
 /// TLS of one `bind` line; `None` when it has none, or after an error was told.
 pub(super) fn listener(
@@ -76,6 +79,22 @@ fn files<'a>(
 
 fn global_path(field: &str) -> FieldPath {
     FieldPath::root().key("global").key(field)
+}
+
+/// What is offered and spoken: `proto` decides, so nothing else may be agreed on (RFC 7301 §3.2).
+fn spoken(context: &Context<'_>, path: &FieldPath, list: &OneOrMany<String>, proto: Option<Proto>) -> Vec<Vec<u8>> {
+    let mut offered = protocols(context, path, list);
+    let (other, told) = match proto {
+        Some(Proto::H1) => (HTTP2, "`proto h1` speaks HTTP/1 only; `h2` is not offered"),
+        Some(Proto::H2) => (HTTP1, "`proto h2` speaks HTTP/2 only; `http/1.1` is not offered"),
+        None => return offered,
+    };
+    let before = offered.len();
+    offered.retain(|name| name != other);
+    if offered.len() < before {
+        context.warn(path, "alpn-against-proto", told);
+    }
+    offered
 }
 
 /// ALPN names, each text a list with commas (RFC 7301 §3.1: 1 to 255 bytes each).

@@ -8,9 +8,10 @@ use arc_swap::ArcSwap;
 use super::super::context::{Context, SYSTEM_AUTHORITIES};
 use super::super::server::ServerLayers;
 use super::ciphers::{self, Wanted};
-use super::{global_path, protocols, versions};
-use crate::config::raw::{self, OneOrMany, SslDefaults, Verify};
+use super::{HTTP2, global_path, spoken, versions};
+use crate::config::raw::{self, OneOrMany, Proto, SslDefaults, Verify};
 use crate::diag::{Diagnostic, FieldPath};
+use crate::model::http::ServerProtocol;
 use crate::model::tls::{OwnCertificate, ServerSni, ServerTls, ServerVerify};
 
 /// TLS towards a server. `None` when it speaks plain text, or after an error was told.
@@ -19,7 +20,7 @@ pub(in crate::config::resolve) fn server(context: &Context<'_>, server: &ServerL
         return None;
     }
     let alpn = server.said("alpn", |server| server.alpn.as_ref());
-    let alpn = alpn.map(|(list, path)| server_protocols(context, &path, list)).unwrap_or_default();
+    let alpn = offered(context, alpn, server.value(|server| server.proto.as_ref()));
     let sni = server.said("sni", |server| server.sni.as_ref());
     let sni = match sni {
         Some((text, path)) => Some(sni_of(context, &path, text)?),
@@ -40,7 +41,7 @@ pub(in crate::config::resolve) fn check(context: &Context<'_>, server: &ServerLa
         },
     };
     let alpn = server.said("check_alpn", |server| server.check_alpn.as_ref());
-    let alpn = alpn.map(|(list, path)| server_protocols(context, &path, list)).unwrap_or_default();
+    let alpn = offered(context, alpn, check_proto(server));
     settings(context, server, sni, alpn)
 }
 
@@ -130,15 +131,40 @@ fn read_sni(text: &str) -> Option<ServerSni> {
     (!text.is_empty() && text.chars().all(name) && text.contains('.')).then(|| ServerSni::Fixed(text.to_owned()))
 }
 
-/// HTTP/2 is not spoken to servers; offering it would let the server choose it.
-fn server_protocols(context: &Context<'_>, path: &FieldPath, list: &OneOrMany<String>) -> Vec<Vec<u8>> {
-    let mut offered = protocols(context, path, list);
-    let before = offered.len();
-    offered.retain(|name| name != b"h2");
-    if offered.len() < before {
-        context.warn(path, "h2-to-server", "HTTP/2 to servers is not built yet; `h2` is not offered to this one");
+/// What HTTP is spoken to a server: `proto`, else what its `alpn` agrees on (manual 5.2).
+pub(in crate::config::resolve) fn server_protocol(
+    server: &ServerLayers<'_>,
+    tls: Option<&ServerTls>,
+) -> ServerProtocol {
+    protocol(server.value(|server| server.proto.as_ref()), tls)
+}
+
+/// What HTTP checks speak.
+pub(in crate::config::resolve) fn check_protocol(server: &ServerLayers<'_>, tls: Option<&ServerTls>) -> ServerProtocol {
+    protocol(check_proto(server), tls)
+}
+
+/// `check-proto`, else the server's `proto` (manual 5.2).
+fn check_proto(server: &ServerLayers<'_>) -> Option<Proto> {
+    server.value(|server| server.check_proto.as_ref()).or_else(|| server.value(|server| server.proto.as_ref()))
+}
+
+fn protocol(proto: Option<Proto>, tls: Option<&ServerTls>) -> ServerProtocol {
+    match proto {
+        Some(Proto::H1) => ServerProtocol::Http1,
+        Some(Proto::H2) => ServerProtocol::Http2,
+        None if tls.is_some_and(|tls| tls.alpn.iter().any(|name| name == HTTP2)) => ServerProtocol::Negotiated,
+        None => ServerProtocol::Http1,
     }
-    offered
+}
+
+/// What TLS offers a server, which `proto` narrows.
+fn offered(context: &Context<'_>, alpn: Option<(&OneOrMany<String>, FieldPath)>, proto: Option<Proto>) -> Vec<Vec<u8>> {
+    match alpn {
+        Some((list, path)) => spoken(context, &path, list, proto),
+        None if proto == Some(Proto::H2) => vec![HTTP2.to_vec()],
+        None => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use super::super::context::{Context, Section};
 use super::ciphers::{self, Wanted};
-use super::{client, global_path, protocols, versions};
-use crate::config::raw::{self, SslDefaults};
+use super::{HTTP1, HTTP2, client, global_path, spoken, versions};
+use crate::config::raw::{self, Proto, SslDefaults};
 use crate::diag::FieldPath;
 use crate::model::Mode;
 use crate::model::tls::Terms;
 
 /// What an HTTP listener offers unless said, as HAProxy does since 2.8.
-const USUAL_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const USUAL_ALPN: [&[u8]; 2] = [HTTP2, HTTP1];
 
 /// `None` after an error was told.
 pub(super) fn resolve(
@@ -22,7 +22,9 @@ pub(super) fn resolve(
     let (min_version, max_version) =
         versions(context, path, [&bind.ssl_min_ver, &bind.ssl_max_ver], "ssl_default_bind", defaults)?;
     let alpn = match (&bind.alpn, section.mode) {
-        (Some(list), _) => protocols(context, &path.key("alpn"), list),
+        (Some(list), _) => spoken(context, &path.key("alpn"), list, bind.proto),
+        (None, Mode::Http) if bind.proto == Some(Proto::H1) => vec![HTTP1.to_vec()],
+        (None, Mode::Http) if bind.proto == Some(Proto::H2) => vec![HTTP2.to_vec()],
         (None, Mode::Http) => USUAL_ALPN.iter().map(|protocol| protocol.to_vec()).collect(),
         (None, Mode::Tcp) => Vec::new(),
     };

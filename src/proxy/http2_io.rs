@@ -1,0 +1,106 @@
+//! The bytes under an HTTP/2 connection, watched: what was read before HTTP/2 began, when the peer last took something,
+//! and whether it only keeps us busy.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use super::clock;
+use super::stream::Stream;
+use crate::wire::http2_frames::FrameGuard;
+
+/// One connection's bytes, as hyper gets them.
+pub(crate) struct Watched {
+    stream: Stream,
+    /// Read already; goes first.
+    early: Vec<u8>,
+    guard: FrameGuard,
+    /// When the peer last took bytes.
+    wrote_at: Rc<Cell<Instant>>,
+    /// Told when the peer has said something, or is gone.
+    heard: Option<Rc<Notify>>,
+}
+
+impl Watched {
+    pub fn new(stream: Stream, early: Vec<u8>, guard: FrameGuard, wrote_at: Rc<Cell<Instant>>) -> Self {
+        Watched { stream, early, guard, wrote_at, heard: None }
+    }
+
+    /// Tells when the first bytes have come, or the end.
+    pub fn telling(mut self, heard: Rc<Notify>) -> Self {
+        self.heard = Some(heard);
+        self
+    }
+
+    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count @ 1..)) = written {
+            self.guard.sent(count);
+            self.wrote_at.set(clock::now());
+        }
+        written
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let start = buffer.filled().len();
+        if self.early.is_empty() {
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+            if let Some(heard) = self.heard.take() {
+                heard.notify_one();
+            }
+            read?;
+        } else {
+            let take = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..take]);
+            self.early.drain(..take);
+        }
+        let read = buffer.filled().get(start..).unwrap_or_default();
+        let looked = self.guard.received(read, clock::now());
+        Poll::Ready(looked.map_err(|flood| io::Error::new(io::ErrorKind::InvalidData, flood)))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// hyper's tasks run on the worker that owns the connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalTasks;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}

@@ -1,0 +1,508 @@
+//! One request and its response as a stream of HTTP/2, for an exchange that speaks HTTP/1.
+//!
+//! What an exchange writes is read as an HTTP/1 request and given to hyper; hyper's response is written out as an
+//! HTTP/1 response for it to read. So rules, limits, timeouts and retries are the same for all servers, and what two
+//! readers could understand differently is refused once, by our own parser. The price is a few copies of the head.
+//!
+//! Left out, because hyper's client does not tell them: interim responses.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use hyper::ext::Protocol;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::super::http2_stream::{Broken, Counted};
+use super::super::http2_tunnel::Http2Tunnel;
+use super::http2::Http2Connection;
+use crate::http::response::reason_of;
+use crate::http::{BodyReader, LAST_CHUNK, Progress, RequestHead, chunk_header, end_chunks};
+use crate::model::global::HttpLimits;
+use crate::wire::websocket;
+
+/// The request was within the limits before rules added to it.
+const OWN_REQUEST: HttpLimits = HttpLimits { head: 1 << 22, fields: 32_767, target: 1 << 22 };
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>>>>;
+
+/// One request under way. Dropping it before the response has ended resets the stream.
+pub(crate) struct Http2Exchange {
+    connection: Rc<Http2Connection>,
+    _counted: Counted,
+    asking: Asking,
+    answering: Answering,
+    /// HTTP/1 to be read.
+    text: Vec<u8>,
+    read_of_text: usize,
+    /// Body bytes to be read behind it.
+    piece: Bytes,
+    /// The server has not looked at the request: it may be sent again, whatever it is.
+    refused: bool,
+}
+
+enum Asking {
+    Head(Box<RequestHead>),
+    Body(BodyReader, Rc<RefCell<Pipe>>),
+    Done,
+}
+
+enum Answering {
+    /// The request's head is not complete.
+    Nothing(Option<Waker>),
+    Head {
+        answer: Answer,
+        /// For a WebSocket: the key its client was given.
+        key: Option<Vec<u8>>,
+        to_head: bool,
+    },
+    Body {
+        body: Incoming,
+        chunked: bool,
+    },
+    Over,
+    Tunnel(Box<Http2Tunnel>),
+}
+
+impl fmt::Debug for Http2Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http2Exchange").field("refused", &self.refused).finish_non_exhaustive()
+    }
+}
+
+impl Http2Exchange {
+    pub fn new(connection: Rc<Http2Connection>, counted: Counted) -> Self {
+        Http2Exchange {
+            connection,
+            _counted: counted,
+            asking: Asking::Head(Box::default()),
+            answering: Answering::Nothing(None),
+            text: Vec::new(),
+            read_of_text: 0,
+            piece: Bytes::new(),
+            refused: false,
+        }
+    }
+
+    /// The server did not take the request up (RFC 9113 §8.7), or it never reached it.
+    pub fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The request's head is complete: gives it to hyper.
+    fn ask(&mut self, head: &RequestHead) -> io::Result<()> {
+        let key = head.upgrade().is_some().then(|| {
+            let key = head.fields().get(b"sec-websocket-key");
+            key.unwrap_or_default().to_vec()
+        });
+        if key.is_some() && !self.connection.takes_extended_connect() {
+            let told = "the server takes no WebSocket over HTTP/2";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, told));
+        }
+        let pipe = Rc::new(RefCell::new(Pipe::default()));
+        let reader = BodyReader::new(head.body());
+        pipe.borrow_mut().ended = reader.is_done() && key.is_none();
+        let request = self.request(head, key.is_some(), Upload(Rc::clone(&pipe)))?;
+        if head.expects_continue() {
+            // hyper would keep the server's own `100 Continue` to itself.
+            self.text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let answer = self.connection.send(request);
+        let to_head = head.is_head();
+        if let Answering::Nothing(Some(waker)) =
+            std::mem::replace(&mut self.answering, Answering::Head { answer, key, to_head })
+        {
+            waker.wake();
+        }
+        self.asking = if reader.is_done() { Asking::Done } else { Asking::Body(reader, pipe) };
+        Ok(())
+    }
+
+    fn request(&self, head: &RequestHead, websocket: bool, body: Upload) -> io::Result<Request<Upload>> {
+        let bad = |error: http::Error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let host = head.host().filter(|host| !host.is_empty()).unwrap_or(self.connection.authority.as_bytes());
+        let authority = Authority::try_from(host).or_else(|_| Authority::try_from("localhost"));
+        let uri = Uri::builder()
+            .scheme(if self.connection.is_tls { Scheme::HTTPS } else { Scheme::HTTP })
+            .authority(authority.map_err(|error| bad(error.into()))?)
+            .path_and_query(path_and_query(head.path_and_query()).map_err(|error| bad(error.into()))?)
+            .build()
+            .map_err(bad)?;
+        let mut request = Request::new(body);
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = uri;
+        *request.method_mut() = Method::from_bytes(head.method()).map_err(|error| bad(error.into()))?;
+        if websocket {
+            *request.method_mut() = Method::CONNECT;
+            request.extensions_mut().insert(Protocol::from_static("websocket"));
+        }
+        let fields = request.headers_mut();
+        for (name, value) in head.end_to_end() {
+            let only_http1 = name.eq_ignore_ascii_case(b"sec-websocket-key") && websocket;
+            if !only_http1 && !name.eq_ignore_ascii_case(b"expect") {
+                append(fields, name, value);
+            }
+        }
+        if head.te_trailers() {
+            fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
+        }
+        Ok(request)
+    }
+
+    /// Writes the response's head out as HTTP/1.
+    fn answered(&mut self, response: Response<Incoming>, key: Option<&[u8]>, to_head: bool) {
+        let (parts, body) = response.into_parts();
+        let status = parts.status.as_u16();
+        let mut extensions = parts.extensions;
+        if let Some(key) = key
+            && status == 200
+            && let Some(upgrade) = extensions.remove::<hyper::upgrade::OnUpgrade>()
+        {
+            self.write_line(format_args!("HTTP/1.1 101 Switching Protocols"));
+            self.write_line(format_args!("connection: upgrade\r\nupgrade: websocket"));
+            self.write_line(format_args!("sec-websocket-accept: {}", websocket::accept(key)));
+            self.write_fields(&parts.headers);
+            // hyper has the stream ready: it hands it over with the response.
+            let mut opening = Box::pin(Http2Tunnel::open(upgrade));
+            let opened = opening.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.answering = match opened {
+                Poll::Ready(Some(tunnel)) => Answering::Tunnel(Box::new(tunnel)),
+                _ => Answering::Over,
+            };
+            return;
+        }
+        self.write_line(format_args!("HTTP/1.1 {status} {}", reason_of(status)));
+        let bodiless = to_head || status == 204 || status == 304;
+        let ended = body.is_end_stream();
+        let has_length = parts.headers.contains_key(http::header::CONTENT_LENGTH);
+        let chunked = !has_length && !ended && !bodiless;
+        if chunked {
+            self.write_line(format_args!("transfer-encoding: chunked"));
+        } else if ended && !has_length && !bodiless {
+            self.write_line(format_args!("content-length: 0"));
+        }
+        self.write_fields(&parts.headers);
+        self.answering = if ended { Answering::Over } else { Answering::Body { body, chunked } };
+    }
+
+    fn write_line(&mut self, line: fmt::Arguments<'_>) {
+        // Writing to memory cannot fail.
+        let _ = self.text.write_fmt(line);
+        self.text.extend_from_slice(b"\r\n");
+    }
+
+    fn write_fields(&mut self, fields: &HeaderMap) {
+        for (name, value) in fields {
+            self.text.extend_from_slice(name.as_str().as_bytes());
+            self.text.extend_from_slice(b": ");
+            self.text.extend_from_slice(value.as_bytes());
+            self.text.extend_from_slice(b"\r\n");
+        }
+        self.text.extend_from_slice(b"\r\n");
+    }
+
+    /// Gets more to read. Nothing when the response is over.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.answering {
+            Answering::Nothing(waker) => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Answering::Head { answer, .. } => {
+                let answer = ready!(answer.as_mut().poll(cx));
+                let before = std::mem::replace(&mut self.answering, Answering::Over);
+                let Answering::Head { key, to_head, .. } = before else { return Poll::Ready(Ok(())) };
+                match answer {
+                    Ok(response) => self.answered(response, key.as_deref(), to_head),
+                    Err(error) => {
+                        self.refused = is_refused(&error);
+                        tracing::debug!(%error, refused = self.refused, "no answer over HTTP/2");
+                        return Poll::Ready(Err(io::Error::other(error)));
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            Answering::Body { body, chunked } => {
+                let chunked = *chunked;
+                match ready!(Pin::new(body).poll_frame(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) if data.is_empty() => {}
+                        Ok(data) => {
+                            if chunked {
+                                chunk_header(data.len(), &mut self.text);
+                            }
+                            self.piece = data;
+                        }
+                        Err(frame) => {
+                            if let (Some(trailers), true) = (frame.trailers_ref(), chunked) {
+                                let fields = trailers.iter();
+                                let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+                                end_chunks(fields, &mut self.text);
+                            }
+                            self.answering = Answering::Over;
+                        }
+                    },
+                    Some(Err(error)) => {
+                        self.answering = Answering::Over;
+                        return Poll::Ready(Err(io::Error::other(error)));
+                    }
+                    None => {
+                        if chunked {
+                            self.text.extend_from_slice(LAST_CHUNK);
+                        }
+                        self.answering = Answering::Over;
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            Answering::Over | Answering::Tunnel(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Moves what is there into the buffer; whether anything was.
+    fn read_out(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let start = buffer.filled().len();
+        let text = self.text.get(self.read_of_text..).unwrap_or_default();
+        let take = text.len().min(buffer.remaining());
+        buffer.put_slice(text.get(..take).unwrap_or_default());
+        self.read_of_text += take;
+        if self.read_of_text == self.text.len() {
+            self.text.clear();
+            self.read_of_text = 0;
+            if !self.piece.is_empty() {
+                let take = self.piece.len().min(buffer.remaining());
+                buffer.put_slice(&self.piece.split_to(take));
+                if self.piece.is_empty() && matches!(self.answering, Answering::Body { chunked: true, .. }) {
+                    self.text.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        buffer.filled().len() > start
+    }
+}
+
+/// RFC 9113 §8.7: a stream above the last one of a GOAWAY, or reset as refused, was not looked at.
+fn is_refused(error: &hyper::Error) -> bool {
+    if error.is_canceled() {
+        return true; // it never left
+    }
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        let reset = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+        cause.is_remote() && (cause.is_go_away() || reset)
+    })
+}
+
+/// Bytes our parser lets pass and the library does not are percent-encoded, which means the same (RFC 3986 §2.1).
+fn path_and_query(text: &[u8]) -> Result<PathAndQuery, http::uri::InvalidUri> {
+    PathAndQuery::try_from(text).or_else(|_| {
+        let mut encoded = String::with_capacity(text.len() + 16);
+        for byte in text {
+            match *byte {
+                b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                    encoded.push_str(&format!("%{byte:02X}"))
+                }
+                byte => encoded.push(char::from(byte)),
+            }
+        }
+        PathAndQuery::try_from(encoded)
+    })
+}
+
+/// What HTTP/2 cannot carry is left out: names and values were checked by our own parser, which is as strict.
+fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        fields.append(name, value);
+    }
+}
+
+impl AsyncRead for Http2Exchange {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.read_out(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            match &mut self.answering {
+                Answering::Tunnel(tunnel) => return Pin::new(&mut **tunnel).poll_read(cx, buffer),
+                Answering::Over => return Poll::Ready(Ok(())),
+                _ => ready!(self.poll_more(cx))?,
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Http2Exchange {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if let Answering::Tunnel(tunnel) = &mut this.answering {
+            return Pin::new(&mut **tunnel).poll_write(cx, bytes);
+        }
+        match &mut this.asking {
+            Asking::Head(head) => {
+                let before = head.input().len();
+                head.input().extend_from_slice(bytes);
+                match head.parse(&OWN_REQUEST) {
+                    Ok(Progress::Partial) => return Poll::Ready(Ok(bytes.len())),
+                    Ok(Progress::Complete) => {}
+                    Err(bad) => {
+                        let error = io::Error::new(io::ErrorKind::InvalidInput, bad);
+                        this.answering = Answering::Over;
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                let used = head.head_len() - before;
+                let Asking::Head(head) = std::mem::replace(&mut this.asking, Asking::Done) else {
+                    return Poll::Ready(Ok(used));
+                };
+                if let Err(error) = this.ask(&head) {
+                    tracing::debug!(%error, "request cannot go over HTTP/2");
+                    this.answering = Answering::Over;
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Ready(Ok(used))
+            }
+            Asking::Body(reader, pipe) => {
+                let mut room = pipe.borrow_mut();
+                if room.taker_gone {
+                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                }
+                if room.data.is_some() {
+                    room.producer = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                let (mut at, mut data) = (0, BytesMut::new());
+                while at < bytes.len() && !reader.is_done() {
+                    let rest = bytes.get(at..).unwrap_or_default();
+                    let fed = reader.feed(rest).map_err(|bad| io::Error::new(io::ErrorKind::InvalidInput, bad))?;
+                    data.extend_from_slice(rest.get(fed.data).unwrap_or_default());
+                    at += fed.consumed;
+                }
+                room.data = (!data.is_empty()).then(|| data.freeze());
+                let done = reader.is_done();
+                if done {
+                    room.trailers = trailers(reader.trailers());
+                    room.ended = true;
+                }
+                room.wake_consumer();
+                drop(room);
+                if done {
+                    this.asking = Asking::Done;
+                }
+                Poll::Ready(Ok(at))
+            }
+            Asking::Done => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.answering {
+            Answering::Tunnel(tunnel) => Pin::new(&mut **tunnel).poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.answering {
+            Answering::Tunnel(tunnel) => Pin::new(&mut **tunnel).poll_shutdown(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for Http2Exchange {
+    fn drop(&mut self) {
+        if let Asking::Body(_, pipe) = &self.asking {
+            let mut pipe = pipe.borrow_mut();
+            pipe.cut = true;
+            pipe.wake_consumer();
+        }
+    }
+}
+
+/// Trailer lines as a map.
+fn trailers(lines: &[u8]) -> Option<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii_end();
+        if let Some(colon) = memchr::memchr(b':', line) {
+            let (name, value) = line.split_at(colon);
+            append(&mut map, name, value.get(1..).unwrap_or_default().trim_ascii_start());
+        }
+    }
+    (!map.is_empty()).then_some(map)
+}
+
+/// A request's body on its way to hyper, with room for one piece.
+#[derive(Debug, Default)]
+struct Pipe {
+    data: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+    /// The exchange has given up.
+    cut: bool,
+    /// hyper has let go of it: the server answered without it, or is gone.
+    taker_gone: bool,
+    producer: Option<Waker>,
+    consumer: Option<Waker>,
+}
+
+impl Pipe {
+    fn wake_consumer(&mut self) {
+        if let Some(waker) = self.consumer.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_producer(&mut self) {
+        if let Some(waker) = self.producer.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// hyper's end of a request's body.
+#[derive(Debug)]
+pub(crate) struct Upload(Rc<RefCell<Pipe>>);
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let mut pipe = self.0.borrow_mut();
+        if let Some(data) = pipe.data.take() {
+            pipe.wake_producer();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if pipe.ended {
+            return Poll::Ready(pipe.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        }
+        if pipe.cut {
+            return Poll::Ready(Some(Err(Broken)));
+        }
+        pipe.consumer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let pipe = self.0.borrow();
+        pipe.data.is_none() && pipe.trailers.is_none() && pipe.ended
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut pipe = self.0.borrow_mut();
+        pipe.taker_gone = true;
+        pipe.wake_producer();
+    }
+}

@@ -1,0 +1,97 @@
+//! Clients that use HTTP/2 to keep a proxy busy are cut off, and others on the same worker do not notice.
+
+use std::time::Instant;
+
+use crate::harness::{Client, DEADLINE, Origin, Proxy, Site};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let [_, a, b, c] = (payload.len() as u32).to_be_bytes();
+    let mut bytes = vec![a, b, c, kind, flags];
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// A request's header block: `:method POST`, `:scheme http`, `:path /`, `:authority a` in HPACK (RFC 7541).
+const POST: &[u8] = &[0x83, 0x86, 0x84, 0x41, 0x01, b'a'];
+const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
+
+fn proxy(a: &Origin) -> Proxy {
+    // One worker: whoever is starved would be seen.
+    Site::http().global("nbthread 1").server(a, "").start()
+}
+
+/// Sends frames until the proxy closes the connection.
+#[track_caller]
+fn is_cut_off(proxy: &Proxy, begin: &[u8], mut next: impl FnMut(u32) -> Vec<u8>) {
+    let mut client = Client::connect(proxy.address("web"));
+    client.send([PREFACE, &frame(SETTINGS, 0, 0, b""), begin].concat());
+    let until = Instant::now() + DEADLINE;
+    for round in 0.. {
+        if client.try_send(next(round)).is_err() {
+            break;
+        }
+        assert!(Instant::now() < until, "still served after {round} rounds");
+    }
+    assert_eq!(proxy.get("/other").status, 200, "others are served");
+}
+
+#[test]
+fn floods_end_their_connection_and_no_other() {
+    let a = Origin::named("a");
+    let proxy = proxy(&a);
+    let open = frame(HEADERS, END_HEADERS, 1, POST);
+    // Rapid reset (CVE-2023-44487).
+    is_cut_off(&proxy, b"", |round| {
+        let stream = round * 2 + 1;
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, GET);
+        [request, frame(RST_STREAM, 0, stream, &8u32.to_be_bytes())].concat()
+    });
+    // CONTINUATION without end (CVE-2024-27316), with fields and without.
+    is_cut_off(&proxy, &frame(HEADERS, 0, 1, POST), |_| frame(CONTINUATION, 0, 1, b""));
+    let field = [&[0x00, 0x7f, 0x00][..], &[b'x'; 127], &[0x01, b'y']].concat();
+    is_cut_off(&proxy, &frame(HEADERS, 0, 1, POST), |_| frame(CONTINUATION, 0, 1, &field));
+    // Questions that must be answered (CVE-2019-9512, CVE-2019-9515).
+    is_cut_off(&proxy, b"", |_| frame(PING, 0, 0, &[0; 8]).repeat(50));
+    is_cut_off(&proxy, b"", |_| frame(SETTINGS, 0, 0, b"").repeat(50));
+    // DATA without data (CVE-2019-9518).
+    is_cut_off(&proxy, &open, |_| frame(DATA, 0, 1, b"").repeat(50));
+    // Frames that are skipped.
+    is_cut_off(&proxy, b"", |_| frame(WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes()).repeat(50));
+    is_cut_off(&proxy, b"", |_| frame(0x2, 0, 1, &[0, 0, 0, 0, 1]).repeat(50));
+    is_cut_off(&proxy, b"", |_| frame(0xee, 0, 0, b"grease").repeat(50));
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_and_its_connection_lives() {
+    let a = Origin::named("a");
+    let proxy = proxy(&a);
+    let mut client = Client::connect(proxy.address("web"));
+    let field = [&[0x00, 0x01, b'x', 0x7f, 0x81, 0x3e][..], &vec![b'y'; 127 + 0x1f01]].concat();
+    let large = [GET, &field, &field].concat();
+    let (first, rest) = large.split_at(16_000);
+    client.send([PREFACE, &frame(SETTINGS, 0, 0, b""), &frame(HEADERS, END_STREAM, 1, first)].concat());
+    client.send(frame(CONTINUATION, END_HEADERS, 1, rest));
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 3, GET));
+    let (mut refused, mut served) = (false, false);
+    while !(refused && served) {
+        let head = client.exactly(9).expect("the connection lives");
+        let payload = client.exactly(usize::from(head[1]) * 256 + usize::from(head[2])).unwrap();
+        let stream = head[8];
+        // Answered 431 (an indexed or literal status), or reset.
+        refused |= stream == 1 && (head[3] == HEADERS || head[3] == RST_STREAM);
+        served |= stream == 3 && head[3] == HEADERS && payload.first() == Some(&0x88);
+    }
+    assert_eq!(a.received().len(), 1);
+}
