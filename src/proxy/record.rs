@@ -326,7 +326,8 @@ impl Account {
         {
             shard.bytes_in.add(bytes.received);
             shard.bytes_out.add(bytes.sent);
-            if self.denied && self.backend.is_none() {
+            // Also what a backend's rules refuse (run against HAProxy 2.6).
+            if self.denied {
                 shard.denied_requests.add(1);
             }
             if matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request))) {
@@ -339,7 +340,9 @@ impl Account {
             shard.bytes_out.add(bytes.sent);
             self.count_times(shard);
             match self.termination {
-                Some((Cause::Client | Cause::ClientTimeout, Phase::Data)) => shard.client_aborts.add(1),
+                Some((Cause::Client | Cause::ClientTimeout, Phase::Data | Phase::Request)) => {
+                    shard.client_aborts.add(1)
+                }
                 Some((Cause::ServerTimeout, Phase::Data)) => shard.server_aborts.add(1),
                 Some((Cause::Server, Phase::Data)) => {
                     shard.server_aborts.add(1);
@@ -351,9 +354,6 @@ impl Account {
             last_session_ms.store(uptime_ms, Relaxed);
         };
         if let Some((_, InBackend(backend))) = &self.backend {
-            if self.denied {
-                backend.counters.of(worker).denied_requests.add(1);
-            }
             count(backend.counters.of(worker), &backend.peaks, &backend.last_session_ms);
         }
         if let Some((_, server)) = &self.server {

@@ -74,7 +74,10 @@ fn tls_goes_to_the_server_of_the_name_it_asks_for() {
     client.send("GET / HTTP/1.0\r\n\r\n").finish_sending();
     assert_eq!(client.rest_as_text(), "other:GET / HTTP/1.0\r\n\r\n");
     proxy.wait_for(" web app/other ");
-    assert!(shown(&proxy, "three.example").starts_with("nobody"));
+    let hello = hello("three.example");
+    let mut client = Client::connect(proxy.address("web"));
+    client.send(&hello).finish_sending();
+    assert_eq!(client.rest().unwrap(), [b"other:", &hello[..]].concat());
 }
 
 /// A ClientHello of openssl for this name, as bytes.
@@ -249,4 +252,35 @@ fn looking_for_a_hello_behind_tls_that_ends_here_is_warned_of() {
     };
     assert!(told("bind 127.0.0.1:<web> ssl crt <dir>/site.pem"));
     assert!(!told("bind 127.0.0.1:<web>"));
+}
+
+#[test]
+fn rules_of_named_defaults_come_first_and_those_of_a_backend_when_it_is_chosen() {
+    let proxy = Proxy::start(&format!(
+        "global\n    log stdout format raw local0\n    stats socket <dir>/admin.sock level admin\n\
+         defaults base\n    mode tcp\n    log global\n    option tcplog\n    timeout connect 2s\n    timeout client 10s\n    \
+         timeout server 10s\n    tcp-request inspect-delay 10s\n    tcp-request content reject if {{ req.len lt 3 }} WAIT_END\n\
+         listen web from base\n    bind 127.0.0.1:<web>\n    tcp-request content accept if {{ req.len gt 0 }}\n    \
+         server s {0}\n\
+         frontend other from base\n    bind 127.0.0.1:<other>\n    default_backend judging\n\
+         backend judging\n    mode tcp\n    timeout connect 2s\n    timeout server 10s\n    tcp-request inspect-delay 10s\n    \
+         tcp-request content reject unless {{ req.payload(0,3) -m str yes }}\n    server s {0}\n",
+        echo("e")
+    ));
+    let ask = |port: &str, text: &str| {
+        let mut client = Client::connect(proxy.address(port));
+        client.send(text).finish_sending();
+        client.rest_as_text()
+    };
+    assert_eq!(ask("web", "long enough"), "e:long enough");
+    assert_eq!(ask("web", "ab"), "", "refused by the rule of the defaults, which stands first");
+    assert_eq!(ask("other", "yes please"), "e:yes please");
+    assert_eq!(ask("other", "no thanks"), "");
+    let line = proxy.wait_for(" other judging/<NOSRV> ");
+    assert!(line.contains(" PR "), "{line}");
+    let refused = ["other", "judging"].map(|name| {
+        let row = if name == "other" { "FRONTEND" } else { "BACKEND" };
+        stat(&proxy, name, row, "dreq")
+    });
+    assert_eq!(refused, ["1", "0"], "counted where the client came in");
 }
