@@ -136,4 +136,86 @@ mod tests {
         assert_eq!(idle.purge(at(14), delay, |kept| kept.connection != 'e'), 1);
         assert_eq!(idle.len(), 0);
     }
+
+    /// One step of a pool's life.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        /// A response is over: a connection in use comes back, or a new one comes.
+        Put {
+            host: Option<u8>,
+        },
+        Take {
+            proven: bool,
+            within: Option<u64>,
+            host: Option<u8>,
+        },
+        /// A second passes and the pool is looked through; servers have closed every connection whose number is odd.
+        Purge {
+            some_closed: bool,
+        },
+    }
+
+    fn step() -> impl proptest::strategy::Strategy<Value = Step> {
+        use proptest::prelude::*;
+        let host = || proptest::option::weighted(0.3, 0..2u8);
+        prop_oneof![
+            4 => host().prop_map(|host| Step::Put { host }),
+            4 => (any::<bool>(), proptest::option::of(0..5u64), host())
+                .prop_map(|(proven, within, host)| Step::Take { proven, within, host }),
+            2 => proptest::bool::weighted(0.2).prop_map(|some_closed| Step::Purge { some_closed }),
+        ]
+    }
+
+    proptest::proptest! {
+        /// A shadow keeps every connection with what is known of it: none is had by two, none is lost, and who takes one
+        /// gets the youngest that will do.
+        #[test]
+        fn no_connection_is_lost_or_had_twice(steps in proptest::collection::vec(step(), 1..200)) {
+            let delay = Duration::from_secs(3);
+            let (mut idle, mut second, mut number) = (Idle::default(), 0, 0u32);
+            let mut in_use: Vec<(u32, u32)> = Vec::new();
+            let mut shadow: Vec<(u32, u64, u32, Option<u8>)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Put { host } => {
+                        let (connection, uses) = in_use.pop().unwrap_or_else(|| {
+                            number += 1;
+                            (number, 0)
+                        });
+                        let name = host.map(|host| Box::from([host]));
+                        idle.put(Kept { connection, since: at(second), uses: uses + 1, host: name });
+                        shadow.push((connection, second, uses + 1, host));
+                    }
+                    Step::Take { proven, within, host } => {
+                        let name = host.map(|host| [host]);
+                        let wanted = Wanted {
+                            proven,
+                            within: within.map(Duration::from_secs),
+                            host: name.as_ref().map(|name| &name[..]),
+                        };
+                        let fits = |(_, since, uses, of): &(u32, u64, u32, Option<u8>)| {
+                            *of == host && (!proven || *uses > 1) && within.is_none_or(|most| second - since <= most)
+                        };
+                        let expected = shadow.iter().rposition(fits).map(|place| shadow.remove(place));
+                        let got = idle.take(at(second), wanted).map(|kept| (kept.connection, kept.uses));
+                        assert_eq!(got, expected.map(|(connection, _, uses, _)| (connection, uses)));
+                        in_use.extend(got);
+                    }
+                    Step::Purge { some_closed } => {
+                        second += 1;
+                        let before = shadow.len();
+                        let closed = idle.purge(at(second), delay, |kept| !(some_closed && kept.connection % 2 == 1));
+                        let mut left: Vec<u32> = idle.kept.iter().map(|kept| kept.connection).collect();
+                        assert_eq!(left.len() + closed, before);
+                        shadow.retain(|(connection, ..)| left.contains(connection));
+                        assert_eq!(shadow.len(), left.len());
+                        left.sort_unstable();
+                        left.dedup();
+                        assert_eq!(left.len(), shadow.len(), "each is there once");
+                    }
+                }
+                assert!(in_use.iter().all(|(used, _)| shadow.iter().all(|(idle, ..)| idle != used)));
+            }
+        }
+    }
 }

@@ -131,11 +131,18 @@ impl ServerState {
 /// Gives a slot back, and to whoever waits for it.
 pub(crate) fn free(server: &Arc<ServerState>, backend: &BackendState) {
     server.sessions.leave();
-    if server.limit().is_none() {
-        return; // nobody has to wait for it
-    }
-    fence(SeqCst);
+    if !server.limit().is_none() {
+        fence(SeqCst);
+        pass_on(server, backend);
+    } // else nobody has to wait for it
+}
+
+/// The second half of that: between the two anybody may have come.
+fn pass_on(server: &Arc<ServerState>, backend: &BackendState) {
     if !backend.room.is_empty() && server.takes_traffic() {
         backend.room.offer(server, || server.try_enter(backend));
     }
 }
+
+#[cfg(test)]
+mod simulation;
