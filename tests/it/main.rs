@@ -29,3 +29,4 @@ mod terminations;
 mod tls;
 mod tls_certificates;
 mod tls_renewal;
+mod upstreams;
