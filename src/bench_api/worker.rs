@@ -83,6 +83,7 @@ fn unpack(mut packed: &[u8], bytes: &mut Vec<u8>) {
 fn converse(speaks: Speaks, client: &[u8], server: &[u8]) {
     let in_use = SHARED.with(|known| Arc::clone(known.get_or_init(begin)));
     talk(&in_use, speaks, client, server);
+    assert_eq!(in_use.process.panics.total(), 0);
 }
 
 fn begin() -> Arc<Shared> {

@@ -155,5 +155,4 @@ fn assert_nothing_is_left(shared: &Arc<Shared>) {
     let mut left = vec![shared.process.connections.now(), frontend.sessions.now()];
     left.extend(sessions.chain(queued).chain(of_servers));
     assert!(left.iter().all(|count| *count == 0), "left behind: {left:?}");
-    assert_eq!(shared.process.panics.total(), 0);
 }

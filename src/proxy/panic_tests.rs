@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::testing::{Client, Origin, Rig, back, front};
+use super::memory::{self, Speaks};
+use super::testing::{Client, Origin, Rig, back, front, nobody};
+use crate::model::backend::HttpReuse;
 use crate::model::testing::config;
 use crate::model::{Frontend, Mode};
 use crate::state::Event;
@@ -81,6 +83,31 @@ fn a_panic_ends_its_connection_and_no_other() {
     bystander.until("hi");
     drop(bystander);
     eventually(&rig, "nothing is counted as there", at_rest);
+}
+
+/// A request's frame on an HTTP/2 connection: HEADERS with a path of less than 128 bytes, nothing behind it.
+fn http2_get(stream: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x87, 0x04, path.len() as u8];
+    block.extend_from_slice(path.as_bytes());
+    block.extend_from_slice(&[0x41, 1, b'a']);
+    let mut frame = vec![0, 0, block.len() as u8, 1, 5, 0, 0, 0, stream];
+    frame.append(&mut block);
+    frame
+}
+
+#[test]
+fn a_stream_that_panics_is_reset_and_the_others_of_its_connection_go_on() {
+    let mut backend = back(&[nobody()]);
+    backend.http_reuse = HttpReuse::Always; // the servers that stand ready in memory
+    let (shared, _events) = memory::shared(memory::all_in_rotation(config(vec![front()], vec![backend])), 1);
+    let mut asked = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    asked.extend(http2_get(1, "/panic-in-exchange"));
+    asked.extend(http2_get(3, "/"));
+    let got = memory::talk(&shared, Speaks::Http2, &asked, OK.as_bytes());
+    let holds = |bytes: &[u8]| got.windows(bytes.len()).any(|window| window == bytes);
+    assert!(holds(b"\0\0\x04\x03\0\0\0\0\x01"), "no RST_STREAM for the first: {got:?}");
+    assert!(holds(b"\0\0\0\x03hi"), "no answer to the second: {got:?}");
+    assert_eq!(shared.process.panics.total(), 1);
 }
 
 #[test]

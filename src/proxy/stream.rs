@@ -61,7 +61,7 @@ impl Plain {
         match self {
             Plain::Tcp(socket) => on!(socket),
             Plain::Unix(socket) => on!(socket),
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Plain::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
@@ -90,7 +90,7 @@ impl Stream {
     /// The socket, where nothing stands between it and the bytes.
     pub fn as_socket(&self) -> Option<&Plain> {
         match self {
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Stream::Plain(Plain::Memory(_)) => None,
             Stream::Plain(plain) => Some(plain),
             Stream::Client(_) | Stream::Server(_) | Stream::Tunnel(_) | Stream::Http2(_) => None,
