@@ -452,6 +452,21 @@ mod tests {
                 Err(_) => {}
             }
         }
+
+        #[test]
+        fn any_values_mean_the_same_in_pieces_and_told_on(
+            values in prop::collection::vec((0..=0x31u8, prop::collection::vec(any::<u8>(), 0..140)), 0..6),
+            cut in 0..4usize,
+        ) {
+            let mut block = INET.to_vec();
+            for (kind, value) in &values {
+                block.push(*kind);
+                block.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+                block.extend_from_slice(value);
+            }
+            block.truncate(block.len() - cut.min(block.len() - INET.len()));
+            crate::bench_api::fuzz_proxy_header(&v2(0x21, 0x11, &block));
+        }
     }
 
     #[test]
