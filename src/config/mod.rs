@@ -21,7 +21,8 @@ pub(crate) use load::{Loaded, load, load_text, read_files};
 pub(crate) use resolve::detection_time;
 pub(crate) use yaml::json_schema;
 
-/// For `fuzz/`: what a file named by `crt` or `ca-file` may hold.
+/// For `fuzz/`: what a file named by `crt`, `crt-list` or `ca-file` may hold, and an OCSP answer.
 pub(crate) fn fuzz_pem(data: &[u8]) {
     let _ = pem::parse(data);
+    certificates::fuzz(data);
 }

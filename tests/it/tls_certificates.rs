@@ -1,6 +1,6 @@
 //! Which certificate a client gets, which it must show, and what the answering server learns of it: with openssl and curl.
 
-use crate::harness::{Authority, Key, Origin, Proxy, Site, TempDir, check_config, run_tool, tool_output};
+use crate::harness::{Authority, Haproxy, Key, Origin, Proxy, Site, TempDir, check_config, run_tool, tool_output};
 
 /// What `openssl s_client` says about a handshake.
 fn handshake(proxy: &Proxy, arguments: &str) -> String {
@@ -70,8 +70,11 @@ fn a_list_chooses_by_name_and_gives_terms() {
 
 /// The body an origin that shows its headers answers with, or what curl says.
 fn ask(proxy: &Proxy, client: Option<&str>) -> String {
-    let url = proxy.url("https", "web", "/");
-    let mut arguments = vec!["-sSk", "--max-time", "20", "--noproxy", "*", &url];
+    ask_at(&proxy.url("https", "web", "/"), client)
+}
+
+fn ask_at(url: &str, client: Option<&str>) -> String {
+    let mut arguments = vec!["-sSk", "--max-time", "20", "--noproxy", "*", url];
     if let Some(client) = client {
         arguments.extend(["--cert", client, "--key", client]);
     }
@@ -121,6 +124,47 @@ fn clients_are_verified_and_told_of() {
     assert!(ask(&lenient, revoked).starts_with("used=1 verify=23 err=23 ca=0 s=/O=Lockgate/OU=one/CN=joe"));
     let told = ask(&lenient, unknown); // the chain's own authority is shown, and not known
     assert!(told.starts_with("used=1 verify=19 err=0 ca=19"), "{told}");
+}
+
+/// Everything a rule may ask of a client's certificate.
+const EVERYTHING: &str = "used=%[ssl_c_used] has=%[ssl_fc_has_crt] verify=%[ssl_c_verify] err=%[ssl_c_err] ca=%[ssl_c_ca_err] \
+     depth=%[ssl_c_ca_err_depth] s=%[ssl_c_s_dn] o=%[ssl_c_s_dn(O)] ou=%[ssl_c_s_dn(OU,-1)] none=%[ssl_c_s_dn(L)] \
+     ldap=%[ssl_c_s_dn(,0,rfc2253)] i=%[ssl_c_i_dn] serial=%[ssl_c_serial,hex] sha1=%[ssl_c_sha1,hex] \
+     der=%[ssl_c_der,base64] from=%[ssl_c_notbefore] to=%[ssl_c_notafter] key=%[ssl_c_key_alg] sig=%[ssl_c_sig_alg] \
+     version=%[ssl_c_version] bits=%[ssl_fc_use_keysize] resumed=%[ssl_fc_is_resumed] protocol=%[ssl_fc_protocol]";
+
+#[test]
+fn haproxy_says_the_same_of_clients() {
+    let authority = Authority::new("Authority");
+    let stranger = Authority::new("Stranger");
+    let pinned = Authority::new("Pinned");
+    let site = authority.sign("site", "site.test", Key::Ec);
+    let trusted = authority.path("trusted.pem");
+    std::fs::write(&trusted, authority.pem() + &pinned.pem()).unwrap();
+    let bind = format!(
+        "bind 127.0.0.1:<web> ssl crt {} ca-file {} verify optional crt-ignore-err all ca-ignore-err all alpn http/1.1",
+        site.display(),
+        trusted.display()
+    );
+    let tell = format!("http-request return status 200 content-type text/plain lf-string \"{EVERYTHING}\"");
+    let site = Site::http().bind(&bind).frontend(&tell);
+    let haproxy = Haproxy::start(&site.text());
+    let proxy = Proxy::start(&site.text());
+    let chain = stranger.sign("client", "joe", Key::Ec);
+    let alone = stranger.path("alone.pem");
+    std::fs::write(&alone, stranger.read("client.crt") + &stranger.read("client.key")).unwrap();
+    let [itself, known] = [&stranger, &pinned].map(|authority| {
+        let path = authority.path("itself.pem");
+        std::fs::write(&path, authority.read("ca.pem") + &authority.read("ca.key")).unwrap();
+        path
+    });
+    let (jane, jim) = (authority.sign("ec", "jane", Key::Ec), authority.sign("rsa", "jim", Key::Rsa));
+    let clients = [jane, jim, chain, alone, itself, known];
+    for client in [None].into_iter().chain(clients.iter().map(|path| path.to_str())) {
+        let told = ask_at(&format!("https://{}/", haproxy.address("web")), client);
+        assert!(told.starts_with("used="), "{told}");
+        assert_eq!(ask(&proxy, client), told, "{client:?}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(crate) fn read_list(path: &Path) -> Result<Vec<Result<Entry, BadLine>>, PemE
     Ok(parse(&String::from_utf8_lossy(&bytes)))
 }
 
-fn parse(text: &str) -> Vec<Result<Entry, BadLine>> {
+pub(super) fn parse(text: &str) -> Vec<Result<Entry, BadLine>> {
     let mut entries = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -130,6 +130,14 @@ mod tests {
                 "certS.pem [curves|X25519:P-256|ciphers|ECDHE-ECDSA-AES256-GCM-SHA384] secure.domain.tld",
             ],
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in ".{0,80}", line in "[!*.a\\[\\] #-]{0,20}") {
+            let _ = parse(&text);
+            let _ = parse(&line);
+        }
     }
 
     #[test]

@@ -103,6 +103,12 @@ pub(crate) fn load_again(path: &Path, now: SystemTime) -> Result<(Arc<Certificat
     }
 }
 
+/// For `fuzz/`: what else stands in files.
+pub(crate) fn fuzz(data: &[u8]) {
+    let _ = ocsp::read(data);
+    let _ = crt_list::parse(&String::from_utf8_lossy(data));
+}
+
 fn load_directory(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) -> Vec<Arc<Certificate>> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,

@@ -104,7 +104,7 @@ fn issuer_beside(path: &Path) -> Result<CertificateDer<'static>, BadStaple> {
 }
 
 /// What one answer says about one certificate.
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     hash: &'static digest::Algorithm,
     issuer_name_hash: &'a [u8],
     issuer_key_hash: &'a [u8],
@@ -148,7 +148,7 @@ fn check(
 }
 
 /// Down to the single answer inside.
-fn read(bytes: &[u8]) -> Result<Answer<'_>, BadStaple> {
+pub(super) fn read(bytes: &[u8]) -> Result<Answer<'_>, BadStaple> {
     let mut response = Der(bytes).enter(SEQUENCE).ok_or(BadStaple::NotAnAnswer)?;
     match response.expect(ENUMERATED) {
         Some([0]) => {}
@@ -193,4 +193,28 @@ fn read_single(mut single: Der<'_>) -> Option<Answer<'_>> {
     };
     let status = status & 0x1f;
     Some(Answer { hash, issuer_name_hash, issuer_key_hash, serial, status, this_update, next_update })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), tags in "[0-9\\x00-\\x10]{0,40}") {
+            let _ = read(&bytes);
+            // Likelier to be elements within elements.
+            let mut nested = vec![SEQUENCE, 0x20, ENUMERATED, 1, 0, tagged(0), 0x10];
+            nested.extend_from_slice(tags.as_bytes());
+            let _ = read(&nested);
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_responder_is_no_answer() {
+        assert!(matches!(read(&[SEQUENCE, 3, ENUMERATED, 1, 6]), Err(BadStaple::NoSuccess)));
+        assert!(matches!(read(b""), Err(BadStaple::NotAnAnswer)));
+    }
 }

@@ -127,9 +127,9 @@ impl Verifier {
     }
 }
 
-/// Whether a server shows a trusted root itself, as self-signed ones do: `openssl req -x509` makes certificates that may
+/// Whether a peer shows a trusted root itself, as self-signed ones do: `openssl req -x509` makes certificates that may
 /// sign others. OpenSSL, thus HAProxy, takes them.
-fn is_root(end_entity: &CertificateDer<'_>, roots: &RootCertStore) -> bool {
+pub(super) fn is_root(end_entity: &CertificateDer<'_>, roots: &RootCertStore) -> bool {
     let mut shown = RootCertStore::empty();
     shown.add(end_entity.clone()).is_ok() && shown.roots.iter().all(|root| roots.roots.contains(root))
 }

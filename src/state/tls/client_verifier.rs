@@ -15,6 +15,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use x509_parser::prelude::*;
 
+use super::client::is_root;
 use super::tickets::VerifyContext;
 use super::{client_facts, provider};
 use crate::model::tls::{ClientCertificate, ClientTrust};
@@ -63,8 +64,7 @@ impl ClientVerifier {
     pub fn look_at(&self, chain: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
         let (own, above) = chain.split_first()?;
         let now = UnixTime::now();
-        let fault =
-            self.chain.verify_client_cert(own, above, now).err().map(|error| self.fault(&error, own, above, now));
+        let fault = self.verify(own, above, now).err().map(|error| self.fault(&error, own, above, now));
         let mut found = client_facts::read(own)?;
         if let Some(fault) = fault {
             found.verify_error = fault.number;
@@ -74,11 +74,28 @@ impl ClientVerifier {
         Some(found)
     }
 
+    fn verify(
+        &self,
+        own: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        match self.chain.verify_client_cert(own, above, now) {
+            // Among other things: a certificate that may sign others is no client's. Time was judged before.
+            Err(Error::InvalidCertificate(CertificateError::Other(_))) if is_root(own, &self.trust.roots) => {
+                Ok(ClientCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
     fn fault(&self, error: &Error, own: &CertificateDer<'_>, above: &[CertificateDer<'_>], now: UnixTime) -> Fault {
         let Error::InvalidCertificate(error) = error else { return Fault { number: UNSPECIFIED, above: false } };
         let at_time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(now.as_secs());
         match error {
             CertificateError::UnknownIssuer => unknown_issuer(own, above),
+            // Not a client's, and nobody known signed it.
+            CertificateError::Other(_) if signed_itself(own) => Fault { number: 18, above: false },
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 Fault { number: 10, above: is_in_force(own, at_time) }
             }
@@ -131,6 +148,11 @@ fn unknown_issuer(own: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> Fau
     Fault { number, above: depth > 0 }
 }
 
+fn signed_itself(certificate: &CertificateDer<'_>) -> bool {
+    let parsed = X509Certificate::from_der(certificate);
+    parsed.is_ok_and(|(_, parsed)| parsed.subject().as_raw() == parsed.issuer().as_raw())
+}
+
 fn is_in_force(certificate: &CertificateDer<'_>, at: SystemTime) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -154,7 +176,7 @@ impl ClientCertVerifier for ClientVerifier {
         above: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.chain.verify_client_cert(own, above, now).or_else(|error| {
+        self.verify(own, above, now).or_else(|error| {
             let fault = self.fault(&error, own, above, now);
             let ignored = &self.trust.ignored;
             let covered = if fault.above { &ignored.above } else { &ignored.own }.covers(fault.number);

@@ -11,7 +11,7 @@ use super::testing::{
 };
 use super::*;
 use crate::model::backend::ServerAddress;
-use crate::model::tls::{Certificate, ListenerTls, ServerSni, ServerTls, ServerVerify, Terms};
+use crate::model::tls::{Certificate, ListenerTls, ServerSni, ServerTls, ServerVerify, SniFilter, Terms};
 
 fn connect(to: &ServerTls, listener: &ListenerTls) -> Result<(ClientConnection, rustls::ServerConnection), String> {
     let shared = shared();
@@ -171,4 +171,37 @@ fn sessions_resume_over_a_reload() {
         check_resumption(version, one, one, true);
         check_resumption(version, &shared(), one, false);
     }
+}
+
+#[test]
+fn filters_choose_and_exclude_and_a_mark_makes_the_default() {
+    let filter = |text: &str| match text.strip_prefix('!') {
+        Some(name) => SniFilter { negative: true, name: name.to_owned() },
+        None => SniFilter { negative: false, name: text.to_owned() },
+    };
+    let mut listener = listener(["a.test", "b.test", "c.test"].map(|name| certificate(&[name])).into());
+    listener.certificates[1].filters = ["*.wild.test", "!no.wild.test", "own.test"].map(filter).into();
+    listener.certificates[2].filters = ["!*"].map(filter).into();
+    listener.certificates[2].is_default = true;
+    check_choice(&listener, "a.test", Ok(0));
+    check_choice(&listener, "x.wild.test", Ok(1));
+    check_choice(&listener, "own.test", Ok(1));
+    check_choice(&listener, "no.wild.test", Ok(2));
+    check_choice(&listener, "b.test", Ok(2)); // with filters only they count
+    check_choice(&listener, "c.test", Ok(2));
+    check_choice(&listener, "", Ok(2));
+    listener.strict_sni = true;
+    check_choice(&listener, "x.wild.test", Ok(1));
+    check_choice(&listener, "c.test", Err("no certificate for the name the client asked for"));
+}
+
+#[test]
+fn a_renewed_certificate_takes_the_place_of_its_predecessor() {
+    let (old, other) = (certificate(&["a.test"]), certificate(&["other.test"]));
+    let renewed = certificate(&["a.test", "new.test"]);
+    let acceptance = Acceptance::new(&listener(vec![other, Arc::clone(&old)]), &shared());
+    // All of these were read from the same path.
+    assert!(acceptance.renew(&renewed));
+    let serving: Vec<_> = acceptance.certificates().iter().map(|it| it.names.clone()).collect();
+    assert_eq!(serving, [renewed.names.clone(), renewed.names.clone()]);
 }
