@@ -23,10 +23,6 @@ impl Limit {
         }
     }
 
-    pub fn is_none(self) -> bool {
-        self.most == u32::MAX
-    }
-
     /// What is let in while the backend has `sessions`: in proportion to how full it is, at least `least`.
     pub fn at(self, sessions: u32) -> u32 {
         if self.least >= self.most || sessions >= self.full {

@@ -81,7 +81,7 @@ impl Controller {
                 let config = &self.watch.snapshot.backend(backend).server(id).config;
                 let changed = Server { maxconn: (maxconn > 0).then_some(maxconn), ..Server::clone(config) };
                 self.replace_server(backend, id, changed, now);
-                self.watch.snapshot.backend(backend).state.room.changed([]);
+                self.watch.snapshot.backend(backend).publish_limit(id);
                 Ok(Answer::Done)
             }
             Command::SetGlobalMaxconn { maxconn } => self.set_global_maxconn(maxconn, now),

@@ -192,7 +192,6 @@ async fn serve<D: Downstream>(
             }
             Err(Failure::Again) => {
                 let failed = upstream.slot.server;
-                scratch.account.response_error(setting.connection.worker.index, backend, failed);
                 drop(upstream);
                 attempts.again(backend, failed, &mut scratch.account);
                 reuse = Reuse::Never;
@@ -510,4 +509,30 @@ impl Attempts {
 /// Milliseconds between two instants, for timers.
 pub(crate) fn ms_between(from: Instant, to: Instant) -> i64 {
     i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of its retries go to another server, `+`, and which to the same, `.`.
+    #[track_caller]
+    fn check(bound: bool, retries: u32, interval: i32, expected: &str) {
+        let attempts = Attempts { failed: 0, wish: Wish::Any, most: retries, bound, turn_around: TURN_AROUND };
+        let goes = |retry| if attempts.redispatches(retry, interval) { '+' } else { '.' };
+        assert_eq!((1..=retries).map(goes).collect::<String>(), expected, "{retries} retries, interval {interval}");
+    }
+
+    #[test]
+    fn retries_are_redispatched_as_haproxy_does() {
+        check(true, 3, 0, "...");
+        check(true, 3, 1, "+++");
+        check(true, 6, 3, "..+..+");
+        check(true, 3, -1, "..+");
+        check(true, 3, -2, ".+.");
+        check(true, 1, -2, ".");
+        check(false, 3, 0, "...");
+        check(false, 3, -1, "+++");
+        check(false, 3, 3, "+++");
+    }
 }

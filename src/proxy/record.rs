@@ -178,12 +178,6 @@ impl Account {
         backend.server(server).state.counters.of(worker).connection_errors.add(1);
     }
 
-    /// The server's answer was none, and another attempt follows.
-    pub fn response_error(&mut self, worker: usize, backend: &BackendInForce, server: ServerId) {
-        backend.state.counters.of(worker).response_errors.add(1);
-        backend.server(server).state.counters.of(worker).response_errors.add(1);
-    }
-
     /// A rule lets its client wait for a refusal.
     pub fn tarpit(&mut self) {
         self.denied = true;

@@ -490,7 +490,8 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// The final head is here: rules, headers, and the decision what becomes of both connections.
     fn begin_response(&mut self) -> Result<(), Failure> {
         let connection = self.setting.connection;
-        if let Some(reason) = RetryOn::status(self.scratch.response.status())
+        if self.sides.retry_on.after_sending()
+            && let Some(reason) = RetryOn::status(self.scratch.response.status())
             && self.sides.retry_on.has(reason)
             && self.is_whole()
         {

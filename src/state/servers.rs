@@ -162,6 +162,12 @@ impl ServerState {
         Limit { most, least, full }
     }
 
+    /// Whether there is a limit at all.
+    pub fn has_limit(&self) -> bool {
+        let [most, ..] = &self.limit;
+        most.load(Relaxed) != Limit::NONE.most
+    }
+
     /// A reload or an order changes it; requests it already has may be more.
     pub fn set_limit(&self, limit: Limit) {
         for (part, value) in self.limit.iter().zip([limit.most, limit.least, limit.full]) {

@@ -153,6 +153,13 @@ impl Snapshot {
 }
 
 impl BackendInForce {
+    /// Makes the limit in a server's settings the one in force, and lets in who waits for no more than that.
+    pub fn publish_limit(&self, id: ServerId) {
+        let server = self.server(id);
+        server.state.set_limit(limit(&self.config, &server.config));
+        self.state.room.changed([]);
+    }
+
     /// Makes a rotation the one in force. Only control may call this.
     pub fn publish(&self, rotation: Rotation) {
         let mut gone = Vec::new();
@@ -183,6 +190,10 @@ fn log_identity(global: &Global) -> LogIdentity {
 
 /// `log-tag` when none is set.
 const DEFAULT_LOG_TAG: &str = "lockgate";
+
+fn limit(backend: &Backend, server: &Server) -> Limit {
+    Limit::new(server.maxconn, server.minconn, backend.fullconn)
+}
 
 /// What the snapshot before had, by name.
 #[derive(Default)]
@@ -239,7 +250,7 @@ impl<'a> Known<'a> {
             Some(&state) => Arc::clone(state),
             None => ServerState::new(Arc::clone(&backend.name), Arc::clone(&server.name), workers),
         };
-        state.set_limit(Limit::new(server.maxconn, server.minconn, backend.fullconn));
+        state.set_limit(limit(backend, server));
         ServerInForce { config: Arc::clone(server), state, tls: server.tls.as_deref().map(client_config) }
     }
 

@@ -119,19 +119,18 @@ impl WaitingRoom {
 impl ServerState {
     /// Takes one of its slots if there is one: for a request that does not wait, or one that is offered it.
     pub fn try_enter(&self, backend: &BackendState) -> bool {
-        let limit = self.limit();
-        if limit.is_none() {
+        if !self.has_limit() {
             self.sessions.enter();
             return true;
         }
-        self.sessions.try_enter(limit.at(backend.sessions.now()))
+        self.sessions.try_enter(self.limit().at(backend.sessions.now()))
     }
 }
 
 /// Gives a slot back, and to whoever waits for it.
 pub(crate) fn free(server: &Arc<ServerState>, backend: &BackendState) {
     server.sessions.leave();
-    if !server.limit().is_none() {
+    if server.has_limit() {
         fence(SeqCst);
         pass_on(server, backend);
     } // else nobody has to wait for it

@@ -227,6 +227,24 @@ fn a_server_lets_in_more_as_its_backend_fills() {
 }
 
 #[test]
+fn a_limit_raised_by_an_operator_lets_in_who_waits() {
+    let gate = Gate::new();
+    let proxy = Site::http().defaults("timeout queue 20s").server(&gate.origin, "maxconn 1").start();
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(proxy.address("web"))).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    }
+    eventually("two wait", || waiting(&proxy).filter(|count| count == "2").map(drop));
+    proxy.admin("set maxconn server app/a 2");
+    gate.origin.wait_for_requests(2);
+    eventually("one waits", || waiting(&proxy).filter(|count| count == "1").map(drop));
+    proxy.admin("disable server app/a");
+    gate.let_pass(3);
+    let statuses: Vec<u16> = clients.iter_mut().map(|client| client.response().status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 1, "{statuses:?}: nobody serves who waited");
+}
+
+#[test]
 fn no_more_connections_are_taken_in_a_second_than_said() {
     let a = Origin::named("a");
     let proxy = Site::http().frontend("rate-limit sessions 5").server(&a, "").start();
