@@ -4,7 +4,7 @@
 //! buffer can be lent away and put back while the head is kept.
 
 use super::fields::{Field, Fields, FieldsView, Known, slice};
-use super::framing::{BodyLength, ConnectionOptions, tokens};
+use super::framing::{BodyLength, ConnectionOptions, content_length, tokens};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -303,6 +303,22 @@ impl RequestHead {
     /// A WebSocket of an HTTP/2 client. Its server's answer has to fit the key it was given.
     pub fn is_extended_connect(&self) -> bool {
         self.extended_connect
+    }
+
+    /// Counts this hop off Max-Forwards, which only TRACE and OPTIONS have (RFC 9110 §7.6.2). `false`: it is the last one,
+    /// and the request must be answered here.
+    pub fn take_hop(&mut self) -> bool {
+        if !matches!(self.method(), b"TRACE" | b"OPTIONS") {
+            return true;
+        }
+        match self.fields().get(b"max-forwards").and_then(content_length) {
+            Some(0) => false,
+            Some(left) => {
+                self.set_field(b"Max-Forwards", itoa::Buffer::new().format(left - 1).as_bytes());
+                true
+            }
+            None => true, // not said, or not a number: the server may judge it
+        }
     }
 
     /// The client takes trailers: `TE` lists `trailers`.

@@ -42,6 +42,14 @@ pub(crate) enum LocalAnswer {
     Late(Box<LocalAnswer>),
 }
 
+/// For a request that may go no further (RFC 9110 §9.3.7 and §9.3.8): OPTIONS asks what may be asked; TRACE would have
+/// its own fields told back, which may hold secrets.
+pub(crate) fn at_the_last_hop(request: &RequestHead) -> LocalAnswer {
+    let status = if request.is_options() { 200 } else { 405 };
+    let allow = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec();
+    LocalAnswer::Whole { status, headers: vec![(b"Allow".to_vec(), allow)], body: Vec::new() }
+}
+
 /// Answers and leaves what is left of the request alone: a client that is still sending gets its answer and is closed.
 pub(crate) async fn send<D: Downstream>(
     setting: &Setting<'_>,

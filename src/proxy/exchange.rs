@@ -131,6 +131,10 @@ pub(crate) async fn run<D: Downstream>(setting: &Setting<'_>, scratch: &mut Scra
     if let Some(page) = answer::page_for(&backend.config.stats, &scratch.request) {
         return answer::serve_page(setting, scratch, down, page, &backend.config.name).await;
     }
+    if !scratch.request.take_hop() {
+        let answer = answer::at_the_last_hop(&scratch.request);
+        return answer::send(setting, scratch, down, answer, Some(backend)).await;
+    }
     let facts = setting.connection.facts();
     forwarded::apply(&mut scratch.request, &frontend.config.forwarded, &backend.config.forwarded, &facts);
     write_request(scratch, backend);

@@ -85,6 +85,7 @@ fn refused(config: &str, told: &str) {
 fn wrong_values_are_told() {
     refused("frontend web\n  mode tcp\n  bind :8080 proto h2\n", "this is mode tcp");
     refused("frontend web\n  mode http\n  bind :8080 proto h3\n", "h3");
+    refused("backend b\n  mode tcp\n  server a 127.0.0.1:1 proto h2\n", "this is mode tcp");
     refused("global\n  tune.h2.max-frame-size 100\n", "16384");
     refused("global\n  tune.h2.header-table-size 70000\n", "65536");
     refused("backend b\n  mode http\n  server a 127.0.0.1:1 proto fcgi\n", "FastCGI");

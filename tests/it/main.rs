@@ -18,6 +18,7 @@ mod http2_streams;
 mod http_basic;
 mod http_connections;
 mod http_framing;
+mod http_messages;
 mod life_cycle;
 mod logs;
 mod reload;

@@ -63,8 +63,15 @@ pub(super) fn resolve(
     let timeout = timeouts.check;
     let connect = timeouts.connect.filter(|_| timeout.is_some());
     let tls = encryption(context, server, elsewhere).then(|| tls::check(context, server)).flatten();
+    let kind = kind(context, section, &target, hostname)?;
+    if let (CheckKind::Connect, Some((_, path))) =
+        (&kind, server.said("check_proto", |server| server.check_proto.as_ref()))
+    {
+        let told = Diagnostic::warning("only the connection is checked; `check-proto` does nothing");
+        context.tell(&path, told.code("request-in-tcp-check").hint("write `option httpchk`"));
+    }
     Some(Check {
-        kind: kind(context, section, &target, hostname)?,
+        kind,
         protocol: tls::check_protocol(server, tls.as_deref()),
         interval,
         fast_interval: time("fastinter", |server| server.fastinter.as_ref()),

@@ -95,7 +95,13 @@ fn resolve(
     let tls = tls::server(context, layers);
     let protocol = match section.mode {
         Mode::Http => tls::server_protocol(layers, tls.as_deref()),
-        Mode::Tcp => ServerProtocol::Http1, // bytes are passed as they are
+        Mode::Tcp => {
+            if let Some((_, path)) = layers.said("proto", |server| server.proto.as_ref()) {
+                let told = Diagnostic::error("`proto` says how HTTP is spoken; this is mode tcp");
+                context.tell(&path, told.hint("remove it, or write `mode http`"));
+            }
+            ServerProtocol::Http1 // bytes are passed as they are
+        }
     };
     let send_proxy = send_proxy(context, layers);
     let proxy_options = proxy_options(context, layers);

@@ -176,6 +176,24 @@ fn who_may_keep_switch_and_wait() {
 }
 
 #[test]
+fn hops_are_counted_where_they_are_told() {
+    for (text, goes_on, left) in [
+        ("OPTIONS * HTTP/1.1\r\nHost: x\r\nMax-Forwards: 2\r\n\r\n", true, Some("1")),
+        ("TRACE / HTTP/1.1\r\nHost: x\r\nmax-forwards: 1\r\n\r\n", true, Some("0")),
+        ("TRACE / HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n", false, Some("0")),
+        ("GET / HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n", true, Some("0")),
+        ("OPTIONS / HTTP/1.1\r\nHost: x\r\nMax-Forwards: -1\r\n\r\n", true, Some("-1")),
+        ("OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n", true, None),
+    ] {
+        let mut head = RequestHead::new();
+        head.input().extend_from_slice(text.as_bytes());
+        assert_eq!(head.parse(&HttpLimits::default()), Ok(Progress::Complete));
+        assert_eq!(head.take_hop(), goes_on, "{text}");
+        assert_eq!(head.fields().get(b"max-forwards"), left.map(str::as_bytes), "{text}");
+    }
+}
+
+#[test]
 fn heads_have_limits() {
     let limits = HttpLimits { head: 100, fields: 3, target: 100 };
     let parse = |text: &str, limits: &HttpLimits| {

@@ -68,7 +68,7 @@ impl RequestHead {
         self.input = input;
         match parsed {
             Ok(Progress::Complete) => self.judge_target(limits),
-            Ok(Progress::Partial) if self.input.len() >= limits.head => Err(self.too_large()),
+            Ok(Progress::Partial) if self.input.len() >= limits.head => Err(self.too_large(limits)),
             Ok(Progress::Partial) => {
                 self.seen = self.input.len();
                 Ok(Progress::Partial)
@@ -77,8 +77,8 @@ impl RequestHead {
         }
     }
 
-    fn too_large(&self) -> BadRequest {
-        let line = self.input.trim_ascii_start();
+    fn too_large(&self, limits: &HttpLimits) -> BadRequest {
+        let line = window(&self.input, limits).trim_ascii_start();
         if memchr::memchr(b'\n', line).is_none() { BadRequest::TargetTooLong } else { BadRequest::HeadTooLarge }
     }
 
