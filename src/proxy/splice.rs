@@ -49,7 +49,7 @@ impl Pipe {
         debug_assert!(self.held == 0, "a pipe with bytes in it may be full");
         let count = usize::try_from(limit).unwrap_or(AT_ONCE).min(AT_ONCE);
         let writer = self.writer.as_fd();
-        let moved = ready!(from.poll_io(cx, Interest::READABLE, |socket| move_bytes(socket, writer, count)))?;
+        let moved = ready!(from.poll_io(cx, Interest::READABLE, 0, |socket| move_bytes(socket, writer, count)))?;
         self.held = moved;
         Poll::Ready(Ok(moved))
     }
@@ -57,7 +57,7 @@ impl Pipe {
     /// Lets out what the socket takes of it, one byte at least.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &Plain) -> Poll<io::Result<usize>> {
         let (reader, held) = (self.reader.as_fd(), self.held);
-        let moved = ready!(to.poll_io(cx, Interest::WRITABLE, |socket| move_bytes(reader, socket, held)))?;
+        let moved = ready!(to.poll_io(cx, Interest::WRITABLE, 0, |socket| move_bytes(reader, socket, held)))?;
         if moved == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }

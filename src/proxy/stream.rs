@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
+use rustix::buffer::spare_capacity;
+use rustix::net;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
@@ -36,11 +38,13 @@ pub(crate) enum Stream {
 }
 
 impl Plain {
-    /// Does something with the socket itself whenever it is ready, until it no longer says "try again".
+    /// Does something with the socket itself whenever it is ready, until that no longer says "try again". What moves
+    /// fewer than `asked` bytes has used the socket up, so the call that would only learn that is saved.
     pub fn poll_io(
         &self,
         cx: &mut Context<'_>,
         ready_to: Interest,
+        asked: usize,
         mut act: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         macro_rules! on {
@@ -51,7 +55,16 @@ impl Plain {
                     } else {
                         ready!($socket.poll_write_ready(cx))?;
                     }
-                    match $socket.try_io(ready_to, || act($socket.as_fd())) {
+                    let mut less = 0;
+                    let done = $socket.try_io(ready_to, || match act($socket.as_fd()) {
+                        Ok(count) if 0 < count && count < asked => {
+                            less = count;
+                            Err(io::ErrorKind::WouldBlock.into())
+                        }
+                        done => done,
+                    });
+                    match done {
+                        Err(_) if less > 0 => return Poll::Ready(Ok(less)),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         done => return Poll::Ready(done),
                     }
@@ -63,6 +76,87 @@ impl Plain {
             Plain::Unix(socket) => on!(socket),
             #[cfg(any(test, fuzzing))]
             Plain::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Reads once into the buffer's spare capacity.
+    ///
+    /// The system call is made directly: the C library's is a point where a thread may be cancelled, which it prepares
+    /// for each time.
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        #[cfg(any(test, fuzzing))]
+        if let Plain::Memory(memory) = self {
+            return sys::poll_read_into(memory, cx, buffer);
+        }
+        let room = buffer.capacity() - buffer.len();
+        self.poll_io(cx, Interest::READABLE, room, |socket| {
+            Ok(net::recv(socket, spare_capacity(buffer), net::RecvFlags::empty())?.0)
+        })
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        #[cfg(any(test, fuzzing))]
+        if let Plain::Memory(memory) = this {
+            return Pin::new(memory).poll_read(cx, buffer);
+        }
+        // Whoever reads through this trait (TLS) has initialised its buffer already.
+        let spare = buffer.initialize_unfilled();
+        let count = ready!(this.poll_io(cx, Interest::READABLE, spare.len(), |socket| {
+            Ok(net::recv(socket, &mut *spare, net::RecvFlags::empty())?.0)
+        }))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        #[cfg(any(test, fuzzing))]
+        if let Plain::Memory(memory) = this {
+            return Pin::new(memory).poll_write(cx, bytes);
+        }
+        this.poll_io(cx, Interest::WRITABLE, bytes.len(), |socket| {
+            Ok(net::send(socket, bytes, net::SendFlags::NOSIGNAL)?)
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        #[cfg(any(test, fuzzing))]
+        if let Plain::Memory(memory) = this {
+            return Pin::new(memory).poll_write_vectored(cx, slices);
+        }
+        let len = slices.iter().map(|slice| slice.len()).sum();
+        this.poll_io(cx, Interest::WRITABLE, len, |socket| Ok(rustix::io::writev(socket, slices)?))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Plain::Unix(socket) => Pin::new(socket).poll_flush(cx),
+            #[cfg(any(test, fuzzing))]
+            Plain::Memory(memory) => Pin::new(memory).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Plain::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            #[cfg(any(test, fuzzing))]
+            Plain::Memory(memory) => Pin::new(memory).poll_shutdown(cx),
         }
     }
 }
@@ -105,7 +199,7 @@ impl Stream {
     pub fn poll_read_into(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         debug_assert!(buffer.len() < buffer.capacity(), "a full buffer reads as the end of the stream");
         match self {
-            Stream::Plain(plain) => sys::poll_read_into(plain, cx, buffer),
+            Stream::Plain(plain) => plain.poll_recv(cx, buffer),
             Stream::Client(tls) => match sys::poll_read_into(tls, cx, buffer) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
                 read => read,
@@ -126,18 +220,7 @@ impl Stream {
 }
 
 macro_rules! each {
-    ($enum:ident, $self:ident, $inner:ident => $call:expr) => {
-        each!(@ $enum, $self, $inner, $call)
-    };
-    (@ Plain, $self:ident, $inner:ident, $call:expr) => {
-        match $self.get_mut() {
-            Plain::Tcp($inner) => $call,
-            Plain::Unix($inner) => $call,
-            #[cfg(any(test, fuzzing))]
-            Plain::Memory($inner) => $call,
-        }
-    };
-    (@ Stream, $self:ident, $inner:ident, $call:expr) => {
+    ($self:ident, $inner:ident => $call:expr) => {
         match $self.get_mut() {
             Stream::Plain($inner) => $call,
             Stream::Client(tls) => {
@@ -160,45 +243,34 @@ macro_rules! each {
     };
 }
 
-macro_rules! forward_io {
-    ($enum:ident) => {
-        impl AsyncRead for $enum {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buffer: &mut ReadBuf<'_>,
-            ) -> Poll<io::Result<()>> {
-                each!($enum, self, inner => Pin::new(inner).poll_read(cx, buffer))
-            }
-        }
-
-        impl AsyncWrite for $enum {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-                each!($enum, self, inner => Pin::new(inner).poll_write(cx, bytes))
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                slices: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                each!($enum, self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                each!($enum, self, inner => Pin::new(inner).poll_flush(cx))
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                each!($enum, self, inner => Pin::new(inner).poll_shutdown(cx))
-            }
-        }
-    };
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, inner => Pin::new(inner).poll_read(cx, buffer))
+    }
 }
 
-forward_io!(Plain);
-forward_io!(Stream);
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, inner => Pin::new(inner).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, inner => Pin::new(inner).poll_shutdown(cx))
+    }
+}
