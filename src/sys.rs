@@ -2,6 +2,8 @@
 #![allow(unsafe_code)] // the one place, see above
 
 use std::io;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -152,4 +154,140 @@ pub(crate) fn local_offset(at: i64) -> i32 {
         parts.assume_init()
     };
     i32::try_from(parts.tm_gmtoff).unwrap_or(0)
+}
+
+/// Bytes a [`Room`] has for a future.
+pub(crate) const ROOM: usize = 12 * 1024;
+
+/// Memory for one future after the other, so that none has to be asked of the allocator.
+#[derive(Debug)]
+#[repr(align(16))]
+pub(crate) struct Room([MaybeUninit<u8>; ROOM]);
+
+/// A future in a [`Room`], pinned there for as long as it lives.
+pub(crate) struct InRoom<F> {
+    room: Box<Room>,
+    future: PhantomData<F>,
+}
+
+impl Room {
+    pub fn new() -> Box<Self> {
+        Box::new(Room([MaybeUninit::uninit(); ROOM]))
+    }
+
+    /// A future larger than [`ROOM`] does not compile.
+    pub fn place<F: Future>(mut self: Box<Self>, future: F) -> InRoom<F> {
+        const { assert!(size_of::<F>() <= ROOM && align_of::<F>() <= align_of::<Room>()) };
+        let place = self.0.as_mut_ptr().cast::<F>();
+        // SAFETY: the room is large enough and aligned (checked above), and nothing else is in it: `InRoom` owns it.
+        unsafe { place.write(future) };
+        InRoom { room: self, future: PhantomData }
+    }
+}
+
+impl<F: Future> InRoom<F> {
+    /// The future where it was placed. It is never moved from there.
+    pub fn future(&mut self) -> Pin<&mut F> {
+        // SAFETY: `place` has put a future there, which stays valid and unmoved until `leave` or `drop` ends it; the
+        // room is on the heap, so moving this handle does not move it.
+        unsafe { Pin::new_unchecked(&mut *self.room.0.as_mut_ptr().cast::<F>()) }
+    }
+
+    /// Ends the future and gives its room back.
+    pub fn leave(self) -> Box<Room> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used again, so the future is dropped once and the room read once. A future that panics
+        // while it is dropped leaks its room.
+        unsafe {
+            std::ptr::drop_in_place(this.room.0.as_mut_ptr().cast::<F>());
+            std::ptr::read(&raw const this.room)
+        }
+    }
+}
+
+impl<F> Drop for InRoom<F> {
+    fn drop(&mut self) {
+        // SAFETY: `leave` forgets the handle, so the future is still there.
+        unsafe { std::ptr::drop_in_place(self.room.0.as_mut_ptr().cast::<F>()) };
+    }
+}
+
+/// Counts what threads ask of the allocator, in tests.
+#[cfg(test)]
+pub(crate) mod counting {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
+    thread_local! {
+        static COUNTER: Cell<Option<&'static AtomicU64>> = const { Cell::new(None) };
+    }
+
+    struct Counting;
+
+    // SAFETY: all is the system allocator's; counting allocates nothing.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            count();
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+            unsafe { System.dealloc(memory, layout) }
+        }
+
+        unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            count();
+            unsafe { System.realloc(memory, layout, size) }
+        }
+    }
+
+    fn count() {
+        // A thread that is ending has no counter any more.
+        if let Ok(Some(counter)) = COUNTER.try_with(Cell::get) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// From now on this thread's allocations are counted there.
+    pub fn count_this_thread(counter: &'static AtomicU64) {
+        COUNTER.set(Some(counter));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_room_is_used_by_one_future_after_the_other() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let held = Rc::new(());
+        let mut first = Room::new().place({
+            let held = Rc::clone(&held);
+            async move {
+                pending::<()>().await;
+                drop(held);
+            }
+        });
+        assert!(first.future().poll(&mut cx).is_pending());
+        assert_eq!(Rc::strong_count(&held), 2);
+        let room = first.leave();
+        assert_eq!(Rc::strong_count(&held), 1, "leaving drops the future");
+        let mut second = room.place(ready(7));
+        assert_eq!(second.future().poll(&mut cx), Poll::Ready(7));
+        let third = second.leave().place({
+            let held = Rc::clone(&held);
+            async move { drop(held) }
+        });
+        drop(third);
+        assert_eq!(Rc::strong_count(&held), 1, "so does dropping the handle");
+    }
 }

@@ -35,6 +35,7 @@ use crate::model::{BackendId, ServerId};
 use crate::rules::Handling;
 use crate::state::Event;
 use crate::state::snapshot::{BackendInForce, FrontendInForce, ServerInForce};
+use crate::sys::Room;
 
 /// The heavy parts of an exchange, used again by the next one on the same worker.
 #[derive(Debug, Default)]
@@ -50,22 +51,37 @@ pub(crate) struct Scratch {
     pub refusal: Option<LocalAnswer>,
 }
 
-/// Scratches not in use.
+/// Scratches not in use, and rooms for the futures of exchanges.
 #[derive(Debug, Default)]
-#[allow(clippy::vec_box)] // a Scratch is large: what is handed out and back is its pointer
-pub(crate) struct Exchanges(RefCell<Vec<Box<Scratch>>>);
+#[allow(clippy::vec_box)] // both are large: what is handed out and back is a pointer
+pub(crate) struct Exchanges {
+    scratches: RefCell<Vec<Box<Scratch>>>,
+    rooms: RefCell<Vec<Box<Room>>>,
+}
 
-/// Scratches kept for the next use.
+/// Scratches and rooms kept for the next use.
 const KEPT: usize = 256;
 
 impl Exchanges {
     pub fn take(&self) -> Box<Scratch> {
-        self.0.borrow_mut().pop().unwrap_or_default()
+        self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Where the future of one exchange can be.
+    pub fn room(&self) -> Box<Room> {
+        self.rooms.borrow_mut().pop().unwrap_or_else(Room::new)
+    }
+
+    pub fn give_room(&self, room: Box<Room>) {
+        let mut kept = self.rooms.borrow_mut();
+        if kept.len() < KEPT {
+            kept.push(room);
+        }
     }
 
     /// The request's input buffer must have been taken out.
     pub fn give(&self, mut scratch: Box<Scratch>) {
-        let mut kept = self.0.borrow_mut();
+        let mut kept = self.scratches.borrow_mut();
         if kept.len() < KEPT {
             scratch.request.clear();
             scratch.response.clear();

@@ -72,8 +72,12 @@ pub(crate) async fn serve(mut connection: Box<Connection>, mut stream: Stream, e
             connection.count().h1_sessions.add(1);
         }
         connection.follow_reload();
-        // Boxed: the future of an exchange is large, and most connections are parked most of the time.
-        match Box::pin(one(&connection, &mut stream, input, idle_since)).await {
+        // In a room of the worker's: the future of an exchange is large, and most connections are parked most of the time.
+        let exchanges = &connection.worker.exchanges;
+        let mut exchange = exchanges.room().place(one(&connection, &mut stream, input, idle_since));
+        let behind = exchange.future().await;
+        exchanges.give_room(exchange.leave());
+        match behind {
             Some(behind) => rest = behind,
             None => return,
         }

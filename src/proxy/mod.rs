@@ -32,6 +32,8 @@ mod worker;
 #[cfg(test)]
 mod panic_tests;
 #[cfg(test)]
+mod steady_tests;
+#[cfg(test)]
 mod tcp_tests;
 #[cfg(test)]
 mod testing;

@@ -12,7 +12,8 @@ use crate::state::Event;
 
 /// Panics when the test named this place: as a request's target or a frontend's name.
 pub(super) fn inject(place: &str, named: &[u8]) {
-    assert!(named != format!("/panic-in-{place}").as_bytes(), "injected in the {place}");
+    // Without an allocation: other tests count those.
+    assert!(named.strip_prefix(b"/panic-in-") != Some(place.as_bytes()), "injected in the {place}");
 }
 
 fn named(frontend: Frontend, name: &str) -> Frontend {

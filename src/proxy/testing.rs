@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +17,17 @@ use crate::model::{Backend, Config, Frontend, FrontendId};
 use crate::state::events::Phase;
 use crate::state::logs::LogSinks;
 use crate::state::{Event, Shared};
+use crate::sys::counting;
+
+/// What the workers of each process in this test ask of the allocator, by the address of what they share.
+static ALLOCATIONS: Mutex<Vec<(usize, &'static AtomicU64)>> = Mutex::new(Vec::new());
+
+/// Counts this worker's allocations from now on.
+pub(crate) fn count_allocations(shared: &Arc<Shared>) {
+    let counter: &'static AtomicU64 = Box::leak(Box::default());
+    ALLOCATIONS.lock().unwrap().push((Arc::as_ptr(shared).addr(), counter));
+    counting::count_this_thread(counter);
+}
 
 /// How long a test waits for bytes that should come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -64,6 +76,13 @@ impl Rig {
 
     pub fn connect(&self) -> Client {
         Client::to(self.address)
+    }
+
+    /// What its workers have asked of the allocator.
+    pub fn allocations(&self) -> u64 {
+        let mine = Arc::as_ptr(&self.shared).addr();
+        let counters = ALLOCATIONS.lock().unwrap();
+        counters.iter().filter(|(whose, _)| *whose == mine).map(|(_, counter)| counter.load(Relaxed)).sum()
     }
 
     /// The next log line, from behind its date.

@@ -120,6 +120,8 @@ fn run_or_tell(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Resul
 }
 
 fn run(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {
+    #[cfg(test)]
+    super::testing::count_allocations(&shared);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_unpark(|| {

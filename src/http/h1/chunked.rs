@@ -197,6 +197,10 @@ impl ChunkedDecoder {
 
     /// Takes bytes up to the next line end; returns how many.
     fn take_trailer(&mut self, input: &[u8]) -> Result<usize, BadChunk> {
+        if self.trailers.is_empty() && input.starts_with(b"\r\n") {
+            self.state = State::End; // none, as nearly always: nothing has to be kept
+            return Ok(2);
+        }
         let len = memchr::memchr(b'\n', input).map_or(input.len(), |at| at + 1);
         if self.trailers.len() + len > MAX_TRAILERS {
             return Err(BadChunk::TrailersTooLong);
