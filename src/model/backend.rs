@@ -46,6 +46,8 @@ pub(crate) struct Backend {
     pub http_reuse: HttpReuse,
     /// `option prefer-last-server`
     pub prefer_last_server: bool,
+    /// `max-keep-alive-queue`: with so many waiting for it already, a client is not kept at its full server.
+    pub max_keep_alive_queue: Option<u32>,
     /// `option abortonclose`: a client that has closed its sending side is not waited for any more.
     pub abort_on_close: bool,
     pub connection: HttpConnectionMode,

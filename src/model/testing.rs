@@ -129,6 +129,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         retry_on: RetryOn::default(),
         http_reuse: HttpReuse::Always,
         prefer_last_server: false,
+        max_keep_alive_queue: None,
         abort_on_close: false,
         connection: HttpConnectionMode::KeepAlive,
         forwarded: Forwarded::default(),

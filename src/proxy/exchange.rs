@@ -21,6 +21,7 @@ use super::timer::Timer;
 use super::transfer::{Failure, Sides, Transfer, Transferred};
 use super::upstream::connect::ConnectError;
 use super::upstream::http2::{Sharing, reach};
+use super::upstream::own::Bond;
 use super::upstream::pool::FRESH;
 use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::upstream::{OnBehalfOf, TURN_AROUND};
@@ -405,8 +406,11 @@ fn keep(setting: &Setting<'_>, scratch: &Scratch, id: BackendId, backend: &Backe
 /// A client that was asked who it is answers the server that asked; and one may be kept at its server by
 /// `option prefer-last-server` (HAProxy manual 4.2).
 fn stick(setting: &Setting<'_>, backend: &BackendInForce, upstream: &Upstream, status: u16) {
-    let sticks = backend.config.prefer_last_server || matches!(status, 401 | 407);
-    setting.connection.client.stick_to(sticks.then(|| upstream.slot.state()));
+    let bond = match status {
+        401 | 407 => Some(Bond::Challenge),
+        _ => backend.config.prefer_last_server.then_some(Bond::Wish),
+    };
+    setting.connection.client.stick_to(bond.map(|bond| (upstream.slot.state(), bond)));
 }
 
 /// `None` when the client closed first (`option abortonclose`).

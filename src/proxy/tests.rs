@@ -354,3 +354,33 @@ fn a_request_that_may_have_been_carried_out_is_not_sent_again() {
     drop(server);
     assert!(client.rest().starts_with("HTTP/1.1 502 "));
 }
+
+#[test]
+fn a_connection_that_tells_its_client_is_kept_for_that_clients_next_request() {
+    let origin = Origin::new();
+    let mut backend = back(&[origin.address()]);
+    std::sync::Arc::get_mut(&mut backend.servers[0]).unwrap().send_proxy = Some(ProxyVersion::V1);
+    let rig = Rig::start(front(), backend);
+    let mut client = rig.connect();
+    client.send(GET);
+    let mut server = origin.accept();
+    assert!(server.until("\r\n").starts_with("PROXY TCP4 "));
+    for _ in 0..2 {
+        assert!(server.head().starts_with("GET /a "), "one header, at the connection's start");
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        client.head();
+        client.send(GET);
+    }
+    server.head();
+    drop(server); // with its answer still due: the request goes over a new connection
+    let mut again = origin.accept();
+    assert!(again.until("\r\n").starts_with("PROXY TCP4 "));
+    again.head();
+    again.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert!(client.head().starts_with("HTTP/1.1 200 "));
+    let state = std::sync::Arc::clone(&rig.shared.snapshot.load().backends[0].servers[0].state);
+    drop(client);
+    assert_eq!(again.rest(), "", "closed with its client");
+    drop(rig);
+    assert_eq!((state.idle.now(), state.sessions.now()), (0, 0));
+}

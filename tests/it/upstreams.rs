@@ -201,6 +201,32 @@ fn who_must_go_to_one_server_waits_for_it_and_not_too_long_a_line() {
 }
 
 #[test]
+fn a_client_is_not_kept_at_a_server_that_would_make_it_wait() {
+    let gate = Gate::new();
+    let b = Origin::named("b");
+    let proxy = Site::http()
+        .global("nbthread 1")
+        .backend("option prefer-last-server")
+        .backend("max-keep-alive-queue 0")
+        .server(&gate.origin, "maxconn 1")
+        .server(&b, "")
+        .start();
+    gate.let_pass(2);
+    let mut clients: Vec<Client> = Vec::new();
+    while clients.len() < 2 {
+        let mut client = Client::connect(proxy.address("web"));
+        if ask(&mut client, GET) == "a" {
+            clients.push(client);
+        }
+    }
+    clients[0].send(GET);
+    gate.origin.wait_for_requests(3);
+    assert_eq!(ask(&mut clients[1], GET), "b");
+    gate.let_pass(1);
+    assert_eq!(clients[0].response().text(), "a");
+}
+
+#[test]
 fn a_server_lets_in_more_as_its_backend_fills() {
     let gate = Gate::new();
     let proxy = Site::http()

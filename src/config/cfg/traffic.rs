@@ -77,6 +77,19 @@ number!(backlog, 1, i32::MAX as u32);
 number!(retries, 0, 1_000);
 number!(rate_limit_sessions, 0, u32::MAX);
 
+/// `max-keep-alive-queue <number>`, -1 for no limit
+pub(super) fn max_keep_alive_queue(args: &mut Args, proxy: &mut ProxyDraft) {
+    let number = match args.take_if("-1") {
+        true => Some(-1),
+        false => args.number("a whole number, or -1", 0, i32::MAX as u32).map(|number| number as i32),
+    };
+    if let Some(number) = number {
+        args.mark_last(field("max_keep_alive_queue"));
+        args.end();
+        proxy.raw.max_keep_alive_queue = Some(number);
+    }
+}
+
 pub(super) fn http_reuse(args: &mut Args, proxy: &mut ProxyDraft) {
     let known = [
         ("never", HttpReuse::Never),

@@ -92,6 +92,9 @@ pub(crate) struct Proxy {
     /// A client's requests go to the server of the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefer_last_server: Option<bool>,
+    /// With so many waiting for a full server, its clients' next requests go to another; -1, the default, is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_keep_alive_queue: Option<i32>,
     /// Gives up a waiting request whose client has closed its sending side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abortonclose: Option<bool>,
@@ -525,7 +528,7 @@ impl Proxy {
     /// Names of the fields that mean nothing in a section of this kind, in the order of the type.
     pub fn misplaced(&self, kind: ProxyKind) -> Vec<&'static str> {
         use ProxyKind::{Backend, Defaults, Frontend, Listen};
-        let places: [(&'static str, bool, &[ProxyKind]); 44] = [
+        let places: [(&'static str, bool, &[ProxyKind]); 45] = [
             ("bind", !self.bind.is_empty(), &[Frontend, Listen]),
             ("maxconn", self.maxconn.is_some(), &[Defaults, Frontend, Listen]),
             ("backlog", self.backlog.is_some(), &[Defaults, Frontend, Listen]),
@@ -544,6 +547,7 @@ impl Proxy {
             ("retry_on", !self.retry_on.is_empty(), &[Defaults, Backend, Listen]),
             ("http_reuse", self.http_reuse.is_some(), &[Defaults, Backend, Listen]),
             ("prefer_last_server", self.prefer_last_server.is_some(), &[Defaults, Backend, Listen]),
+            ("max_keep_alive_queue", self.max_keep_alive_queue.is_some(), &[Defaults, Backend, Listen]),
             ("abortonclose", self.abortonclose.is_some(), &[Defaults, Backend, Listen]),
             ("rate_limit_sessions", self.rate_limit_sessions.is_some(), &[Defaults, Frontend, Listen]),
             ("fullconn", self.fullconn.is_some(), &[Defaults, Backend, Listen]),

@@ -42,6 +42,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Back
             Some(raw::HttpReuse::Always) => HttpReuse::Always,
         },
         prefer_last_server: layers.value(|proxy| proxy.prefer_last_server.as_ref()).unwrap_or(false),
+        max_keep_alive_queue: max_keep_alive_queue(context, section),
         abort_on_close: layers.value(|proxy| proxy.abortonclose.as_ref()).unwrap_or(false),
         connection: connection(section),
         forwarded: if alone { forwarded::resolve(context, section) } else { Forwarded::default() },
@@ -82,6 +83,15 @@ fn redispatch(context: &Context<'_>, section: &Section<'_>) -> i32 {
         Some(false) => 0,
         Some(true) | None => layer.proxy.redispatch_interval.unwrap_or(-1),
     }
+}
+
+/// -1 is no limit.
+fn max_keep_alive_queue(context: &Context<'_>, section: &Section<'_>) -> Option<u32> {
+    let said = section.layers.said("max_keep_alive_queue", |proxy| proxy.max_keep_alive_queue.as_ref())?;
+    if *said.value < -1 {
+        context.error(&said.path, "`max_keep_alive_queue` is -1, which is no limit, or at least 0");
+    }
+    u32::try_from(*said.value).ok()
 }
 
 fn retry_on(context: &Context<'_>, section: &Section<'_>) -> RetryOn {

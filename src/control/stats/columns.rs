@@ -131,7 +131,7 @@ pub(crate) static COLUMNS: [Column; 119] = [
     column("chkdown", "MCP", |r| if checks_count(r) { u64_of(r.went_down) } else { Cell::Empty }),
     column("lastchg", "MAP", |r| clipped_of(r.since.map(|since| since.as_secs()))),
     column("downtime", "MCP", |r| if checks_count(r) { clipped_of(r.downtime.map(|down| down.as_secs())) } else { Cell::Empty }),
-    column("qlimit", "CLS", empty),
+    column("qlimit", "CLS", |r| u32_of(r.queue_limit)),
     column("pid", "KGP", |_| Cell::U32(1)),
     column("iid", "KGS", |r| Cell::U32(r.iid)),
     column("sid", "KGS", |r| Cell::U32(r.sid)),
@@ -140,7 +140,7 @@ pub(crate) static COLUMNS: [Column; 119] = [
     column("tracked", "CNS", empty),
     column("type", "CGS", |r| Cell::U32(r.kind as u32)),
     column_for_backends("rate", "MRP", "MGP", |r| u32_of(r.rate.map(|rate| rate.now))),
-    column("rate_lim", "CLP", |r| if r.kind == RowKind::Frontend { Cell::U32(0) } else { Cell::Empty }),
+    column("rate_lim", "CLP", |r| if r.kind == RowKind::Frontend { Cell::U32(r.session_rate_limit) } else { Cell::Empty }),
     column_for_backends("rate_max", "MMP", "MGP", |r| u32_of(r.rate.map(|rate| rate.max))),
     column("check_status", "MOP", |r| check(r, |c| if c.running {
         Cell::Owned(format!("* {}", c.code()))
@@ -207,7 +207,7 @@ pub(crate) static COLUMNS: [Column; 119] = [
     column("cache_lookups", "MCP", |r| zero_if(is_proxy(r) && r.mode == Mode::Http)),
     column("cache_hits", "MCP", |r| zero_if(is_proxy(r) && r.mode == Mode::Http)),
     column("srv_icur", "MGP", |r| server(r, |s| Cell::U32(s.idle_connections.now))),
-    column("src_ilim", "CLP", empty),
+    column("src_ilim", "CLP", |r| u32_of(r.idle_limit)),
     column("qtime_max", "MMP", |r| clipped_of(r.times.map(|t| t.max_queue))),
     column("ctime_max", "MMP", |r| clipped_of(r.times.map(|t| t.max_connect))),
     column("rtime_max", "MMP", |r| clipped_of(r.times.map(|t| t.max_response))),

@@ -166,6 +166,7 @@ fn frontend_row(gathering: Gathering<'_>, frontend: &FrontendInForce, watch: &Fr
         tone,
         sessions: level(&watch.state.sessions),
         session_limit: Some(watch.maxconn.or(config.maxconn).unwrap_or(global_maxconn)),
+        session_rate_limit: config.session_rate.unwrap_or(0),
         rate: Some(rate(&watch.sessions)),
         request_rate: Some(rate(&watch.requests)),
         connection_rate: Some(rate(&watch.connections)),

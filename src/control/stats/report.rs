@@ -166,6 +166,11 @@ pub(crate) struct Row {
     pub queue: Option<Level>,
     pub sessions: Level,
     pub session_limit: Option<u32>,
+    /// `rate-limit sessions`; 0 is none.
+    pub session_rate_limit: u32,
+    /// `maxqueue` and `pool-max-conn` of a server.
+    pub queue_limit: Option<u32>,
+    pub idle_limit: Option<u32>,
     pub sessions_total: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -376,6 +381,9 @@ impl Row {
             queue: None,
             sessions: Level::default(),
             session_limit: None,
+            session_rate_limit: 0,
+            queue_limit: None,
+            idle_limit: None,
             sessions_total: 0,
             bytes_in: 0,
             bytes_out: 0,

@@ -43,6 +43,8 @@ pub(super) fn server_row(
         queue: Some(level(&watch.state.queued)),
         sessions: level(&watch.state.sessions),
         session_limit: server.config.maxconn,
+        queue_limit: server.config.maxqueue,
+        idle_limit: server.config.pool.max_conn,
         balance: Some(BalanceFacts {
             weight,
             user_weight: weight,

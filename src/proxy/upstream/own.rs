@@ -25,7 +25,22 @@ pub(crate) struct Client {
     /// A request of it has been on the way to a server: it is known to come back when a connection breaks.
     asked: Cell<bool>,
     /// Where its last request went, while the next one should go there too.
-    last: RefCell<Option<Arc<ServerState>>>,
+    last: RefCell<Option<Last>>,
+}
+
+#[derive(Debug)]
+struct Last {
+    server: Arc<ServerState>,
+    bond: Bond,
+}
+
+/// Why a client's next request should go where the last one went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bond {
+    /// `option prefer-last-server`
+    Wish,
+    /// It was asked who it is, and nobody else knows what to make of its answer.
+    Challenge,
 }
 
 impl Client {
@@ -40,9 +55,10 @@ impl Client {
     }
 
     /// The server its next request should go to. `None` forgets.
-    pub fn stick_to(&self, server: Option<&Arc<ServerState>>) {
+    pub fn stick_to(&self, server: Option<(&Arc<ServerState>, Bond)>) {
         if server.is_some() || self.last.borrow().is_some() {
-            *self.last.borrow_mut() = server.map(Arc::clone);
+            let last = server.map(|(server, bond)| Last { server: Arc::clone(server), bond });
+            *self.last.borrow_mut() = last;
         }
     }
 
@@ -50,7 +66,15 @@ impl Client {
     pub fn last_of(&self, backend: &BackendInForce) -> Option<ServerId> {
         let last = self.last.borrow();
         let last = last.as_ref()?;
-        backend.servers.iter().find(|server| Arc::ptr_eq(&server.state, last)).map(|server| server.config.id)
+        let server = backend.servers.iter().find(|server| Arc::ptr_eq(&server.state, &last.server))?;
+        let would_wait = || {
+            let state = &server.state;
+            state.has_limit() && state.sessions.now() >= state.limit().at(backend.state.sessions.now())
+        };
+        let too_long = backend.config.max_keep_alive_queue.is_some_and(|most| {
+            last.bond == Bond::Wish && would_wait() && backend.state.room.waiting_for(server.state.key) >= most as usize
+        });
+        (!too_long).then_some(server.config.id)
     }
 
     /// Its own connection to a server, if it is still open, and the requests sent over it.
