@@ -9,8 +9,11 @@ per second would measure the load generator as much; CPU per request does not.
     benches/load/run.py -w http,tls --rounds 7           two of them, longer
     benches/load/run.py -w http --contender nginx        a third contender
     benches/load/run.py -w http --contender 'old=/tmp/lockgate -f {haproxy}'
+    benches/load/run.py --contender lockgate --contender haproxy --contender nginx --base best
+    benches/load/run.py -w http,http-syslog,http-rules,http-acls,http-page    what features add
 
-Needs: wrk, h2load, openssl, haproxy, and `cargo build --release` done. Ports 8000 (proxy) and 9001-9032 (servers).
+Needs: wrk, h2load, openssl, haproxy, and `cargo build --release` done. chromium for http-page. Ports
+8000 (proxy), 9001-9032 (servers) and 9101 (log).
 """
 import argparse
 import contextlib
@@ -43,7 +46,7 @@ SERVERS = {
 
 @dataclass(frozen=True)
 class Workload:
-    """One kind of traffic. `unit`: req, conn, GiB or idle."""
+    """One kind of traffic. `unit`: req, conn, GiB, idle or checks."""
     what: str
     front: str          # which configs/*/NAME is rendered
     client: str         # which function below drives it
@@ -53,6 +56,7 @@ class Workload:
     connections: int = 64
     streams: int = 1
     certificate: str = "ec"
+    feature: str = ""       # what is added to the configuration, see FEATURES
 
 
 WORKLOADS = {
@@ -62,16 +66,54 @@ WORKLOADS = {
     "http-close": Workload("HTTP/1.1, a connection per request", "http", "wrk_close", unit="conn"),
     "tls": Workload("TLS 1.3 keep-alive, 100 bytes, ECDSA", "tls", "wrk"),
     "tls-10k": Workload("TLS 1.3 keep-alive, 10 KB, ECDSA", "tls", "wrk", size=10240),
+    "tls-1m": Workload("TLS 1.3 keep-alive, 1 MB, ECDSA", "tls", "wrk", unit="GiB", size=1 << 20, connections=16),
     "tls-full": Workload("TLS 1.3 full handshake and one request, ECDSA", "tls", "h2load_connections", unit="conn"),
     "tls-full-rsa": Workload("TLS 1.3 full handshake and one request, RSA 2048", "tls", "h2load_connections",
                              unit="conn", certificate="rsa"),
     "tls-resume": Workload("TLS 1.3 resumed handshake and one request", "tls", "tls_resume", unit="conn"),
     "h2": Workload("HTTP/2 over TLS, 100 bytes, 16 connections of 16 streams", "tls", "h2load",
                    connections=16, streams=16),
+    "h2-10k": Workload("HTTP/2 over TLS, 10 KB, 16 connections of 16 streams", "tls", "h2load", size=10240,
+                       connections=16, streams=16),
     "tcp": Workload("TCP, 64 bytes there and back, 64 connections", "tcp", "pingpong", servers="echo"),
     "tcp-bulk": Workload("TCP, download, 4 connections", "tcp", "bulk", unit="GiB", servers="source", connections=4),
     "idle": Workload("memory of an idle keep-alive connection", "http", "idle", unit="idle", connections=8000),
     "idle-tls": Workload("memory of an idle TLS keep-alive connection", "tls", "idle_tls", unit="idle", connections=4000),
+    "http-syslog": Workload("as http, with httplog to syslog over UDP", "http", "wrk", feature="syslog"),
+    "http-rules": Workload("as http, with ten header rules", "http", "wrk", feature="rules"),
+    "http-acls": Workload("as http, with ten ACL conditions", "http", "wrk", feature="acls"),
+    "http-page": Workload("as http, with the stats page open in a browser", "http", "wrk", feature="page"),
+    "checks": Workload("500 backends of 4 servers, a TCP check each every 2 s", "http", "checks", unit="checks",
+                       feature="checks"),
+    "checks-http": Workload("500 backends of 4 servers, an HTTP check each every 2 s", "http", "checks", unit="checks",
+                            feature="checks-http"),
+}
+# Answers nothing and reads nothing: what does not fit into its buffer is dropped by the kernel.
+SYSLOG = ("127.0.0.1", 9101)
+
+
+def many_backends(check):
+    """Two servers under many names: checks do not care."""
+    lines = []
+    for number in range(500):
+        lines.append(f"backend many{number}")
+        lines.extend("    " + line for line in check)
+        lines.extend(f"    server s{server} {address} check inter 2s" for server, address in
+                     enumerate(("@FIRST@", "@SECOND@") * 2))
+    return "\n".join(lines)
+
+
+# By feature: lines for the defaults, for the frontend, and behind everything.
+FEATURES = {
+    "": ("", "", ""),
+    "syslog": ("    option httplog\n    log %s:%d local0" % SYSLOG, "", ""),
+    "rules": ("", "\n".join(f"    http-request set-header X-Bench-{n} value-{n}" for n in range(5))
+              + "\n" + "\n".join(f"    http-response set-header X-Answer-{n} value-{n}" for n in range(5)), ""),
+    "acls": ("", "\n".join(f"    http-request deny if {{ path_beg /forbidden-{n} }}" for n in range(5))
+             + "\n" + "\n".join(f"    http-request deny if {{ hdr(user-agent) -m sub robot-{n} }}" for n in range(5)), ""),
+    "page": ("", "    stats enable\n    stats uri /stats\n    stats refresh 2s", ""),
+    "checks": ("", "", many_backends([])),
+    "checks-http": ("", "", many_backends(["option httpchk GET /100"])),
 }
 
 CONTENDERS = {
@@ -235,6 +277,10 @@ def rendered(bench, kind, workload, where):
         return None
     first, second = SERVERS[workload.servers]
     text = template.read_text()
+    if workload.feature and kind == "nginx":
+        return None
+    defaults, frontend, behind = FEATURES[workload.feature]
+    text = text.replace("@DEFAULTS@", defaults).replace("@FRONTEND@", frontend).replace("@BEHIND@", behind)
     for name, value in (("THREADS", bench.options.threads), ("LISTEN", "%s:%d" % PROXY), ("FIRST", first), ("SECOND", second),
                         ("CERTIFICATE", bench.work / f"{workload.certificate}.pem"), ("DIR", where)):
         text = text.replace(f"@{name}@", str(value))
@@ -278,22 +324,41 @@ def measure(bench, name, command, workload):
             if values[kind] is None:
                 return None
     log = (where / "log").open("ab")
+    browser = None
     process = bench.start(shlex.split(command.format(**values)), bench.proxy_cpus, stdout=log, stderr=log)
     try:
         wait_until_it_serves(workload, process)
         if workload.unit == "idle":
             return idle(bench, workload, process)
+        if workload.unit == "checks":
+            return checks(bench, process)
+        if workload.feature == "page":
+            browser = bench.start(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
+                                   f"--user-data-dir={where}/chromium", "http://%s:%d/stats" % PROXY], bench.load_cpus,
+                                  stdout=log, stderr=log)
+            time.sleep(2)
         drive = globals()[workload.client]
         drive(bench, workload, bench.options.warm)
         before, begin = cpu_seconds(process.pid), time.monotonic()
         ops, seconds, errors, p50, p99 = drive(bench, workload, bench.options.seconds)
         used, elapsed = cpu_seconds(process.pid) - before, time.monotonic() - begin
     finally:
+        if browser:
+            bench.stop(browser)
         bench.stop(process)
     if workload.unit == "GiB":
         gib = (ops if workload.client == "bulk" else ops * workload.size) / 2**30
         return Result(used * 1e3 / gib, gib / seconds, errors, used / elapsed, p50, p99)
     return Result(used * 1e6 / max(ops, 1), ops / seconds, errors, used / elapsed, p50, p99)
+
+
+def checks(bench, process):
+    """Percent of one processor while nothing but checks goes on."""
+    time.sleep(4)
+    before, begin = cpu_seconds(process.pid), time.monotonic()
+    time.sleep(max(4, bench.options.seconds))
+    used, elapsed = cpu_seconds(process.pid) - before, time.monotonic() - begin
+    return Result(100 * used / elapsed, 0, 0, used / elapsed)
 
 
 def idle(bench, workload, process):
@@ -313,7 +378,8 @@ def idle(bench, workload, process):
     return Result((after - before) / max(held, 1), held, workload.connections - held)
 
 
-UNITS = {"req": "us/request", "conn": "us/connection", "GiB": "ms/GiB", "idle": "bytes/connection"}
+UNITS = {"req": "us/request", "conn": "us/connection", "GiB": "ms/GiB", "idle": "bytes/connection",
+         "checks": "% of a processor"}
 
 
 def table(name, workload, results, base):
@@ -322,11 +388,14 @@ def table(name, workload, results, base):
     print(f"\n### {name}: {workload.what} ({rounds} rounds)\n")
     print(f"| | {UNITS[workload.unit]} | to {base}: min | median | max | rate/s | busy | p50 us | p99 us | errors |")
     print("|---|---|---|---|---|---|---|---|---|---|")
+    bases = [run.cost for run in results[base]] if base != "best" else \
+        [min(costs) for costs in zip(*([run.cost for run in runs] for name, runs in results.items()
+                                       if runs and name != "lockgate"))]
     for contender, runs in results.items():
         if not runs:
             print(f"| {contender} | none |")
             continue
-        ratios = [run.cost / of.cost for run, of in zip(runs, results[base]) if of.cost] or [float("nan")]
+        ratios = [run.cost / of for run, of in zip(runs, bases) if of] or [float("nan")]
         middle = lambda values: statistics.median(values) if values else float("nan")
         show = lambda values: "%.0f" % middle(values) if values else "-"
         print(f"| {contender} | {middle([run.cost for run in runs]):.2f} | {min(ratios):.2f} | {middle(ratios):.2f} | "
@@ -367,7 +436,7 @@ def options():
     parser.add_argument("-w", "--workload", default=",".join(WORKLOADS), help="comma list of: " + ", ".join(WORKLOADS))
     parser.add_argument("--contender", action="append", metavar="NAME[=COMMAND]",
                         help="lockgate, haproxy, nginx or NAME=COMMAND with {haproxy} or {nginx} for the rendered file; repeat")
-    parser.add_argument("--base", default="haproxy", help="whom ratios are to")
+    parser.add_argument("--base", default="haproxy", help="whom ratios are to; best: the cheapest of the others in the same round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of one measured run")
     parser.add_argument("--warm", type=float, default=1, help="seconds before each")
@@ -379,7 +448,7 @@ def options():
 def main():
     given = options()
     chosen = contenders(given.contender)
-    if given.base not in chosen:
+    if given.base not in chosen and given.base != "best":
         given.base = next(iter(chosen))
     work = Path(tempfile.mkdtemp(prefix="lockgate-load-"))
     cpus = sorted(os.sched_getaffinity(0))
@@ -390,6 +459,8 @@ def main():
         for kind, addresses in SERVERS.items():
             for address in addresses:
                 bench.start([bench.tool, kind, address], bench.load_cpus)
+        log_sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        log_sink.bind(SYSLOG)
         time.sleep(0.3)
         if any(process.poll() is not None for process in bench.processes):
             sys.exit("a server did not start; are ports 9001-9032 of 127.0.0.2 free?")
