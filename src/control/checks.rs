@@ -44,6 +44,8 @@ pub(crate) struct CheckTasks {
     last_id: u64,
     chance: Chance,
     panics: Panics,
+    /// Where [`GRID`] begins.
+    grid: Instant,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl CheckTasks {
             suspects: HashMap::new(),
             chance: Chance { state: seed },
             panics,
+            grid: tokio::time::Instant::now().into_std(),
         }
     }
 
@@ -207,7 +210,7 @@ impl CheckTasks {
         let checking = Rc::clone(&server.checking);
         let hurry = Rc::new(Notify::new());
         let asking = Asking { id, probe, checking: Rc::clone(&checking), panics: self.panics.clone() };
-        let task = run(asking, delay, Rc::clone(&hurry), self.events.clone());
+        let task = run(asking, delay, self.grid, Rc::clone(&hurry), self.events.clone());
         let abort = tokio::task::spawn_local(task).abort_handle();
         self.tasks.insert(key, Task { id, settings, _running: Running { abort, checking }, hurry });
         id
@@ -239,11 +242,15 @@ impl Asking {
     }
 }
 
-async fn run(asking: Asking, delay: Duration, hurry: Rc<Notify>, events: mpsc::Sender<Event>) {
+/// Checks go out at multiples of this, so that thousands of them wake the thread a hundred times a second and not
+/// thousands of times. They are late by less than it.
+const GRID: Duration = Duration::from_millis(10);
+
+async fn run(asking: Asking, delay: Duration, grid: Instant, hurry: Rc<Notify>, events: mpsc::Sender<Event>) {
     let mut due = tokio::time::Instant::now() + delay;
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(due) => {}
+            () = tokio::time::sleep_until(on_grid(due.into_std(), grid).into()) => {}
             () = hurry.notified() => {}
         }
         let began = tokio::time::Instant::now();
@@ -257,6 +264,13 @@ async fn run(asking: Asking, delay: Duration, hurry: Rc<Notify>, events: mpsc::S
         let Ok(interval) = answer.await else { return };
         due = began + interval;
     }
+}
+
+/// The first instant of the grid that is not before `due`.
+fn on_grid(due: Instant, grid: Instant) -> Instant {
+    let since = due.saturating_duration_since(grid);
+    let over = since.subsec_nanos() % GRID.subsec_nanos();
+    if over == 0 { due } else { due + GRID - Duration::from_nanos(u64::from(over)) }
 }
 
 fn schedule(check: &Check, spread: u8) -> Schedule {
@@ -281,5 +295,25 @@ impl Chance {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_go_out_on_the_grid_and_never_early() {
+        let grid = tokio::time::Instant::now().into_std();
+        let check = |after_us: u64, expected_ms: u64| {
+            let due = on_grid(grid + Duration::from_micros(after_us), grid);
+            assert_eq!(due - grid, Duration::from_millis(expected_ms), "{after_us} us");
+        };
+        check(0, 0);
+        check(1, 10);
+        check(9_999, 10);
+        check(10_000, 10);
+        check(1_999_001, 2_000);
+        check(2_000_000, 2_000);
     }
 }

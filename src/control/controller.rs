@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
@@ -170,9 +171,8 @@ impl Controller {
     /// # Errors
     /// The kernel refused what the control thread itself needs: an event queue, signal handlers.
     pub fn run(mut self, orders: Orders) -> io::Result<Exit> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let tasks = tokio::task::LocalSet::new();
-        let exit = tasks.block_on(&runtime, self.serve(orders));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let exit = runtime.block_on(self.serve(orders));
         self.shared.phase.send_replace(Phase::Stopping);
         // A reload that hangs in a name lookup must not keep the process alive.
         runtime.shutdown_background();

@@ -96,15 +96,16 @@ impl Probe {
                 self.connecting(connect).await?
             }
         };
-        // Many small packets make no sense here, and the socket works without.
-        let _ = stream.set_nodelay(true);
         if self.only_connects() {
             // Nothing was said, so nothing can be lost: a reset leaves no socket behind in TIME_WAIT.
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        } else {
+            // A question is not to wait for the acknowledgement of the one before, and the socket works without.
+            let _ = stream.set_nodelay(true);
         }
         // In v2 this is LOCAL: the proxy speaks for itself. v1 has no such word; HAProxy names the socket's own addresses.
-        let header = match (self.check.send_proxy, stream.local_addr()) {
-            (Some(ProxyVersion::V1), Ok(source)) => Header::Proxied { source, destination: address },
+        let header = match self.check.send_proxy.map(|version| (version, stream.local_addr())) {
+            Some((ProxyVersion::V1, Ok(source))) => Header::Proxied { source, destination: address },
             _ => Header::Unnamed,
         };
         self.over(stream, header, began).await
