@@ -320,6 +320,22 @@ proptest! {
     }
 }
 
+#[test]
+fn a_slot_given_back_goes_to_who_waits_and_to_nobody_in_between() {
+    let world = World::new();
+    let (backend, server) = (&world.backend, &world.servers[0]);
+    assert!(server.try_enter(backend));
+    let (ticket, before) = backend.room.join(0, 0, 0, Want::Any);
+    assert_eq!((before, backend.room.is_granted(ticket, Waker::noop())), (0, false));
+    free(server, backend);
+    assert!(backend.room.is_granted(ticket, Waker::noop()));
+    assert!(!server.try_enter(backend), "it is kept for the one who waited");
+    let granted = backend.room.leave(ticket);
+    assert!(granted.is_some_and(|granted| Arc::ptr_eq(&granted, server)));
+    free(server, backend);
+    assert_eq!(server.sessions.now(), 0);
+}
+
 /// The same with real threads: whoever waits is woken, and no more are inside than the limit lets in.
 #[test]
 fn threads_that_come_and_go_are_all_served() {
