@@ -443,7 +443,10 @@ async fn wait_for_slot<D: Downstream>(
     match slot {
         Ok(slot) => Ok(slot),
         Err(NoServer::NoneUp) => Err(NO_SERVER),
-        Err(NoServer::QueueTimedOut) => Err((Some(503), Cause::ServerTimeout, Phase::Queue)),
+        Err(NoServer::QueueTimedOut) => {
+            scratch.account.queue_timed_out(setting.connection.worker.index, backend);
+            Err((Some(503), Cause::ServerTimeout, Phase::Queue))
+        }
         Err(NoServer::ClientGone) => Err((None, Cause::Client, Phase::Queue)),
     }
 }

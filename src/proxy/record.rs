@@ -204,6 +204,16 @@ impl Account {
         }
     }
 
+    /// The server answered, and a rule refuses that.
+    pub fn server_answered(&mut self, status: u16) {
+        self.server_status = Some(status);
+    }
+
+    /// Nobody had room for it in time: an error of the backend's, and of no server's.
+    pub fn queue_timed_out(&self, worker: usize, backend: &BackendInForce) {
+        backend.state.counters.of(worker).connection_errors.add(1);
+    }
+
     /// The proxy answers by itself.
     pub fn answered_locally(&mut self, status: u16) {
         self.status = Some(status);

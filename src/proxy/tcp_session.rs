@@ -151,7 +151,10 @@ async fn reach(
         let slot = match slot {
             Ok(slot) => slot,
             Err(NoServer::NoneUp) => return Err((Cause::Server, Phase::Connect)),
-            Err(NoServer::QueueTimedOut) => return Err((Cause::ServerTimeout, Phase::Queue)),
+            Err(NoServer::QueueTimedOut) => {
+                account.queue_timed_out(worker, backend);
+                return Err((Cause::ServerTimeout, Phase::Queue));
+            }
             Err(NoServer::ClientGone) => return Err((Cause::Client, Phase::Queue)),
         };
         account.give_to(worker, backend, &slot, &attempts);

@@ -296,6 +296,8 @@ fn a_full_server_makes_requests_wait_their_turn() {
     let mut late = rig.connect();
     late.send(GET_CLOSE);
     assert!(late.rest().starts_with("HTTP/1.1 503 "), "timeout queue");
+    let totals = || rig.shared.snapshot.load().backends[0].state.counters.totals();
+    assert_eq!(totals().connection_errors, 1, "the backend's, as in HAProxy");
     let mut second = rig.connect();
     second.send(GET_CLOSE);
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");

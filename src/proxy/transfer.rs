@@ -501,6 +501,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             return Err(Failure::BadAnswer);
         }
         if let Some(answer) = rules_context::response_rules(self.setting, self.backend, self.scratch) {
+            self.scratch.account.server_answered(self.scratch.response.status());
             self.scratch.refusal = Some(answer);
             return Err(Failure::Refused);
         }

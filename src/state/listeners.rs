@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -27,8 +28,10 @@ pub(crate) struct BoundSocket {
     pub address: ListenAddress,
     /// What the kernel bound, with the real port where 0 was asked for; `None` for unix sockets.
     pub local: Option<SocketAddr>,
-    /// Non-blocking listening sockets, one per worker.
+    /// Non-blocking listening sockets, one per worker; a unix socket is one for all.
     pub sockets: Vec<OwnedFd>,
+    /// Workers that have not stopped.
+    listening: AtomicUsize,
     file: Option<SocketFile>,
 }
 
@@ -85,7 +88,10 @@ impl BoundSocket {
             }
         };
         match bound {
-            Ok((sockets, local, file)) => Ok(BoundSocket { id, address: address.clone(), local, sockets, file }),
+            Ok((sockets, local, file)) => {
+                let listening = AtomicUsize::new(workers.max(1));
+                Ok(BoundSocket { id, address: address.clone(), local, sockets, listening, file })
+            }
             Err((step, error)) => Err(BindError { address: address.clone(), step, error }),
         }
     }
@@ -99,8 +105,15 @@ impl BoundSocket {
     }
 
     /// Takes no connection any more on this worker's socket; clients are refused from now on. Closing would not do:
-    /// snapshots that old connections still use hold the socket too.
+    /// snapshots that old connections still use hold the socket too. Once per worker, when it has given up accepting.
+    ///
+    /// A socket that workers share goes with the last of them: to the others the kernel would say at once that it is
+    /// ready and that nobody is there, for ever.
     pub fn stop_listening(&self, worker: usize) {
+        let last = self.listening.fetch_sub(1, AcqRel) == 1;
+        if self.sockets.len() == 1 && !last {
+            return;
+        }
         // Fails only when it was done before.
         let _ = rustix::net::shutdown(&self.sockets[worker % self.sockets.len()], rustix::net::Shutdown::Both);
     }

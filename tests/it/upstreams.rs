@@ -270,6 +270,28 @@ fn a_limit_raised_by_an_operator_lets_in_who_waits() {
     assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 1, "{statuses:?}: nobody serves who waited");
 }
 
+/// One column of one row of `show stat`.
+fn stat(proxy: &Proxy, row: &str, column: &str) -> String {
+    let stat = proxy.admin("show stat");
+    let place = stat.lines().next().and_then(|names| names.split(',').position(|name| name == column)).unwrap();
+    stat.lines().find(|line| line.starts_with(row)).and_then(|line| line.split(',').nth(place)).unwrap().to_owned()
+}
+
+#[test]
+fn reports_tell_limits_and_what_a_server_answered_although_it_was_refused() {
+    let a = Origin::named("a");
+    let proxy = Site::http()
+        .frontend("rate-limit sessions 100")
+        .backend("http-response deny if { status 200 }")
+        .server(&a, "maxqueue 7 pool-max-conn 3")
+        .start();
+    assert_eq!(proxy.get("/").status, 502);
+    eventually("it is counted", || (stat(&proxy, "app,a,", "hrsp_2xx") == "1").then_some(()));
+    assert_eq!(stat(&proxy, "app,BACKEND,", "hrsp_5xx"), "1");
+    assert_eq!(stat(&proxy, "web,FRONTEND,", "rate_lim"), "100");
+    assert_eq!([stat(&proxy, "app,a,", "qlimit"), stat(&proxy, "app,a,", "src_ilim")], ["7", "3"]);
+}
+
 #[test]
 fn no_more_connections_are_taken_in_a_second_than_said() {
     let a = Origin::named("a");
