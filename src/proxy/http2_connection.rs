@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::downstream::Downstream;
 use super::http2_io::{LocalTasks, Watched};
-use super::http2_stream::{Counted, Http2Stream};
+use super::http2_stream::{Counted, Http2Stream, Work};
 use super::stream::Stream;
 use super::timer::Timer;
 use crate::http::{BadRequest, ExtendedConnect, RequestHead, RequestParts};
@@ -144,32 +144,25 @@ impl std::error::Error for BadHttp2 {}
 
 /// Serves until the client closes, breaks the protocol or stays idle too long, or `leaving` says that no more requests
 /// are to be taken; those that run are finished. `early` was read already. Each request becomes what `take_up` makes of
-/// it, in a task of its own.
+/// it, boxed at once because it is large; what it is given besides must live as long as that.
 ///
 /// # Errors
 /// [`BadHttp2`]; running exchanges notice that their client is gone.
-pub(crate) async fn run<R>(
+pub(crate) async fn run(
     stream: Stream,
     early: Vec<u8>,
     settings: Http2Settings,
     timer: &Timer,
     leaving: impl Fn() -> bool,
-    take_up: impl Fn(Http2Request) -> R,
-) -> Result<(), BadHttp2>
-where
-    R: Future<Output = ()> + 'static,
-{
+    take_up: impl Fn(Http2Request, Exchanging) -> Work,
+) -> Result<(), BadHttp2> {
     let activity = Rc::new(Activity::new());
     let service = service_fn(|request: Request<Incoming>| {
         let (parts, body) = request.into_parts();
         let (stream, reply) = Http2Stream::new(body, &activity.replies);
         activity.taken.set(activity.taken.get().saturating_add(1));
         let running = Exchanging { running: Some(Counted::new(&activity.exchanges)), activity: Rc::clone(&activity) };
-        let exchange = take_up(Http2Request { parts, stream });
-        reply.head(Box::pin(async move {
-            exchange.await;
-            drop(running);
-        }))
+        reply.head(take_up(Http2Request { parts, stream }, running))
     });
     let guard = FrameGuard::of_client(settings.http2.glitches, clock::now());
     let io = TokioIo::new(Watched::new(stream, early, guard, Rc::clone(&activity.wrote_at)));
@@ -306,7 +299,7 @@ impl Activity {
 }
 
 /// One exchange under way. Its end is noted however it comes, by a panic too.
-struct Exchanging {
+pub(crate) struct Exchanging {
     running: Option<Counted>,
     activity: Rc<Activity>,
 }
@@ -365,7 +358,15 @@ mod tests {
         let for_server = Rc::clone(&timers);
         let served = tokio::task::spawn_local(async move {
             let timer = for_server.timer();
-            super::run(Stream::Plain(Plain::Memory(near)), Vec::new(), settings, &timer, || leaving.get(), run).await
+            let take_up = |request, running: Exchanging| -> Work {
+                let exchange = run(request);
+                Box::pin(async move {
+                    exchange.await;
+                    drop(running);
+                })
+            };
+            let stream = Stream::Plain(Plain::Memory(near));
+            super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up).await
         });
         let (sender, connection) = client::handshake(LocalTasks, TokioIo::new(far)).await.unwrap();
         tokio::task::spawn_local(async move {

@@ -12,8 +12,8 @@ use super::connection::Connection;
 use super::downstream::{BodyFraming, Downstream, LINGER, LINGER_BYTES};
 use super::exchange::{self, Next, Scratch, Setting};
 use super::http1_server;
-use super::http2_connection::{self, Http2Request, Http2Settings, Taken};
-use super::http2_stream::Http2Stream;
+use super::http2_connection::{self, Exchanging, Http2Request, Http2Settings, Taken};
+use super::http2_stream::{Http2Stream, Work};
 use super::http2_tunnel::Http2Tunnel;
 use super::record::Bytes;
 use super::stream::Stream;
@@ -32,7 +32,10 @@ pub(crate) async fn serve(connection: Box<Connection>, stream: Stream, early: Ve
     let place = Rc::new(Place::new(&connection));
     let (streams, views) = (Rc::clone(&connection), Rc::clone(&place));
     let leaving = || connection.worker.is_leaving() || place.newest(&connection).is_none();
-    let take_up = move |request| exchange(Rc::clone(&streams), Rc::clone(&views), request);
+    let take_up = move |request, running| -> Work {
+        let (connection, place) = (Rc::clone(&streams), Rc::clone(&views));
+        Box::pin(exchange(connection, place, request, running))
+    };
     let served = http2_connection::run(stream, early, settings, &connection.timer, leaving, take_up).await;
     if let Err(bad) = served {
         tracing::debug!(client = ?connection.ends.peer, %bad, "HTTP/2 connection ended");
@@ -76,7 +79,7 @@ impl Place {
 }
 
 /// One request and its response, as HTTP/1 has them.
-async fn exchange(connection: Rc<Connection>, place: Rc<Place>, request: Http2Request) {
+async fn exchange(connection: Rc<Connection>, place: Rc<Place>, request: Http2Request, _running: Exchanging) {
     let started = clock::now();
     let worker = &connection.worker;
     // The connection goes on without this stream.

@@ -250,3 +250,34 @@ fn requests_under_way_end_well_when_the_process_leaves() {
         assert_eq!((&rest[..], grpc_status(trailers.as_ref())), (&b"behind"[..], Some("0")));
     });
 }
+
+#[test]
+fn a_reload_takes_effect_at_the_next_stream_and_lets_those_of_a_gone_listener_end() {
+    let server = Http2Origin::start(Manners::default(), grpc);
+    let site = Site::http().backend(&format!("server a {} proto h2", server.address()));
+    let more = "frontend more\n    bind 127.0.0.1:<more>\n    default_backend app";
+    let mut process = site.clone().section(more).start_process();
+    tell(async {
+        let mut leaving = http2_connect(process.address("more")).await;
+        let (response, mut upload) = leaving.send_request(call("/echo"), false).unwrap();
+        upload.send_data(Bytes::from_static(b"before"), false).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "before");
+        let mut staying = http2_connect(process.address("web")).await;
+        let (response, _upload) = staying.send_request(call("/refuse"), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
+
+        process.rewrite(&site.frontend("http-request deny deny_status 429").text());
+        process.signal(rustix::process::Signal::HUP);
+        process.wait_for("generation 2");
+        while leaving.clone().ready().await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        upload.send_data(Bytes::from_static(b"behind"), true).unwrap();
+        let (rest, trailers) = whole(body).await.unwrap();
+        assert_eq!((&rest[..], grpc_status(trailers.as_ref())), (&b"behind"[..], Some("0")));
+        // The same connection, by the new rules.
+        let (response, _upload) = staying.send_request(call("/refuse"), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 429);
+    });
+}
