@@ -192,7 +192,8 @@ pub(crate) struct OwnCertificate(pub ArcSwap<Certificate>);
 /// A certificate chain with the key that fits it.
 pub(crate) struct Certificate {
     pub path: PathBuf,
-    /// Every file it was read from, `path` first, and where an OCSP answer would be, as they were before reading.
+    /// Every file it was read from, `path` first, and where an OCSP answer and its issuer would be, as they were
+    /// before reading.
     pub files: Vec<WatchedFile>,
     /// With the OCSP answer to staple, if there is one.
     pub key: Arc<CertifiedKey>,

@@ -200,6 +200,29 @@ fn servers_may_ask_for_our_certificate_and_have_theirs_taken_back() {
 }
 
 #[test]
+fn a_client_certificate_of_x509_version_1_is_refused_in_words() {
+    let authority = Authority::new("Authority");
+    let dir = TempDir::new();
+    dir.write("site.pem", std::fs::read(authority.sign("site", "site.test", Key::Ec)).unwrap());
+    dir.write("ca.pem", authority.pem());
+    // As `openssl x509 -req` signs unless it is given extensions.
+    let file = |name: &str| authority.path(name).display().to_string();
+    let (key, csr, crt) = (file("old.key"), file("old.csr"), file("old.crt"));
+    let request =
+        format!("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {csr} -subj /CN=old");
+    let ca = format!("-CA {} -CAkey {} -set_serial 7", file("ca.pem"), file("ca.key"));
+    for line in [request, format!("x509 -req -in {csr} {ca} -out {crt}")] {
+        tool_output("openssl", &line.split(' ').collect::<Vec<_>>(), b"");
+    }
+    let version = tool_output("openssl", &["x509", "-noout", "-text", "-in", &crt], b"");
+    assert!(version.contains("Version: 1 (0x0)"), "{version}");
+    let site = Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem verify required ca-file <dir>/ca.pem");
+    let proxy = Proxy::start_in(&site.text(), dir);
+    handshake(&proxy, &format!("-cert {crt} -key {key} -ign_eof"));
+    proxy.wait_for("certificate not accepted: it is of X.509 version 1, only version 3 can be verified");
+}
+
+#[test]
 fn an_ocsp_answer_is_stapled_when_it_fits() {
     let authority = Authority::new("Authority");
     let pem = std::fs::read(authority.sign("site", "site.test", Key::Ec)).unwrap();

@@ -111,9 +111,20 @@ fn an_ocsp_answer_that_comes_later_is_stapled() {
         tool_output("openssl", &["s_client", "-connect", &address, "-servername", "site.test", "-status"], b"")
     };
     assert!(status().contains("OCSP response: no response sent"));
-    fs::write(TempDirPath::of(&proxy).path().join("site.pem.ocsp"), authority.answer_about("site", 60)).unwrap();
-    proxy.wait_for("new OCSP answer in");
+    let answer = TempDirPath::of(&proxy).path().join("site.pem.ocsp");
+    fs::write(&answer, authority.answer_about("site", 60)).unwrap();
+    let line = proxy.wait_for("new OCSP answer in");
+    assert!(line.contains("site.pem.ocsp` for site.test is stapled, good until "), "{line}");
     eventually("the answer is stapled", || status().contains("Cert Status: good").then_some(()));
+
+    // A broken one does not take the place of a good one, none at all does.
+    fs::write(&answer, "not an answer").unwrap();
+    let line = proxy.wait_for("changed certificate not taken");
+    assert!(line.contains("the OCSP answer is not stapled: not an OCSP answer in DER"), "{line}");
+    assert!(status().contains("Cert Status: good"));
+    fs::remove_file(&answer).unwrap();
+    proxy.wait_for("site.pem.ocsp` for site.test is gone: none is stapled");
+    assert!(status().contains("OCSP response: no response sent"));
 }
 
 #[test]

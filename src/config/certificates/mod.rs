@@ -55,7 +55,8 @@ pub(crate) fn load(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) ->
 /// One file that must hold one certificate chain, for `server … crt`.
 pub(crate) fn load_file(path: &Path, now: SystemTime, problems: &mut Vec<Problem>) -> Option<Arc<Certificate>> {
     // Before reading: what is written meanwhile is seen as a change later.
-    let mut files = vec![stamp::watched(path.to_owned()), stamp::watched(with_suffix(path, "ocsp"))];
+    let mut files = vec![stamp::watched(path.to_owned())];
+    files.extend(["ocsp", "issuer"].map(|suffix| stamp::watched(with_suffix(path, suffix))));
     files.extend(key_beside(path).map(stamp::watched));
     let mut tell = |what| problems.push(Problem { path: path.to_owned(), what });
     let mut sections = match read(path) {
@@ -89,18 +90,31 @@ pub(crate) fn load_file(path: &Path, now: SystemTime, problems: &mut Vec<Problem
     Some(Arc::new(made))
 }
 
+/// A certificate that was read again.
+pub(crate) struct ReadAgain {
+    pub certificate: Arc<Certificate>,
+    pub warnings: Vec<String>,
+    /// Why the OCSP answer beside it, if there is one, is not stapled.
+    pub bad_answer: Option<String>,
+}
+
 /// Reads a certificate again that was read before.
 ///
 /// # Errors
 /// The first thing wrong with it, as text.
-pub(crate) fn load_again(path: &Path, now: SystemTime) -> Result<(Arc<Certificate>, Vec<String>), String> {
+pub(crate) fn load_again(path: &Path, now: SystemTime) -> Result<ReadAgain, String> {
     let mut problems = Vec::new();
     let found = load_file(path, now, &mut problems);
     let text = |wanted| problems.iter().filter(move |it| it.severity() == wanted).map(ToString::to_string);
-    match found {
-        Some(found) => Ok((found, text(Severity::Warning).collect())),
-        None => Err(text(Severity::Error).next().unwrap_or_else(|| format!("`{}` cannot be used", path.display()))),
-    }
+    let Some(certificate) = found else {
+        return Err(text(Severity::Error).next().unwrap_or_else(|| format!("`{}` cannot be used", path.display())));
+    };
+    let bad_answer = problems.iter().find(|problem| matches!(problem.what, What::NotStapled(_)));
+    Ok(ReadAgain {
+        certificate,
+        warnings: text(Severity::Warning).collect(),
+        bad_answer: bad_answer.map(ToString::to_string),
+    })
 }
 
 /// For `fuzz/`: what else stands in files.

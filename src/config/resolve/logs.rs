@@ -1,7 +1,8 @@
 //! Where does a proxy log to, and what? (HAProxy manual 4.2 `log`, `option httplog`, `capture`)
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
 use super::context::{Context, Section};
 use crate::config::raw;
@@ -110,6 +111,7 @@ fn address(context: &Context<'_>, path: &FieldPath, text: &str) -> Option<LogAdd
         return Some(LogAddress::File(PathBuf::from(file)));
     }
     if plain.starts_with('/') || text.starts_with("unix@") {
+        warn_of_no_socket(context, path, Path::new(plain));
         return Some(LogAddress::SyslogUnix(PathBuf::from(plain)));
     }
     if let Some((family, _)) = plain.split_once('@')
@@ -126,6 +128,21 @@ fn address(context: &Context<'_>, path: &FieldPath, text: &str) -> Option<LogAdd
         },
         |address| Some(LogAddress::SyslogUdp(address)),
     )
+}
+
+/// A path alone is syslog's socket, as in haproxy.cfg; who writes one may mean a file. One that is missing may come with
+/// syslog's start, unless its name says otherwise.
+fn warn_of_no_socket(context: &Context<'_>, path: &FieldPath, target: &Path) {
+    let (means_file, what) = match std::fs::metadata(target) {
+        Ok(metadata) => (!metadata.file_type().is_socket(), "is no socket"),
+        Err(_) => (target.extension().is_some_and(|ending| ending == "log"), "is not there"),
+    };
+    if means_file {
+        let target = target.display();
+        let told = format!("a path alone is a syslog socket, and `{target}` {what}: nothing will be logged there");
+        let told = Diagnostic::warning(told).code("log-to-no-socket");
+        context.tell(path, told.hint(format!("a file is written `file:{target}`")));
+    }
 }
 
 /// An address or name, with or without a port.

@@ -365,6 +365,33 @@ backends: { app: { servers: { a: { address: '127.0.0.1:1', ssl: true, verify: no
 }
 
 #[test]
+fn a_log_file_written_like_a_socket_is_pointed_out() {
+    let directory = std::env::temp_dir().join(format!("lockgate-log-targets-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = |name: &str| directory.join(name);
+    let _ = std::fs::remove_file(path("socket"));
+    std::fs::write(path("file"), "").unwrap();
+    let _socket = std::os::unix::net::UnixDatagram::bind(path("socket")).unwrap();
+    for (name, told) in [
+        ("socket", None),
+        ("later", None), // syslog may not have been started
+        ("file", Some("is no socket")),
+        ("web.log", Some("is not there")),
+    ] {
+        let at = path(name).display().to_string();
+        let expected = told.map(|what| {
+            format!(
+                "global.log[0].to: warning: a path alone is a syslog socket, and `{at}` {what}: nothing will be logged there [log-to-no-socket]"
+            )
+        });
+        let (_, found) = load(&format!("global: {{ log: [{{ to: '{at}' }}] }}"));
+        let found: Vec<String> = found.into_iter().filter(|told| told.contains("global.log")).collect();
+        assert_eq!(found, Vec::from_iter(expected), "{name}");
+    }
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[test]
 fn logs_go_where_the_layers_say() {
     let config = good(
         "

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use self::changes::{Changes, Next};
 use self::expiry::{Expiry, Left};
 use super::controller::{Controller, Event};
-use crate::config::{load_again, look_at};
+use crate::config::{ReadAgain, load_again, look_at};
 use crate::model::log::Level;
 use crate::model::tls::{Certificate, OwnCertificate, SeenFile};
 
@@ -57,8 +57,8 @@ pub(crate) struct SeenCertificate {
 
 pub(crate) struct ReadCertificate {
     path: PathBuf,
-    /// The certificate and warnings about it, or what is wrong.
-    read: Result<(Arc<Certificate>, Vec<String>), String>,
+    /// Or what is wrong.
+    read: Result<ReadAgain, String>,
 }
 
 impl CertificateWatch {
@@ -179,7 +179,7 @@ impl Controller {
             News::Read(Ok(read)) => {
                 for ReadCertificate { path, read } in read {
                     match read {
-                        Ok((certificate, warnings)) => self.renew(&certificate, &warnings),
+                        Ok(read) => self.renew(&read),
                         Err(why) => self.refuse(&path, &why),
                     }
                 }
@@ -214,12 +214,18 @@ impl Controller {
     }
 
     /// Puts a certificate in the place of the one before it.
-    fn renew(&mut self, renewed: &Arc<Certificate>, warnings: &[String]) {
+    fn renew(&mut self, read: &ReadAgain) {
+        let renewed = &read.certificate;
         let before = self.certificates_in_force().into_iter().find(|known| known.path == renewed.path);
         let Some(before) = before else { return }; // a reload took it away meanwhile
         let wall = SystemTime::now();
         if renewed.not_after <= wall && before.not_after > wall {
             self.refuse(&renewed.path, &format!("`{}`: it has expired already", renewed.path.display()));
+            return;
+        }
+        let same_chain = before.key.cert == renewed.key.cert;
+        if let (true, Some(_), Some(why)) = (same_chain, &before.key.ocsp, &read.bad_answer) {
+            self.refuse(&renewed.path, why); // the answer in force is stapled until it runs out
             return;
         }
         for tls in self.watch.snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
@@ -228,17 +234,12 @@ impl Controller {
         for own in self.own_certificates().filter(|own| own.0.load().path == renewed.path) {
             own.0.store(Arc::clone(renewed));
         }
-        let same = before.key.cert == renewed.key.cert && before.key.ocsp == renewed.key.ocsp;
-        if same {
+        if same_chain && before.key.ocsp == renewed.key.ocsp {
             return; // touched, or copied over itself
         }
         self.certificates.renewals += 1;
-        let what = if before.key.cert == renewed.key.cert { "OCSP answer" } else { "certificate" };
-        let names = renewed.names.first().map(|name| format!(" for {name}")).unwrap_or_default();
-        let path = renewed.path.display();
-        let text = format!("new {what} in `{path}`{names} is served, good until {}", day(renewed.not_after));
-        self.log_of_process(Level::Notice, &text);
-        for warning in warnings {
+        self.log_of_process(Level::Notice, &what_is_new(renewed, same_chain));
+        for warning in &read.warnings {
             self.log_of_process(Level::Warning, warning);
         }
         self.certificates.next_expiry = Instant::now();
@@ -280,6 +281,19 @@ impl Controller {
                 }
             }
         }
+    }
+}
+
+fn what_is_new(renewed: &Certificate, same_chain: bool) -> String {
+    let names = renewed.names.first().map(|name| format!(" for {name}")).unwrap_or_default();
+    let path = renewed.path.display();
+    match (same_chain, &renewed.key.ocsp) {
+        (false, _) => format!("new certificate in `{path}`{names} is served, good until {}", day(renewed.not_after)),
+        (true, Some(_)) => {
+            let until = renewed.staple_until.map(|until| format!(", good until {}", day(until))).unwrap_or_default();
+            format!("new OCSP answer in `{path}.ocsp`{names} is stapled{until}")
+        }
+        (true, None) => format!("OCSP answer in `{path}.ocsp`{names} is gone: none is stapled"),
     }
 }
 

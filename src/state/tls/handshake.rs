@@ -126,6 +126,18 @@ fn alert_text(alert: AlertDescription) -> String {
     }
 }
 
+/// webpki's verdicts that rustls has no word for, by webpki's name.
+fn other_text(verdict: &str) -> String {
+    match verdict {
+        "UnsupportedCertVersion" => "it is of X.509 version 1, only version 3 can be verified",
+        "CaUsedAsEndEntity" => "it is an authority's own, for signing others",
+        "UnsupportedCriticalExtension" => "it has a critical extension that is not understood",
+        "NameConstraintViolation" => "its authority may not sign for this name",
+        other => other,
+    }
+    .to_owned()
+}
+
 fn certificate_text(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired".into(),
@@ -140,6 +152,7 @@ fn certificate_text(error: &CertificateError) -> String {
             "the list of revoked certificates has expired".into()
         }
         CertificateError::BadEncoding => "unreadable".into(),
+        CertificateError::Other(inner) => other_text(&inner.to_string()),
         other => other.to_string(),
     }
 }

@@ -395,6 +395,12 @@ mod tests {
         let crc = crc32c_without(&bytes, hole).to_be_bytes();
         bytes[hole..hole + 4].copy_from_slice(&crc);
         check(&bytes, Ok(proxied("192.0.2.1:56324", "198.51.100.2:443")));
+        // Behind a right one, a second one.
+        let again = [&block[..], &[0x03, 0, 4, 0, 0, 0, 0]].concat();
+        let mut twice = v2(0x21, 0x11, &again);
+        let crc = crc32c_without(&twice, hole).to_be_bytes();
+        twice[hole..hole + 4].copy_from_slice(&crc);
+        check(&twice, Err(BadProxyHeader::Tlv));
         bytes[16] ^= 1;
         check(&bytes, Err(BadProxyHeader::Checksum));
     }

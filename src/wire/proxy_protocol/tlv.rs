@@ -58,9 +58,12 @@ fn each(mut tlvs: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), BadProxyHea
 /// Checks the values behind a header's addresses, which must be whole; a checksum, when there is one, must be right
 /// (spec §2.2.3). `None` without any.
 pub(super) fn read(whole: &[u8], tlvs: &[u8]) -> Result<Option<Tlvs>, BadProxyHeader> {
+    let mut checked = false;
     for one in each(tlvs) {
         let (kind, value) = one?;
         match kind {
+            // Each costs a pass over all bytes; a thousand would fit.
+            CRC32C if std::mem::replace(&mut checked, true) => return Err(BadProxyHeader::Tlv),
             CRC32C => {
                 let told: [u8; 4] = value.try_into().map_err(|_| BadProxyHeader::Tlv)?;
                 // Where the value lies is known from both being parts of one slice.
