@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -94,7 +95,7 @@ pub(crate) async fn send<D: Downstream>(
     write(setting, scratch, down, &response, &body, keep).await
 }
 
-/// Holds a refused request. `false` when its client left.
+/// Holds a refused request, for no time where no timeout says how long (as HAProxy 2.6 does). `false` when its client left.
 async fn tarpit<D: Downstream>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
@@ -103,7 +104,12 @@ async fn tarpit<D: Downstream>(
 ) -> bool {
     let timeouts = &setting.frontend.config.timeouts;
     let started = clock::now();
-    setting.timer.set_after(backend.map_or(timeouts.tarpit, |backend| backend.config.timeouts.tarpit));
+    let held = backend.map_or(timeouts.tarpit, |backend| backend.config.timeouts.tarpit);
+    if held.is_none() {
+        scratch.account.tarpitted(Duration::ZERO, false);
+        return true;
+    }
+    setting.timer.set_after(held);
     let request = &mut scratch.request;
     let abort_on_close = backend.is_some_and(|backend| backend.config.abort_on_close);
     let left = setting.timer.bound(poll_fn(|cx| down.poll_left(cx, request, abort_on_close))).await;

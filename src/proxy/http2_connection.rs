@@ -244,7 +244,8 @@ impl Idleness<'_> {
         }
         let (limit, since) = match self.goodbye_at {
             None => (self.settings.idle?, activity.busy_at.get()),
-            Some(at) => (self.settings.stalled?, at.max(activity.busy_at.get())),
+            // Whoever was told to go does not stay for ever, whichever timeout there is.
+            Some(at) => (self.settings.stalled.or(self.settings.idle)?, at.max(activity.busy_at.get())),
         };
         // A client that still takes the end of a response is not idle.
         let since = if activity.replies.get() > 0 { since.max(activity.wrote_at.get()) } else { since };

@@ -119,8 +119,14 @@ impl Timers {
         wheel.driver = Some(cx.waker().clone());
         let next = wheel.next_filed();
         wheel.sleeping_until = next.unwrap_or(NEVER);
-        next.map(|tick| wheel.started + TICK * (tick + 1) as u32)
+        next.map(|tick| end_of(tick, wheel.started))
     }
+}
+
+/// When a tick of a wheel that began at `started` is over. Counted in 64 bits: 32 would do for 497 days, and then the
+/// driver would be told to come back in the past, again and again.
+fn end_of(tick: u64, started: Instant) -> Instant {
+    started + Duration::from_nanos(u64::from(TICK.subsec_nanos()) * (tick + 1))
 }
 
 impl Wheel {
@@ -316,5 +322,14 @@ mod tests {
         second.set(Some(story.at(200)));
         assert!(!story.expired_at(&second, 190));
         assert!(story.expired_at(&second, 220));
+    }
+
+    #[test]
+    fn the_wheel_turns_for_years() {
+        let started = Story::new().start;
+        let check = |tick, seconds| assert_eq!(end_of(tick, started), started + Duration::from_secs(seconds));
+        check(99, 1);
+        check(100 * 86_400 * 498 - 1, 86_400 * 498);
+        check(100 * 86_400 * 36_500 - 1, 86_400 * 36_500);
     }
 }

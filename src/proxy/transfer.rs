@@ -191,6 +191,8 @@ pub(crate) struct Transfer<'a, 's, D> {
     started: bool,
     /// An interim response came: the server has begun to answer.
     interim_seen: bool,
+    /// The client has not taken all of the interim responses.
+    interim_queued: bool,
     kill_generation: u64,
     client_deadline: Option<Instant>,
     server_deadline: Option<Instant>,
@@ -227,6 +229,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             keep_server: false,
             started: false,
             interim_seen: false,
+            interim_queued: false,
             kill_generation,
             client_deadline: None,
             server_deadline: None,
@@ -263,17 +266,30 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             (Poll::Pending, Err(failure)) => return Poll::Ready(Err(failure)),
             (Poll::Pending, Ok(())) => {}
         }
-        if matches!(self.state, Down::Head)
-            && self.down.body_is_done()
-            && let Poll::Ready(left) =
-                self.down.poll_left(cx, &mut self.scratch.request, self.backend.config.abort_on_close)
+        if self.down.body_is_done()
+            && let Poll::Ready(failure) = self.poll_client(cx)
         {
-            return Poll::Ready(Err(match left {
-                Left::Broken => Failure::ClientGone { phase: Phase::Headers },
-                Left::Closed => Failure::ClientLeft,
-            }));
+            return Poll::Ready(Err(failure));
         }
         self.poll_deadlines(cx)
+    }
+
+    /// Looks after a client that has nothing more to send: one that is gone is not to be found out by the next byte of
+    /// an answer that may take hours (server-sent events).
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let request = &mut self.scratch.request;
+        if !matches!(self.state, Down::Head) {
+            return self.down.poll_gone(cx, request).map(|_| Failure::ClientGone { phase: Phase::Data });
+        }
+        self.down.poll_left(cx, request, self.backend.config.abort_on_close).map(|left| match left {
+            Left::Broken => Failure::ClientGone { phase: Phase::Headers },
+            Left::Closed => Failure::ClientLeft,
+        })
+    }
+
+    /// No more of the request will be sent: it is the server who is waited for.
+    fn all_is_asked(&self) -> bool {
+        self.deaf || self.down.body_is_done()
     }
 
     /// Whether the backend wants the request sent again after this, and it can be: nothing was answered yet, and all
@@ -432,18 +448,29 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// Reads until a head is complete, passes interim ones on, and begins the final one.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let worker = &self.setting.connection.worker;
+        let limits = &self.setting.view.config.global.limits;
         loop {
+            if self.interim_seen {
+                // One after the other, or they would pile up before a client that does not take them.
+                let flushed = self.down.poll_flush(cx);
+                self.interim_queued = flushed.is_pending();
+                match flushed {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Headers })),
+                    Poll::Pending => {
+                        self.wait_for_taker();
+                        return Poll::Pending;
+                    }
+                }
+            }
             let response = &mut self.scratch.response;
             if !response.input().is_empty() {
                 let to = if self.scratch.request.is_head() { ResponseTo::Head } else { ResponseTo::Other };
-                match response.parse(&self.setting.view.config.global.limits, to) {
+                match response.parse(limits, to) {
                     Ok(Progress::Complete) if response.is_interim() => {
                         self.interim_seen = true;
                         self.down.interim(&self.scratch.request, response);
                         response.next(0);
-                        if let Poll::Ready(Err(_)) = self.down.poll_flush(cx) {
-                            return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Headers }));
-                        }
                         continue;
                     }
                     Ok(Progress::Complete) => return Poll::Ready(self.begin_response()),
@@ -458,6 +485,8 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             let mut input = response.take_input();
             if input.capacity() == 0 {
                 input = worker.buffers.body();
+            } else if input.len() == input.capacity() {
+                input.reserve(limits.head); // the parser says when it is enough
             }
             let read = self.upstream.stream.poll_read_into(cx, &mut input);
             if read.is_pending() && input.is_empty() {
@@ -466,7 +495,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 response.put_input(input);
             }
             match read {
-                Poll::Ready(Ok(n)) if n > 0 && self.down.body_is_done() => self.server_active(),
+                Poll::Ready(Ok(n)) if n > 0 && self.all_is_asked() => self.server_active(),
                 Poll::Ready(Ok(n)) if n > 0 => {} // it is the client who is waited for
                 Poll::Ready(_) => {
                     let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
@@ -478,7 +507,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                 }
                 Poll::Pending => {
                     // While the request is being sent the client is the one who is waited for.
-                    if self.server_deadline.is_none() && self.down.body_is_done() {
+                    if self.server_deadline.is_none() && self.all_is_asked() {
                         self.server_active();
                     }
                     return Poll::Pending;
@@ -731,7 +760,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     }
 
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transferred, Failure>> {
-        if self.down.body_is_done() && matches!(self.state, Down::Head) {
+        if self.all_is_asked() && matches!(self.state, Down::Head) && !self.interim_queued {
             self.client_deadline = None; // the client has said all it had to say
         }
         let timer = self.setting.timer;

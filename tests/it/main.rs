@@ -19,6 +19,7 @@ mod http_basic;
 mod http_connections;
 mod http_framing;
 mod http_messages;
+mod http_misbehaviour;
 mod life_cycle;
 mod logs;
 mod reload;
