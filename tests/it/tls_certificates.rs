@@ -199,27 +199,56 @@ fn servers_may_ask_for_our_certificate_and_have_theirs_taken_back() {
     assert_eq!(outer("crt <dir>/client.pem crl-file <dir>/crl.pem", &authority.list()).0, 503);
 }
 
+/// Kinds of keys, as words of `openssl req -newkey`.
+const KINDS: [&str; 2] = ["rsa:2048", "ec -pkeyopt ec_paramgen_curve:P-256"];
+
 #[test]
-fn a_client_certificate_of_x509_version_1_is_refused_in_words() {
+fn clients_with_certificates_of_x509_version_1_are_trusted_only_by_themselves() {
     let authority = Authority::new("Authority");
-    let dir = TempDir::new();
-    dir.write("site.pem", std::fs::read(authority.sign("site", "site.test", Key::Ec)).unwrap());
-    dir.write("ca.pem", authority.pem());
-    // As `openssl x509 -req` signs unless it is given extensions.
-    let file = |name: &str| authority.path(name).display().to_string();
-    let (key, csr, crt) = (file("old.key"), file("old.csr"), file("old.crt"));
-    let request =
-        format!("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {csr} -subj /CN=old");
-    let ca = format!("-CA {} -CAkey {} -set_serial 7", file("ca.pem"), file("ca.key"));
-    for line in [request, format!("x509 -req -in {csr} {ca} -out {crt}")] {
-        tool_output("openssl", &line.split(' ').collect::<Vec<_>>(), b"");
+    for kind in KINDS {
+        let signed = authority.sign_old("signed", kind, "-CA ca.pem -CAkey ca.key -set_serial 7");
+        let own = authority.sign_old("own", kind, "-signkey own.key");
+        let stranger = authority.sign_old("stranger", kind, "-signkey stranger.key");
+        let dir = TempDir::new();
+        dir.write("site.pem", std::fs::read(authority.sign("site", "site.test", Key::Ec)).unwrap());
+        dir.write("ca.pem", authority.pem() + &authority.read("own.crt"));
+        let site =
+            Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem verify required ca-file <dir>/ca.pem");
+        let proxy = Proxy::start_in(&site.frontend(TOLD).text(), dir);
+        for refused in [signed, stranger] {
+            assert!(ask(&proxy, refused.to_str()).starts_with("curl: "));
+            proxy.wait_for("certificate not accepted: it is of X.509 version 1, only version 3 can be verified");
+        }
+        assert!(ask(&proxy, own.to_str()).starts_with("used=1 verify=0 err=0 ca=0 s=/CN=own cn=own "));
     }
-    let version = tool_output("openssl", &["x509", "-noout", "-text", "-in", &crt], b"");
-    assert!(version.contains("Version: 1 (0x0)"), "{version}");
-    let site = Site::http().bind("bind 127.0.0.1:<web> ssl crt <dir>/site.pem verify required ca-file <dir>/ca.pem");
-    let proxy = Proxy::start_in(&site.text(), dir);
-    handshake(&proxy, &format!("-cert {crt} -key {key} -ign_eof"));
-    proxy.wait_for("certificate not accepted: it is of X.509 version 1, only version 3 can be verified");
+}
+
+#[test]
+fn servers_with_certificates_of_x509_version_1_are_spoken_to() {
+    let authority = Authority::new("Authority");
+    for kind in KINDS {
+        let pem = authority.sign_old("old", kind, "-signkey old.key");
+        authority.sign_old("other", kind, "-signkey other.key");
+        for version in ["TLSv1.2", "TLSv1.3"] {
+            let dir = TempDir::new();
+            dir.write("old.pem", std::fs::read(&pem).unwrap());
+            let server =
+                Site::http().bind(&format!("bind 127.0.0.1:<web> ssl crt <dir>/old.pem ssl-min-ver {version}"));
+            let server = Proxy::start_in(&server.frontend("http-request return status 200").text(), dir);
+            let ca = |file: &str| format!("verify required ca-file {}", authority.path(file).display());
+            for (verify, status) in [
+                ("verify none".to_owned(), 200),
+                (ca("old.crt"), 200),
+                (ca("other.crt"), 503),
+                (ca("ca.pem"), 503),
+                (ca("old.crt") + " verifyhost old", 503), // it has no alternative names
+            ] {
+                let line = format!("server s {} ssl ssl-max-ver {version} {verify}", server.address("web"));
+                let proxy = Site::http().backend(&line).backend("retries 0").start();
+                assert_eq!(proxy.get("/").status, status, "{kind} {version} {verify}");
+            }
+        }
+    }
 }
 
 #[test]

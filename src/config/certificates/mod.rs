@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SigningKey};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use self::facts::{Facts, chain_order};
 use self::problem::What;
@@ -222,7 +223,7 @@ fn assemble(path: &Path, sections: Sections, now: SystemTime, problems: &mut Vec
     Some(Certificate {
         path: path.to_owned(),
         files: Vec::new(),
-        key: Arc::new(CertifiedKey::new(chain, own.key.key)),
+        key: Arc::new(CertifiedKey::new(chain, own.key)),
         names: leaf.names,
         not_before: leaf.not_before,
         not_after: leaf.not_after,
@@ -233,7 +234,7 @@ fn assemble(path: &Path, sections: Sections, now: SystemTime, problems: &mut Vec
 /// The certificate a key fits.
 struct Own {
     index: usize,
-    key: CertifiedKey,
+    key: Arc<dyn SigningKey>,
 }
 
 /// `Err(true)` when no key could be used at all, `Err(false)` when none fits.
@@ -242,11 +243,16 @@ fn find_own(sections: &Sections) -> Result<Own, bool> {
         sections.keys.iter().filter_map(|key: &PrivateKeyDer<'_>| any_supported_type(key).ok()).collect();
     for key in &usable {
         for (index, certificate) in sections.certificates.iter().enumerate() {
-            let key = CertifiedKey::new(vec![certificate.clone()], Arc::clone(key));
-            if key.keys_match().is_ok() {
-                return Ok(Own { index, key });
+            if fits(key.as_ref(), certificate) {
+                return Ok(Own { index, key: Arc::clone(key) });
             }
         }
     }
     Err(usable.is_empty())
+}
+
+/// As rustls judges it, for certificates of X.509 version 1 too, which it cannot read.
+fn fits(key: &dyn SigningKey, certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
+    key.public_key().is_some_and(|own| own.as_ref() == certificate.public_key().raw)
 }

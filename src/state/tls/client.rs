@@ -7,13 +7,13 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{
     ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
 };
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::{provider, provider_for, versions};
+use super::{possession, provider, provider_for, versions};
 use crate::model::backend::ServerAddress;
 use crate::model::tls::{OwnCertificate, ServerSni, ServerTls, ServerVerify};
 
@@ -127,6 +127,20 @@ impl Verifier {
     }
 }
 
+impl Verifier {
+    /// One of X.509 version 1 that is itself what is trusted; webpki can say nothing more of it.
+    fn verify_old(&self, shown: &CertificateDer<'_>, now: UnixTime) -> Result<ServerCertVerified, Error> {
+        let Some(old) = possession::of_version_1(shown) else { return Err(CertificateError::BadEncoding.into()) };
+        match (&self.name, &self.listed) {
+            _ if !possession::is_in_force(&old, now) => Err(CertificateError::Expired.into()),
+            (_, Some(_)) => Err(CertificateError::UnknownRevocationStatus.into()),
+            (ExpectedName::Any, None) => Ok(ServerCertVerified::assertion()),
+            // It has no alternative names.
+            (_, None) => Err(CertificateError::NotValidForName.into()),
+        }
+    }
+}
+
 /// Whether a peer shows a trusted root itself, as self-signed ones do: `openssl req -x509` makes certificates that may
 /// sign others. OpenSSL, thus HAProxy, takes them.
 pub(super) fn is_root(end_entity: &CertificateDer<'_>, roots: &RootCertStore) -> bool {
@@ -144,7 +158,10 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
-        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let certificate = match ParsedCertificate::try_from(end_entity) {
+            Err(_) if is_root(end_entity, roots) => return self.verify_old(end_entity, now),
+            parsed => parsed?,
+        };
         let algorithms = self.provider.signature_verification_algorithms.all;
         match verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms) {
             // Among other things: a certificate that may sign others is no server's. Time was judged before.
@@ -177,7 +194,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        possession::tls12(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -186,7 +203,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        possession::tls13(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

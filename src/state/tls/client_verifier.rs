@@ -17,7 +17,7 @@ use x509_parser::prelude::*;
 
 use super::client::is_root;
 use super::tickets::VerifyContext;
-use super::{client_facts, provider};
+use super::{client_facts, possession, provider};
 use crate::model::tls::{ClientCertificate, ClientTrust};
 
 #[derive(Debug)]
@@ -81,6 +81,9 @@ impl ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         match self.chain.verify_client_cert(own, above, now) {
+            Err(error) if possession::of_version_1(own).is_some_and(|old| !possession::is_in_force(&old, now)) => {
+                Err(error)
+            }
             // Among other things: a certificate that may sign others is no client's. Time was judged before.
             Err(Error::InvalidCertificate(CertificateError::Other(_))) if is_root(own, &self.trust.roots) => {
                 Ok(ClientCertVerified::assertion())
@@ -190,7 +193,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
+        possession::tls12(message, certificate, signature, &provider().signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -199,7 +202,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
+        possession::tls13(message, certificate, signature, &provider().signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
