@@ -80,6 +80,11 @@ pub(crate) trait Downstream {
     /// Takes some of the response's body bytes, at least one unless pending. Small ones may stay queued.
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
+    /// Whether more than one usual buffer may be in flight for this request. Not where a client may have a hundred of them.
+    fn takes_bulk(&self) -> bool {
+        true
+    }
+
     /// Whether the body's bytes could come out of a pipe: they go to a socket as they are.
     fn takes_spliced(&self) -> bool {
         false

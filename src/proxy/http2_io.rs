@@ -23,8 +23,38 @@ pub(crate) struct Watched {
     guard: FrameGuard,
     /// When the peer last took bytes.
     wrote_at: Rc<Cell<Instant>>,
-    /// Told when the peer has said something, or is gone.
-    heard: Option<Rc<Notify>>,
+    /// Told whenever the peer has said something, or is gone.
+    heard: Option<Rc<Heard>>,
+}
+
+/// When a peer last said something.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    at: Cell<Instant>,
+    ever: Cell<bool>,
+    first: Notify,
+}
+
+impl Heard {
+    pub fn new() -> Rc<Self> {
+        Rc::new(Heard { at: Cell::new(clock::now()), ever: Cell::new(false), first: Notify::new() })
+    }
+
+    fn note(&self) {
+        self.at.set(clock::now());
+        if !self.ever.replace(true) {
+            self.first.notify_one();
+        }
+    }
+
+    /// Waits for the first bytes, or the end.
+    pub async fn first(&self) {
+        self.first.notified().await;
+    }
+
+    pub fn last(&self) -> Instant {
+        self.at.get()
+    }
 }
 
 impl Watched {
@@ -32,8 +62,8 @@ impl Watched {
         Watched { stream, early, guard, wrote_at, heard: None }
     }
 
-    /// Tells when the first bytes have come, or the end.
-    pub fn telling(mut self, heard: Rc<Notify>) -> Self {
+    /// Tells whenever bytes have come, or the end.
+    pub fn telling(mut self, heard: Rc<Heard>) -> Self {
         self.heard = Some(heard);
         self
     }
@@ -52,8 +82,8 @@ impl AsyncRead for Watched {
         let start = buffer.filled().len();
         if self.early.is_empty() {
             let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-            if let Some(heard) = self.heard.take() {
-                heard.notify_one();
+            if let Some(heard) = &self.heard {
+                heard.note();
             }
             read?;
         } else {

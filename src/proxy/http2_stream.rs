@@ -220,6 +220,10 @@ impl Downstream for Http2Stream {
         Poll::Ready(Ok(bytes.len()))
     }
 
+    fn takes_bulk(&self) -> bool {
+        false
+    }
+
     fn finish(&mut self, trailers: &[u8]) {
         let mut map = HeaderMap::new();
         for line in trailers.split(|byte| *byte == b'\n') {

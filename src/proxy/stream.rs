@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::net;
@@ -174,6 +175,13 @@ impl Stream {
     /// The server has not looked at the request, so it may be sent again, whatever it is.
     pub fn was_refused(&self) -> bool {
         matches!(self, Stream::Http2(exchange) if exchange.was_refused())
+    }
+
+    /// A server was waited for this long, in vain. What it shares with other requests may be of no more use to them.
+    pub fn timed_out(&self, after: Option<Duration>) {
+        if let (Stream::Http2(exchange), Some(after)) = (self, after) {
+            exchange.timed_out(after);
+        }
     }
 
     /// TLS with a server has agreed on HTTP/2.

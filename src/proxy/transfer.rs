@@ -720,7 +720,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         }
         match self.upstream.stream.poll_read_into(cx, &mut self.body) {
             Poll::Ready(Ok(n)) if n > 0 => {
-                self.is_bulk = n >= BODY_BUFFER;
+                self.is_bulk = n >= BODY_BUFFER && self.down.takes_bulk();
                 self.read_in_turn += n;
                 *unread = 0..n;
                 self.server_active();
@@ -772,6 +772,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             (Some(client), Some(server)) => server <= client,
             (client, _) => client.is_none(),
         };
+        if server_first {
+            self.upstream.stream.timed_out(self.sides.server);
+        }
         Poll::Ready(Err(match (server_first, self.started) {
             (true, false) => Failure::ServerTimedOut,
             (true, true) => Failure::CutByTimeout,

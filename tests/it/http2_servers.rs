@@ -227,3 +227,15 @@ fn checks_speak_what_their_server_does() {
     proxy.wait_for("app/b is DOWN");
     assert!(!proxy.said().contains("app/a is DOWN"), "{}", proxy.said());
 }
+
+#[test]
+fn a_connection_its_server_has_forgotten_costs_those_who_wait_and_nobody_after_them() {
+    let manners = Manners { silent_from: Some(2), ..Manners::default() };
+    let origin = Http2Origin::start(manners, |_, mut respond| async move {
+        let _ = respond.send_response(Response::new(()), true);
+    });
+    let server = format!("server a {} proto h2", origin.address());
+    let proxy = Site::http().global("nbthread 1").defaults("timeout server 300ms").backend(&server).start();
+    let statuses: Vec<u16> = (0..4).map(|_| proxy.get("/").status).collect();
+    assert_eq!((statuses, origin.connections()), (vec![200, 504, 200, 200], 2));
+}

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
 use super::super::clock;
-use super::super::http2_io::{LocalTasks, Watched};
+use super::super::http2_io::{Heard, LocalTasks, Watched};
 use super::super::http2_stream::Counted;
 use super::super::stream::Stream;
 use super::super::timer::Timer;
@@ -58,6 +58,9 @@ pub(crate) struct Http2Connection {
     most: u32,
     uses: Cell<u32>,
     used_at: Cell<Instant>,
+    heard: Rc<Heard>,
+    /// Its server has been silent for so long that no further request is given to it.
+    mute: Cell<bool>,
     pub is_tls: bool,
     /// `:authority` of requests that name no host.
     pub authority: String,
@@ -74,7 +77,7 @@ impl Http2Connection {
     async fn begin(stream: Stream, server: &ServerInForce, global: &Global) -> io::Result<Rc<Self>> {
         let limits = global.http2_servers;
         let is_tls = stream.is_tls();
-        let heard = Rc::new(Notify::new());
+        let heard = Heard::new();
         let guard = FrameGuard::of_server(limits.glitches, clock::now());
         let watched = Watched::new(stream, Vec::new(), guard, Rc::new(Cell::new(clock::now())));
         let io = TokioIo::new(watched.telling(Rc::clone(&heard)));
@@ -91,7 +94,7 @@ impl Http2Connection {
         let (sender, link) = builder.handshake(io).await.map_err(io::Error::other)?;
         let link = Rc::new(RefCell::new(Some(link)));
         tokio::task::spawn_local(drive(Rc::clone(&link)));
-        heard.notified().await;
+        heard.first().await;
         tokio::task::yield_now().await; // what was heard is understood then
         if link.borrow().is_none() {
             return Err(io::Error::other("the server does not speak HTTP/2"));
@@ -103,14 +106,23 @@ impl Http2Connection {
             most: limits.streams,
             uses: Cell::new(0),
             used_at: Cell::new(clock::now()),
+            heard,
+            mute: Cell::new(false),
             is_tls,
             authority: server.config.address.to_string(),
         }))
     }
 
-    /// Whether it takes no more requests: closed, broken, or told to go away.
+    /// Whether it takes no more requests: closed, broken, told to go away, or without a sign of life.
     fn is_over(&self) -> bool {
-        self.link.try_borrow().is_ok_and(|link| link.is_none()) || self.sender.borrow().is_closed()
+        self.mute.get() || self.link.try_borrow().is_ok_and(|link| link.is_none()) || self.sender.borrow().is_closed()
+    }
+
+    /// A request over it got no answer for this long. If nothing else was heard meanwhile either, the server may have
+    /// lost the connection without our knowing: others try a new one. Those that run keep their own time.
+    pub fn timed_out(&self, after: Duration) {
+        let silent = clock::now().saturating_duration_since(self.heard.last());
+        self.mute.set(self.mute.get() || silent >= after);
     }
 
     fn has_room(&self) -> bool {

@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -96,6 +97,11 @@ impl Http2Exchange {
     /// The server did not take the request up (RFC 9113 §8.7), or it never reached it.
     pub fn was_refused(&self) -> bool {
         self.refused
+    }
+
+    /// The server was waited for this long, in vain.
+    pub fn timed_out(&self, after: Duration) {
+        self.connection.timed_out(after);
     }
 
     /// The request's head is complete: gives it to hyper.

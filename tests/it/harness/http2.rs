@@ -28,6 +28,8 @@ pub struct Manners {
     pub streams: Option<u32>,
     /// Says goodbye after so many requests on a connection.
     pub goodbye_after: Option<usize>,
+    /// Says nothing more on its first connection from this request on, and keeps it open.
+    pub silent_from: Option<usize>,
 }
 
 impl Http2Origin {
@@ -47,7 +49,8 @@ impl Http2Origin {
             let accepting = async move {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
-                    count.fetch_add(1, SeqCst);
+                    let first = count.fetch_add(1, SeqCst) == 0;
+                    let manners = Manners { silent_from: manners.silent_from.filter(|_| first), ..manners };
                     tokio::spawn(serve(stream, manners, answer.clone()));
                 }
             };
@@ -82,6 +85,9 @@ where
     let mut taken = 0;
     while let Some(Ok((request, respond))) = connection.accept().await {
         taken += 1;
+        if manners.silent_from == Some(taken) {
+            std::future::pending::<()>().await;
+        }
         if manners.goodbye_after == Some(taken) {
             connection.graceful_shutdown();
         }
