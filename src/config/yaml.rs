@@ -23,33 +23,9 @@ use shape::{Misfit, Shape, ShapeError};
 /// Wrong fields told of one file; then it is probably no configuration at all.
 const MOST_MISFITS: usize = 100;
 
-/// Fields that hold a time, for the message when a bare number stands there.
-const TIMES: [&str; 18] = [
-    "check",
-    "client",
-    "client_fin",
-    "client_hs",
-    "connect",
-    "downinter",
-    "fastinter",
-    "hard_stop_after",
-    "http_keep_alive",
-    "http_request",
-    "inter",
-    "queue",
-    "refresh",
-    "server",
-    "server_fin",
-    "stats_timeout",
-    "tunnel",
-    "timeout",
-];
 /// HAProxy's other ways to choose a server (manual 4.2 `balance`).
 const NOT_BUILT: [&str; 11] =
     ["static-rr", "leastconn", "first", "hash", "source", "uri", "url_param", "hdr", "random", "rdp-cookie", "sticky"];
-/// Fields that hold a size.
-const SIZES: [&str; 2] = ["bufsize", "maxrewrite"];
-
 /// Reads a native configuration. `file` is how diagnostics call it; `variable` looks up `${NAME}`.
 ///
 /// What comes back is what could be read, also after errors; `None` when the text is no YAML.
@@ -88,7 +64,7 @@ pub(crate) fn read(
         let is_missing_by_spelling =
             matches!(error.misfit, Misfit::MissingField(field) if misspelt.contains(&(path.clone(), field)));
         if !is_missing_by_spelling {
-            diagnostics.push(tell(&error, &path).at(position(&places, &error, &path)));
+            diagnostics.push(tell(&error).at(position(&places, &error, &path)));
         }
         if let (Misfit::UnknownField { field, known }, Some(above)) = (&error.misfit, path.parent()) {
             misspelt.extend(did_you_mean(field, known.iter().copied()).map(|meant| (above, meant)));
@@ -121,7 +97,7 @@ fn position(places: &Places, error: &ShapeError, path: &FieldPath) -> Option<Pos
     }
 }
 
-fn tell(error: &ShapeError, path: &FieldPath) -> Diagnostic {
+fn tell(error: &ShapeError) -> Diagnostic {
     match &error.misfit {
         Misfit::UnknownField { field, known } => unknown_field(field, known),
         Misfit::UnknownVariant { word, .. } if NOT_BUILT.contains(&word.split('(').next().unwrap_or_default()) => {
@@ -132,7 +108,7 @@ fn tell(error: &ShapeError, path: &FieldPath) -> Diagnostic {
             told.suggest(word, known.iter().copied())
         }
         Misfit::MissingField(field) => Diagnostic::error(format!("`{field}` is missing here")),
-        Misfit::WrongType { found, expected } => wrong_type(found, expected, path),
+        Misfit::WrongType { found, expected } => wrong_type(found, expected),
         Misfit::Other(message) => Diagnostic::error(message.clone()),
     }
 }
@@ -154,22 +130,18 @@ fn unknown_field(field: &str, known: &[&'static str]) -> Diagnostic {
     }
 }
 
-fn wrong_type(found: &str, expected: &str, path: &FieldPath) -> Diagnostic {
-    let field = path.steps().iter().rev().find_map(|step| match step {
-        Step::Key(key) => Some(key.as_str()),
-        Step::Index(_) => None,
-    });
+fn wrong_type(found: &str, expected: &str) -> Diagnostic {
     let number = found.strip_prefix("integer `").and_then(|rest| rest.strip_suffix('`'));
-    match (number, field) {
-        (Some(number), Some(field)) if TIMES.contains(&field) => {
+    match (number, expected) {
+        (Some(number), raw::A_TIME) => {
             let told = Diagnostic::error(format!("`{number}`: a time needs a unit: us, ms, s, m, h or d"));
             return told.hint(format!("`{number}ms` is what haproxy.cfg means by {number}; or was it `{number}s`?"));
         }
-        (Some(number), Some(field)) if SIZES.contains(&field) => {
+        (Some(number), raw::A_SIZE) => {
             let told = Diagnostic::error(format!("`{number}`: a size needs a unit: B, KiB, MiB or GiB"));
             return told.hint(format!("`{number}B` is that many bytes"));
         }
-        (Some(number), _) if expected == "a string" => {
+        (Some(number), "a string") => {
             let told = Diagnostic::error(format!("a text is needed here, not the number {number}"));
             return told.hint(format!("write it in quotes: '{number}'"));
         }

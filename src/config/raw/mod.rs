@@ -26,7 +26,7 @@ pub(crate) use proxy::{
 pub(crate) use rules::{HttpRule, RedirectRule, UseBackend, When};
 pub(crate) use server::{Server, Source, Verify};
 pub(crate) use tcp::{TcpRequest, TcpRule};
-pub(crate) use text::{OneOrMany, Size, Span, Words};
+pub(crate) use text::{A_SIZE, A_TIME, OneOrMany, Size, Span, Words};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;

@@ -97,9 +97,40 @@ impl JsonSchema for Words {
 }
 
 /// A time with its unit, as text: `5s`, `250ms`. Bare numbers of haproxy.cfg get their unit from its reader.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Span(pub String);
+
+/// What stands in the error when something else than text is written there; the reader tells it in more words.
+pub(crate) const A_TIME: &str = "a time with its unit";
+pub(crate) const A_SIZE: &str = "a size with its unit";
+
+/// Takes text only, and says what text.
+struct TextOf(&'static str);
+
+impl Visitor<'_> for TextOf {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextOf(A_TIME)).map(Span)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextOf(A_SIZE)).map(Size)
+    }
+}
 
 impl JsonSchema for Span {
     fn schema_name() -> Cow<'static, str> {
@@ -116,7 +147,7 @@ impl JsonSchema for Span {
 }
 
 /// A size in bytes as text: `64KiB`, `16k`. Bare numbers of haproxy.cfg are bytes and get a `B`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Size(pub String);
 

@@ -80,6 +80,7 @@ backends:
       expect:
         - status: 200
     description: 7
+global: { crt_watch: 5, tune: { bufsize: 64 } }
 ",
         &[
             "f:3:5: error: there is no field `bnid` here; did you mean `bind`?",
@@ -91,6 +92,8 @@ backends:
             "f:12:24: error: there is no field `adress` here; did you mean `address`?",
             "f:13:10: error: a mapping is needed here, not `nothing`",
             "f:17:18: error: a text is needed here, not the number 7",
+            "f:18:22: error: `5`: a time needs a unit: us, ms, s, m, h or d",
+            "f:18:42: error: `64`: a size needs a unit: B, KiB, MiB or GiB",
         ],
     );
 }
