@@ -274,6 +274,8 @@ async fn whole(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch
     } else {
         let announced = !scratch.request.keep_alive() && stream.as_socket().is_some();
         if unread || !announced {
+            // Requests sent early count too: what nobody reads makes the kernel reset, and the answer may be lost to that.
+            let unread = unread || !stream.is_quiet();
             finish(connection, stream, unread).await;
         }
     }

@@ -239,3 +239,31 @@ fn a_connection_its_server_has_forgotten_costs_those_who_wait_and_nobody_after_t
     let statuses: Vec<u16> = (0..4).map(|_| proxy.get("/").status).collect();
     assert_eq!((statuses, origin.connections()), (vec![200, 504, 200, 200], 2));
 }
+
+#[test]
+fn a_stream_whose_end_comes_behind_its_last_byte_is_not_reset() {
+    let (told, resets) = std::sync::mpsc::channel();
+    let told = Arc::new(Mutex::new(told));
+    let origin = Http2Origin::start(Manners::default(), move |_, mut respond| {
+        let told = Arc::clone(&told);
+        async move {
+            let head = Response::builder().header("content-length", "2").body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data(Bytes::from_static(b"ok"), false).unwrap();
+            // Time enough for a client to have read that, or to have reset the stream.
+            let pause = tokio::time::sleep(std::time::Duration::from_millis(100));
+            let reset = tokio::select! {
+                reason = std::future::poll_fn(|cx| body.poll_reset(cx)) => Some(reason.unwrap()),
+                () = pause => None,
+            };
+            let _ = body.send_data(Bytes::new(), true);
+            told.lock().unwrap().send(reset).unwrap();
+        }
+    });
+    let proxy = proxy_to(origin.address(), "proto h2");
+    assert_eq!(proxy.get_times(2, "/"), ["ok", "ok"]);
+    for _ in 0..2 {
+        assert_eq!(resets.recv().unwrap(), None);
+    }
+    assert_eq!(origin.connections(), 1);
+}

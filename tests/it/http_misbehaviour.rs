@@ -147,3 +147,15 @@ fn without_a_timeout_a_tarpit_holds_nobody() {
     let line = proxy.wait_for("\"GET / HTTP/1.1\"");
     assert!(line.contains(" PT-- "), "{line}");
 }
+
+#[test]
+fn requests_sent_early_do_not_cost_the_answer_that_ends_the_connection() {
+    let proxy = Site::http().start(); // no server
+    for _ in 0..5 {
+        let mut client = Client::connect(proxy.address("web"));
+        client.send(GET.repeat(20_000));
+        let answer = client.rest().unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&answer));
+        client.try_send("x").expect("the proxy has ended its side only");
+    }
+}

@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::super::downstream::LINGER;
 use super::super::http2_stream::{Broken, Counted};
 use super::super::http2_tunnel::Http2Tunnel;
 use super::http2::Http2Connection;
@@ -39,7 +40,8 @@ pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, 
 /// One request under way. Dropping it before the response has ended resets the stream.
 pub(crate) struct Http2Exchange {
     connection: Rc<Http2Connection>,
-    _counted: Counted,
+    /// Until the stream has ended.
+    counted: Option<Counted>,
     asking: Asking,
     answering: Answering,
     /// HTTP/1 to be read.
@@ -69,6 +71,8 @@ enum Answering {
     Body {
         body: Incoming,
         chunked: bool,
+        /// To HEAD, say: its end is all that can come.
+        bodiless: bool,
     },
     Over,
     Tunnel(Box<Http2Tunnel>),
@@ -84,7 +88,7 @@ impl Http2Exchange {
     pub fn new(connection: Rc<Http2Connection>, counted: Counted) -> Self {
         Http2Exchange {
             connection,
-            _counted: counted,
+            counted: Some(counted),
             asking: Asking::Head(Box::default()),
             answering: Answering::Nothing(None),
             text: Vec::new(),
@@ -197,7 +201,7 @@ impl Http2Exchange {
             self.write_line(format_args!("content-length: 0"));
         }
         self.write_fields(&parts.headers);
-        self.answering = if ended { Answering::Over } else { Answering::Body { body, chunked } };
+        self.answering = if ended { Answering::Over } else { Answering::Body { body, chunked, bodiless } };
     }
 
     fn write_line(&mut self, line: fmt::Arguments<'_>) {
@@ -237,7 +241,7 @@ impl Http2Exchange {
                 }
                 Poll::Ready(Ok(()))
             }
-            Answering::Body { body, chunked } => {
+            Answering::Body { body, chunked, .. } => {
                 let chunked = *chunked;
                 match ready!(Pin::new(body).poll_frame(cx)) {
                     Some(Ok(frame)) => match frame.into_data() {
@@ -426,12 +430,26 @@ impl AsyncWrite for Http2Exchange {
 
 impl Drop for Http2Exchange {
     fn drop(&mut self) {
+        if let Answering::Body { body, bodiless, .. } = std::mem::replace(&mut self.answering, Answering::Over)
+            && (bodiless || body.size_hint().exact() == Some(0))
+            && matches!(self.asking, Asking::Done)
+        {
+            tokio::task::spawn_local(until_its_end(body, Rc::clone(&self.connection), self.counted.take()));
+        }
         if let Asking::Body(_, pipe) = &self.asking {
             let mut pipe = pipe.borrow_mut();
             pipe.cut = true;
             pipe.wake_consumer();
         }
     }
+}
+
+/// All of a response is here but the stream's end, which comes as a frame of its own: letting go would reset the stream,
+/// and servers count resets against those who send many.
+async fn until_its_end(mut body: Incoming, connection: Rc<Http2Connection>, counted: Option<Counted>) {
+    let end = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+    let _ = tokio::time::timeout(LINGER, end).await;
+    drop((counted, connection));
 }
 
 /// Trailer lines as a map.
