@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::clock;
-use super::exchange::{Attempts, Setting, ms_between};
+use super::exchange::{Setting, ms_between};
 use super::transfer::Failure;
+use super::upstream::attempts::Attempts;
 use super::upstream::slot::{Line, Slot, Waited, Wish};
 use crate::http::{RequestHead, ResponseHead, Version};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use super::buffers::Buffers;
 use super::connection::Connection;
-use super::exchange::{Attempts, Setting};
+use super::exchange::Setting;
 use super::inspect::{glance, inspect};
 use super::record::{Account, Bytes};
 use super::stream::Stream;
 use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::OnBehalfOf;
+use super::upstream::attempts::Attempts;
 use super::upstream::connect::connect;
 use super::upstream::slot::{NoServer, Slot, Wish, acquire};
 use super::worker::must_stop;

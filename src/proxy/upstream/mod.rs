@@ -1,5 +1,6 @@
 //! The way to a server: a turn, a slot, a connection.
 
+pub(crate) mod attempts;
 pub(crate) mod connect;
 pub(crate) mod http2;
 pub(crate) mod http2_exchange;

@@ -1,0 +1,189 @@
+//! A response's body on its way from the server to the client: spliced where that is possible and pays, else through one
+//! lent buffer.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use super::super::buffers::{BODY_BUFFER, BULK_BUFFER};
+use super::super::downstream::Downstream;
+use super::super::splice;
+use super::{Down, Failure, Transfer};
+use crate::http::BodyReader;
+use crate::logline::Phase;
+
+/// Response bytes moved for one exchange before others on this worker get their turn.
+const BYTES_IN_A_ROW: usize = 1024 * 1024;
+
+impl<D: Downstream> Transfer<'_, '_, D> {
+    /// Moves the body on until one side is waited for. Leaves [`Down::Body`] when it is over.
+    pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        while let Down::Body { reader, unread, data } = &mut self.state {
+            if self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0) {
+                ready!(self.push_spliced(cx))?;
+            } else if data.start < data.end {
+                ready!(self.push_data(cx))?;
+            } else if unread.start < unread.end && !reader.is_done() {
+                match reader.feed(&self.body[unread.clone()]) {
+                    Ok(fed) => {
+                        *data = unread.start + fed.data.start..unread.start + fed.data.end;
+                        unread.start += fed.consumed;
+                    }
+                    Err(_) => self.state = Down::Cut { malformed: true },
+                }
+            } else if reader.is_done() {
+                // What stands behind a finished response was not asked for.
+                self.keep_server &= unread.start == unread.end;
+                self.down.finish(reader.trailers());
+                self.state = Down::Flush { switched: false };
+            } else if self.read_in_turn >= BYTES_IN_A_ROW {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            } else {
+                ready!(self.refill(cx))?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads more of the body, by splicing where that is possible and pays.
+    fn refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.can_splice
+            && let Down::Body { reader: BodyReader::Length(left), .. } = self.state
+            && (left >= 2 * splice::WORTH_IT as u64 || self.pipe.is_some())
+            && self.down.takes_spliced()
+            && self.upstream.stream.as_socket().is_some()
+        {
+            match ready!(self.fill_pipe(cx, left)) {
+                Some(filled) => return Poll::Ready(filled),
+                None => self.can_splice = false, // copying always works
+            }
+        }
+        self.fill_buffer(cx)
+    }
+
+    /// `None` when splicing is not possible after all.
+    fn fill_pipe(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<Option<Result<(), Failure>>> {
+        let buffers = &self.setting.connection.worker.buffers;
+        if self.pipe.is_none() {
+            // The head goes out first; what is spliced would overtake it.
+            match self.down.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Some(Err(Failure::ClientGone { phase: Phase::Data })));
+                }
+                Poll::Pending => {
+                    self.wait_for_taker();
+                    return Poll::Pending;
+                }
+            }
+            buffers.give(std::mem::take(&mut self.body));
+            self.pipe = buffers.pipe();
+        }
+        let (Some(pipe), Some(server)) = (&mut self.pipe, self.upstream.stream.as_socket()) else {
+            return Poll::Ready(None);
+        };
+        match pipe.poll_fill(cx, server, left) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.read_in_turn += count;
+                if let Down::Body { reader: BodyReader::Length(left), .. } = &mut self.state {
+                    *left = left.saturating_sub(count as u64);
+                }
+                self.server_active();
+            }
+            Poll::Ready(Err(error)) if splice::is_unsupported(&error) => return Poll::Ready(None),
+            Poll::Ready(_) => self.state = Down::Cut { malformed: false },
+            Poll::Pending => {
+                if let Some(pipe) = self.pipe.take() {
+                    buffers.give_pipe(pipe);
+                }
+                self.client_deadline = None; // it has all there is
+                self.server_deadline.is_none().then(|| self.server_active());
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Some(Ok(())))
+    }
+
+    /// Gives the client some of what was spliced.
+    fn push_spliced(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(())) };
+        match self.down.poll_spliced(cx, pipe) {
+            Poll::Ready(Ok(count)) => {
+                self.client_deadline = None;
+                self.setting.connection.worker.shared.process.spliced_bytes.fetch_add(count as u64, Relaxed);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+            Poll::Pending => {
+                self.wait_for_taker();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The client does not take what there is: this is not the server's time.
+    pub(super) fn wait_for_taker(&mut self) {
+        self.server_deadline = None;
+        self.client_deadline.is_none().then(|| self.client_active());
+    }
+
+    /// Gives the client some of what was read.
+    fn push_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Down::Body { data, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
+        match self.down.poll_data(cx, &self.body[data.clone()]) {
+            Poll::Ready(Ok(n)) => {
+                data.start += n;
+                self.client_deadline = None;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+            Poll::Pending => {
+                self.wait_for_taker();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reads more of the body; while there is none, what is queued goes out and the buffer back.
+    fn fill_buffer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Down::Body { reader, unread, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
+        let buffers = &self.setting.connection.worker.buffers;
+        self.body.clear();
+        if self.is_bulk && self.body.capacity() < BULK_BUFFER {
+            buffers.give(std::mem::replace(&mut self.body, buffers.bulk()));
+        } else if self.body.capacity() == 0 {
+            self.body = buffers.body();
+        }
+        match self.upstream.stream.poll_read_into(cx, &mut self.body) {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.is_bulk = n >= BODY_BUFFER && self.down.takes_bulk();
+                self.read_in_turn += n;
+                *unread = 0..n;
+                self.server_active();
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Ok(_)) if reader.at_eof().is_ok() => {
+                self.keep_server = false;
+                self.down.finish(b"");
+                self.state = Down::Flush { switched: false };
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(_) => {
+                self.state = Down::Cut { malformed: false };
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending => buffers.give(std::mem::take(&mut self.body)),
+        }
+        match self.down.poll_flush(cx) {
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
+            Poll::Ready(Ok(())) => {
+                self.client_deadline = None;
+                self.server_deadline.is_none().then(|| self.server_active());
+            }
+            Poll::Pending => {
+                self.client_deadline.is_none().then(|| self.client_active());
+            }
+        }
+        Poll::Pending
+    }
+}

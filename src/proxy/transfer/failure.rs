@@ -1,0 +1,63 @@
+//! How can a transfer fail, what is answered then, and how is it logged?
+
+use crate::logline::{Cause, Phase};
+
+/// How it did not. Before the response's head reached the client an error page can be sent instead.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The connection ended before a byte of answer, and the whole request is still there to be sent again.
+    Stale,
+    /// It failed in a way the backend says to retry, and the whole request is still there (`retry-on`).
+    Again,
+    /// The server closed or broke the connection before its head was complete.
+    NoAnswer {
+        /// Not even a byte of it had come.
+        empty: bool,
+    },
+    ServerTimedOut,
+    BadAnswer,
+    /// A response rule refused it: its answer is in [`Scratch::refusal`].
+    Refused,
+    /// The client sent a malformed body.
+    BadBody,
+    ClientGone {
+        phase: Phase,
+    },
+    /// It has closed its sending side, and waits in vain (`option abortonclose`).
+    ClientLeft,
+    ClientTimedOut {
+        phase: Phase,
+    },
+    /// The response was cut after its head had gone out.
+    Cut,
+    /// The same, because its body was malformed.
+    BadCut,
+    CutByTimeout,
+    /// Ended by control: the server was taken away or the process stops.
+    Killed {
+        cause: Cause,
+        started: bool,
+    },
+}
+
+impl Failure {
+    /// Status to answer if one can still be, and how it is logged (HAProxy manual 8.5).
+    pub fn meaning(&self) -> (Option<u16>, Cause, Phase) {
+        match *self {
+            Failure::Stale | Failure::Again | Failure::NoAnswer { .. } => (Some(502), Cause::Server, Phase::Headers),
+            Failure::ServerTimedOut => (Some(504), Cause::ServerTimeout, Phase::Headers),
+            Failure::BadAnswer => (Some(502), Cause::Proxy, Phase::Headers),
+            Failure::Refused => (Some(502), Cause::Proxy, Phase::Headers),
+            Failure::BadBody => (Some(400), Cause::Proxy, Phase::Headers),
+            Failure::ClientLeft => (Some(400), Cause::Client, Phase::Headers),
+            Failure::ClientGone { phase } => (None, Cause::Client, phase),
+            Failure::ClientTimedOut { phase: Phase::Headers } => (Some(408), Cause::ClientTimeout, Phase::Headers),
+            Failure::ClientTimedOut { phase } => (None, Cause::ClientTimeout, phase),
+            Failure::Cut => (None, Cause::Server, Phase::Data),
+            Failure::BadCut => (None, Cause::Proxy, Phase::Data),
+            Failure::CutByTimeout => (None, Cause::ServerTimeout, Phase::Data),
+            Failure::Killed { cause, started: false } => (Some(503), cause, Phase::Headers),
+            Failure::Killed { cause, started: true } => (None, cause, Phase::Data),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! May a request be tried once more, when, and where? What `retries` and `option redispatch` count and decide.
+
+use std::time::Duration;
+
+use super::super::exchange::Setting;
+use super::super::record::Account;
+use super::TURN_AROUND;
+use super::connect::ConnectError;
+use super::slot::{Slot, Wish};
+use crate::logline::{Cause, Phase};
+use crate::model::ServerId;
+use crate::model::backend::RetryOn;
+use crate::state::Event;
+use crate::state::snapshot::BackendInForce;
+
+/// Why there is none: the status to answer, `None` when nobody is there to be answered, and how it is logged.
+pub(crate) type NoUpstream = (Option<u16>, Cause, Phase);
+
+/// Attempts to serve one request (HAProxy manual 4.2, `retries`, `option redispatch`, `retry-on`).
+///
+/// Those that go to another server go at once: waiting for a dead server helps nobody. Only before the same one is
+/// tried again, because there is no other or `option redispatch` says so, is the turn-around waited.
+pub(crate) struct Attempts {
+    pub failed: u32,
+    pub wish: Wish,
+    most: u32,
+    /// The request had to go to the first server.
+    bound: bool,
+    turn_around: Duration,
+}
+
+impl Attempts {
+    pub fn new(backend: &BackendInForce, wish: Wish) -> Self {
+        Attempts {
+            failed: 0,
+            wish,
+            most: backend.config.retries,
+            bound: matches!(wish, Wish::Same(_)),
+            turn_around: backend.config.timeouts.connect.unwrap_or(TURN_AROUND).min(TURN_AROUND),
+        }
+    }
+
+    /// One more may follow.
+    pub fn left(&self) -> bool {
+        self.failed < self.most
+    }
+
+    /// Whether the `retry`th retry, from 1, goes to another server. Where nothing binds a request to its server every
+    /// one does, whatever the interval is (run against HAProxy 2.6).
+    fn redispatches(&self, retry: u32, interval: i32) -> bool {
+        match interval {
+            0 => false,
+            _ if !self.bound => true,
+            every @ 1.. => retry.is_multiple_of(every.unsigned_abs()),
+            from_last => retry + from_last.unsigned_abs() == self.most + 1,
+        }
+    }
+
+    /// Counts a connection that did not come about and waits as long as it must be waited. `Some` when there is no
+    /// further attempt.
+    pub async fn fail(
+        &mut self,
+        setting: &Setting<'_>,
+        backend: &BackendInForce,
+        slot: Slot,
+        error: &ConnectError,
+        account: &mut Account,
+    ) -> Option<NoUpstream> {
+        let worker = &setting.connection.worker;
+        let failed = slot.server;
+        let state = slot.state();
+        tracing::debug!(backend = %backend.config.name, server = %state.name, %error, "cannot connect");
+        let _ = worker.shared.tell(Event::ConnectFailed { backend: state.backend.clone(), server: state.name.clone() });
+        drop(slot);
+        let timed_out = matches!(error, ConnectError::TimedOut);
+        if !self.left() || !backend.config.retry_on.has(RetryOn::CONN_FAILURE) {
+            account.connection_error(worker.index, backend, failed);
+            let cause = if timed_out { Cause::ServerTimeout } else { Cause::Server };
+            return Some((Some(503), cause, Phase::Connect));
+        }
+        let another = self.again(backend, failed, account);
+        if !another && !timed_out {
+            // A change of the rotation ends the wait: whoever serves now can be asked at once.
+            setting.timer.set_after(Some(self.turn_around));
+            setting.timer.bound(backend.state.changed.notified()).await;
+            setting.timer.set(None);
+        }
+        None
+    }
+
+    /// Counts a failed attempt that another one follows. `true` when that goes to another server.
+    pub fn again(&mut self, backend: &BackendInForce, failed: ServerId, account: &mut Account) -> bool {
+        self.failed += 1;
+        account.retry();
+        let redispatch = self.redispatches(self.failed, backend.config.redispatch);
+        self.wish = if redispatch { Wish::Another(failed) } else { Wish::Same(failed) };
+        redispatch && backend.rotation.load().members.iter().any(|member| *member != failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of its retries go to another server, `+`, and which to the same, `.`.
+    #[track_caller]
+    fn check(bound: bool, retries: u32, interval: i32, expected: &str) {
+        let attempts = Attempts { failed: 0, wish: Wish::Any, most: retries, bound, turn_around: TURN_AROUND };
+        let goes = |retry| if attempts.redispatches(retry, interval) { '+' } else { '.' };
+        assert_eq!((1..=retries).map(goes).collect::<String>(), expected, "{retries} retries, interval {interval}");
+    }
+
+    #[test]
+    fn retries_are_redispatched_as_haproxy_does() {
+        check(true, 3, 0, "...");
+        check(true, 3, 1, "+++");
+        check(true, 6, 3, "..+..+");
+        check(true, 3, -1, "..+");
+        check(true, 3, -2, ".+.");
+        check(true, 1, -2, ".");
+        check(false, 3, 0, "...");
+        check(false, 3, -1, "+++");
+        check(false, 3, 3, "+++");
+    }
+}
