@@ -1,8 +1,11 @@
 //! Memory for bytes in flight. Buffers belong to the worker and are lent while bytes are in them, so a parked connection
 //! holds none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::time::{Duration, Instant};
 
+use super::clock;
 use super::splice::Pipe;
 
 /// Capacity of a buffer for a head and what came with it.
@@ -16,6 +19,8 @@ const KEPT: usize = 256;
 /// The same for the largest ones, and for pipes: each is two descriptors.
 const KEPT_BULK: usize = 16;
 const KEPT_PIPES: usize = 64;
+/// How long no pipe is made or kept once descriptors have run out: they are worth more as connections.
+const SCARCE: Duration = Duration::from_secs(1);
 
 /// One worker's buffers.
 #[derive(Debug, Default)]
@@ -24,6 +29,8 @@ pub(crate) struct Buffers {
     bodies: RefCell<Vec<Vec<u8>>>,
     bulk: RefCell<Vec<Vec<u8>>>,
     pipes: RefCell<Vec<Pipe>>,
+    /// Descriptors have run out; see [`SCARCE`].
+    scarce_until: Cell<Option<Instant>>,
 }
 
 impl Buffers {
@@ -42,18 +49,40 @@ impl Buffers {
         self.bulk.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BULK_BUFFER))
     }
 
-    /// An empty pipe; none when the kernel gives no further one.
+    /// An empty pipe; none when the kernel gives no further one, or has lately given no descriptor.
     pub fn pipe(&self) -> Option<Pipe> {
+        if self.are_descriptors_scarce() {
+            return None;
+        }
+        let made = || {
+            Pipe::new().inspect_err(|error| {
+                tracing::debug!(%error, "no pipe to splice through");
+                self.make_room_after(error);
+            })
+        };
         let kept = self.pipes.borrow_mut().pop();
-        kept.or_else(|| Pipe::new().map_err(|error| tracing::debug!(%error, "no pipe to splice through")).ok())
+        kept.or_else(|| made().ok())
     }
 
     /// Takes a pipe back; one that still holds bytes is closed.
     pub fn give_pipe(&self, pipe: Pipe) {
         let mut pipes = self.pipes.borrow_mut();
-        if pipe.held() == 0 && pipes.len() < KEPT_PIPES {
+        if pipe.held() == 0 && pipes.len() < KEPT_PIPES && !self.are_descriptors_scarce() {
             pipes.push(pipe);
         }
+    }
+
+    /// Closes the pipes that are kept, and keeps none for a while, if descriptors have run out: this process's
+    /// (EMFILE) or the machine's (ENFILE).
+    pub fn make_room_after(&self, error: &io::Error) {
+        if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+            self.scarce_until.set(Some(clock::now() + SCARCE));
+            self.pipes.take();
+        }
+    }
+
+    fn are_descriptors_scarce(&self) -> bool {
+        self.scarce_until.get().is_some_and(|until| clock::now() < until)
     }
 
     /// Takes a buffer of any kind back.
@@ -69,5 +98,28 @@ impl Buffers {
             buffer.clear();
             kind.push(buffer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_make_room_for_connections_once_descriptors_run_out() {
+        let buffers = Buffers::default();
+        let lent = buffers.pipe().unwrap();
+        buffers.give_pipe(buffers.pipe().unwrap());
+        buffers.make_room_after(&io::Error::from_raw_os_error(libc::ECONNABORTED));
+        assert_eq!(buffers.pipes.borrow().len(), 1);
+
+        buffers.make_room_after(&io::Error::from_raw_os_error(libc::EMFILE));
+        assert!(buffers.pipes.borrow().is_empty() && buffers.pipe().is_none());
+        buffers.give_pipe(lent);
+        assert!(buffers.pipes.borrow().is_empty());
+
+        buffers.scarce_until.set(Some(clock::now()));
+        buffers.give_pipe(buffers.pipe().unwrap());
+        assert_eq!(buffers.pipes.borrow().len(), 1);
     }
 }

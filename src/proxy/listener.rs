@@ -127,6 +127,7 @@ pub(crate) async fn accept_loop(worker: Rc<Worker>, socket: u64, acceptor: Accep
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
+                worker.buffers.make_room_after(&error);
                 tracing::warn!(worker = worker.index, %error, "cannot accept connections");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }

@@ -14,6 +14,9 @@ use crate::sys;
 
 /// Ports of all ranges are taken in turn by all workers, so that a port just closed rests for a while.
 static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
+/// Ports tried for one connection, and as many again with those in TIME_WAIT: a range without a free one must not hold up
+/// everybody else on the worker with system calls. The next connection goes on behind them.
+const TRIES: u32 = 512;
 
 /// A non-blocking socket that comes from where `dial` says. `client` is whom the connection is made for, if anybody.
 ///
@@ -76,7 +79,7 @@ fn bind_in_range(socket: &Socket, address: IpAddr, first: u16, last: u16) -> io:
     let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
     for reuse in [false, true] {
         socket.set_reuse_address(reuse)?;
-        for _ in 0..count {
+        for _ in 0..count.min(TRIES) {
             let offset = NEXT_PORT.fetch_add(1, Relaxed) % count;
             let port = first.saturating_add(u16::try_from(offset).unwrap_or_default());
             match socket.bind(&SockAddr::from(SocketAddr::new(address, port))) {

@@ -70,6 +70,9 @@ impl Attempts {
         let failed = slot.server;
         let state = slot.state();
         tracing::debug!(backend = %backend.config.name, server = %state.name, %error, "cannot connect");
+        if let ConnectError::Io(error) = error {
+            worker.buffers.make_room_after(error);
+        }
         let _ = worker.shared.tell(Event::ConnectFailed { backend: state.backend.clone(), server: state.name.clone() });
         drop(slot);
         let timed_out = matches!(error, ConnectError::TimedOut);
