@@ -157,7 +157,7 @@ pub(crate) fn local_offset(at: i64) -> i32 {
 }
 
 /// Bytes a [`Room`] has for a future.
-pub(crate) const ROOM: usize = 12 * 1024;
+pub(crate) const ROOM: usize = 3 * 1024;
 
 /// Memory for one future after the other, so that none has to be asked of the allocator.
 #[derive(Debug)]
