@@ -156,6 +156,10 @@ impl Downstream for Http2Stream {
             return Poll::Ready(Ok(true));
         }
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
+            if !self.body.is_end_stream() {
+                // Reset with NO_ERROR: the library takes that for an end, but no server may take half a request for all.
+                return Poll::Ready(Err(BodyError::Gone(gone())));
+            }
             self.end_body(None, framing, out);
             return Poll::Ready(Ok(true));
         };

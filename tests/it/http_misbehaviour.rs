@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
 
-use crate::harness::{Client, DEADLINE, Origin, Reply, Site, TempDir, get, http2_connect, tell};
+use crate::harness::{Client, DEADLINE, Http2Origin, Manners, Origin, Reply, Site, TempDir, get, http2_connect, tell};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -158,4 +159,61 @@ fn requests_sent_early_do_not_cost_the_answer_that_ends_the_connection() {
         assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&answer));
         client.try_send("x").expect("the proxy has ended its side only");
     }
+}
+
+/// RFC 9113 §8.1: NO_ERROR says that no more is wanted, not that what there is is all.
+#[test]
+fn a_request_that_is_reset_without_an_error_is_not_taken_for_a_whole_one() {
+    let (site, told) = served_by(|mut server, tell| {
+        let _ = tell.send("head".to_owned());
+        let mut first = [0; 3];
+        server.read_exact(&mut first).unwrap();
+        let _ = tell.send("body".to_owned());
+        let mut rest = Vec::new();
+        let _ = server.read_to_end(&mut rest);
+        let _ = tell.send(String::from_utf8(rest).unwrap());
+    });
+    let proxy = site.bind("bind 127.0.0.1:<web> proto h2").start();
+    tell(async {
+        let told = Arc::new(Mutex::new(told));
+        let next = || {
+            let told = Arc::clone(&told);
+            tokio::task::spawn_blocking(move || told.lock().unwrap().recv_timeout(DEADLINE).unwrap())
+        };
+        let mut client = http2_connect(proxy.address("web")).await;
+        let request = Request::post("http://x/").body(()).unwrap();
+        let (_answer, mut body) = client.send_request(request, false).unwrap();
+        assert_eq!(next().await.unwrap(), "head");
+        body.send_data("abc".into(), false).unwrap();
+        assert_eq!(next().await.unwrap(), "body");
+        body.send_reset(h2::Reason::NO_ERROR);
+        let rest = next().await.unwrap();
+        assert_eq!(rest, "abc\r\n", "behind `3` and its line end, and nothing behind that");
+    });
+    let line = proxy.wait_for(" HTTP/2.0\"");
+    assert!(line.contains(" CD-- "), "{line}");
+}
+
+#[test]
+fn an_answer_that_is_reset_without_an_error_is_not_taken_for_a_whole_one() {
+    let seen = Arc::new(tokio::sync::Notify::new());
+    let until = Arc::clone(&seen);
+    let origin = Http2Origin::start(Manners::default(), move |_, mut respond| {
+        let until = Arc::clone(&until);
+        async move {
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            body.send_data("half".into(), false).unwrap();
+            until.notified().await;
+            body.send_reset(h2::Reason::NO_ERROR);
+        }
+    });
+    let proxy = Site::http().backend(&format!("server s {} proto h2", origin.address())).start();
+    let mut client = Client::connect(proxy.address("web"));
+    client.send(GET);
+    while client.line().unwrap() != "4" {}
+    assert_eq!(client.exactly(6).unwrap(), b"half\r\n");
+    seen.notify_one();
+    assert_eq!(client.rest().unwrap(), b"");
+    let line = proxy.wait_for("\"GET / HTTP/1.1\"");
+    assert!(line.contains(" SD-- "), "{line}");
 }

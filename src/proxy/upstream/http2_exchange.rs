@@ -243,7 +243,7 @@ impl Http2Exchange {
             }
             Answering::Body { body, chunked, .. } => {
                 let chunked = *chunked;
-                match ready!(Pin::new(body).poll_frame(cx)) {
+                match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) if data.is_empty() => {}
                         Ok(data) => {
@@ -264,6 +264,11 @@ impl Http2Exchange {
                     Some(Err(error)) => {
                         self.answering = Answering::Over;
                         return Poll::Ready(Err(io::Error::other(error)));
+                    }
+                    // Reset with NO_ERROR before its end: the library stops there without a word.
+                    None if !body.is_end_stream() => {
+                        self.answering = Answering::Over;
+                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                     }
                     None => {
                         if chunked {
