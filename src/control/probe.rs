@@ -338,7 +338,10 @@ mod tests {
     fn a_connection_is_enough_or_refused() {
         let (address, _received) = server(b"");
         check(testing::check(address, CheckKind::Connect), Outcome::L4Ok, CheckPhase::Connect, "");
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Bound and not listened at, so that nobody else can take it.
+        let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let nobody = held.local_addr().unwrap().as_socket().unwrap();
         let refused = testing::check(ServerAddress::Tcp(nobody), CheckKind::Connect);
         let result = check(refused, Outcome::L4Connection, CheckPhase::Connect, "Connection refused");
         assert_eq!(result.errno, Some(rustix::io::Errno::CONNREFUSED.raw_os_error()));

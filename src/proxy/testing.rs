@@ -168,7 +168,11 @@ impl Origin {
     }
 }
 
-/// An address nobody listens on.
+/// An address nobody listens on, nor will for as long as the test runs: the port stays taken.
 pub(crate) fn nobody() -> SocketAddr {
-    Origin::new().address()
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
 }

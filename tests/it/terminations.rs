@@ -97,9 +97,13 @@ fn peer(serve: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> SocketAddr 
     address
 }
 
-/// Nobody listens here.
+/// Nobody listens here, nor will for as long as the test runs: the port stays taken.
 fn nobody() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// An address that answers no SYN: its queue of connections is full. The queue stays so for as long as the test runs.

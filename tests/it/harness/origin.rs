@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, Ports, eventually};
 
 /// One request as it came, the proxy's view of it.
 #[derive(Debug, Clone)]
@@ -84,6 +84,8 @@ pub struct Origin {
     pub name: String,
     address: SocketAddr,
     inner: Arc<Inner>,
+    /// Nobody else's while it is dead.
+    _port: Ports,
 }
 
 impl Origin {
@@ -95,8 +97,9 @@ impl Origin {
 
     /// Answers by `script`; checks (`/health`, `OPTIONS`) are answered apart, see [`Self::answer_checks`].
     pub fn scripted(name: &str, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let mut port = Ports::default();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.get(name)));
+        let listener = TcpListener::bind(address).expect("the port");
         let inner = Arc::new(Inner {
             script: Box::new(script),
             check_status: AtomicU16::new(200),
@@ -106,7 +109,7 @@ impl Origin {
             open: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
-        let origin = Origin { name: name.to_owned(), address, inner };
+        let origin = Origin { name: name.to_owned(), address, inner, _port: port };
         origin.accept(listener);
         origin
     }

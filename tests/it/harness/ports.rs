@@ -1,7 +1,8 @@
 //! Which TCP port is free, and stays ours until the test ends?
 //!
 //! A port from the ephemeral range could be taken by any outgoing connection, so ports come from below it. Holding the UDP
-//! port of the same number keeps other test processes from choosing it.
+//! port of the same number keeps other test processes from choosing it. Origins have theirs from here too: one that has died
+//! must not be replaced by a stranger.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
