@@ -185,6 +185,8 @@ pub(super) struct Early {
     pub bytes: Vec<u8>,
     /// The client has closed its sending side; the tunnel will find that out again.
     ended: bool,
+    /// Reading has failed. The kernel says so once; asked again, it would tell of an orderly end.
+    broken: bool,
 }
 
 impl Early {
@@ -195,6 +197,9 @@ impl Early {
 
     /// Reads what comes, up to one buffer. Ready with `false` when the client is gone, with `true` when something came.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, client: &mut Stream, buffers: &Buffers) -> Poll<bool> {
+        if self.broken {
+            return Poll::Ready(false);
+        }
         if self.bytes.capacity() == 0 {
             self.bytes = buffers.head();
         }
@@ -207,7 +212,10 @@ impl Early {
                 Poll::Ready(true)
             }
             Poll::Ready(Ok(_)) => Poll::Ready(true),
-            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Ready(Err(_)) => {
+                self.broken = true;
+                Poll::Ready(false)
+            }
             Poll::Pending => {
                 if self.bytes.is_empty() {
                     buffers.give(std::mem::take(&mut self.bytes));
@@ -310,6 +318,7 @@ fn guess(bytes: &[u8], page: &StatsPage) -> Opening {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stream::Plain;
     use super::*;
     use crate::model::stats::StatsAdmin;
 
@@ -329,6 +338,23 @@ mod tests {
             metrics: Some("/metrics".into()),
         };
         assert_eq!(guess(bytes, &page), expected, "{}", bytes.escape_ascii());
+    }
+
+    #[test]
+    fn a_client_that_has_broken_off_stays_gone() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (accepted, _) = listener.accept().await.unwrap();
+            socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(client);
+            let mut stream = Stream::Plain(Plain::Tcp(accepted));
+            let (mut early, buffers) = (Early::default(), Buffers::default());
+            for _ in 0..2 {
+                assert!(!poll_fn(|cx| early.poll_read(cx, &mut stream, &buffers)).await);
+            }
+        });
     }
 
     #[test]
