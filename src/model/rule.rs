@@ -178,8 +178,8 @@ impl Fetch {
         )
     }
 
-    /// Whether this asks for what a client sends first in a TCP session.
-    pub fn is_of_first_bytes(&self) -> bool {
+    /// Whether this asks for a client's TLS hello.
+    pub fn is_of_hello(&self) -> bool {
         matches!(
             self,
             Fetch::HelloType
@@ -188,11 +188,14 @@ impl Fetch {
                 | Fetch::HelloAlpn
                 | Fetch::HelloGroups
                 | Fetch::HelloTicket
-                | Fetch::FirstLength
-                | Fetch::FirstPayload { .. }
-                | Fetch::SpeaksHttp
-                | Fetch::WaitEnd
         )
+    }
+
+    /// Whether this asks for what a client sends first in a TCP session.
+    pub fn is_of_first_bytes(&self) -> bool {
+        let other =
+            matches!(self, Fetch::FirstLength | Fetch::FirstPayload { .. } | Fetch::SpeaksHttp | Fetch::WaitEnd);
+        other || self.is_of_hello()
     }
 }
 

@@ -15,6 +15,18 @@ fn one() -> (Rig, Origin) {
     (rig, origin)
 }
 
+/// One exchange has been: both its connections are kept.
+fn kept() -> (Rig, Origin, Client, Client) {
+    let (rig, origin) = one();
+    let mut client = rig.connect();
+    client.send(GET);
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    client.head();
+    (rig, origin, client, server)
+}
+
 #[test]
 fn both_connections_are_kept() {
     let (rig, origin) = one();
@@ -159,13 +171,7 @@ fn a_refused_upgrade_is_an_ordinary_answer() {
 
 #[test]
 fn a_connection_the_server_has_closed_meanwhile_costs_no_request() {
-    let (rig, origin) = one();
-    let mut client = rig.connect();
-    client.send(GET);
-    let mut server = origin.accept();
-    server.head();
-    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    client.head();
+    let (_rig, origin, mut client, mut server) = kept();
     client.send(GET);
     server.head(); // takes the second request and dies without an answer
     drop(server);
@@ -344,13 +350,7 @@ fn a_connection_that_tells_a_servers_one_client_is_not_shared() {
 
 #[test]
 fn a_request_that_may_have_been_carried_out_is_not_sent_again() {
-    let (rig, origin) = one();
-    let mut client = rig.connect();
-    client.send(GET);
-    let mut server = origin.accept();
-    server.head();
-    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    client.head();
+    let (_rig, _origin, mut client, mut server) = kept();
     client.send("POST /pay HTTP/1.1\r\nHost: app\r\nContent-Length: 3\r\n\r\nabc");
     server.until("abc");
     drop(server);

@@ -5,7 +5,7 @@
 use super::args::Args;
 use super::draft::ProxyDraft;
 use super::table::Status;
-use crate::config::raw::{HttpRule, RedirectRule, UseBackend, Words};
+use crate::config::raw::{HttpRule, RedirectRule, TcpRule, UseBackend, Words};
 use crate::diag::{Diagnostic, FieldPath};
 
 /// An action: its name, and the fewest words before a condition. `None` is not built yet.
@@ -135,7 +135,7 @@ pub(super) const RESPONSE_ACTIONS: &[Action] = &[
 /// Caching is no gap to be filled: Lockgate has no cache, by design.
 pub(super) const NO_CACHE: &str = "responses are never cached here, by design; remove it";
 
-pub(super) fn status(action: &Action) -> Status {
+fn status(action: &Action) -> Status {
     match action {
         (_, Some(_)) => Status::Built,
         ("cache-use" | "cache-store", None) => Status::Refused(NO_CACHE),
@@ -149,15 +149,42 @@ pub(super) fn statuses(actions: &'static [Action]) -> impl Iterator<Item = (&'st
 
 pub(super) fn http_request(args: &mut Args, proxy: &mut ProxyDraft) {
     let path = FieldPath::root().key("http_request").index(proxy.raw.http_request.len());
-    proxy.raw.http_request.extend(http_rule(args, &path, REQUEST_ACTIONS));
+    proxy.raw.http_request.extend(rule(args, &path, REQUEST_ACTIONS));
 }
 
 pub(super) fn http_response(args: &mut Args, proxy: &mut ProxyDraft) {
     let path = FieldPath::root().key("http_response").index(proxy.raw.http_response.len());
-    proxy.raw.http_response.extend(http_rule(args, &path, RESPONSE_ACTIONS));
+    proxy.raw.http_response.extend(rule(args, &path, RESPONSE_ACTIONS));
 }
 
-fn http_rule(args: &mut Args, path: &FieldPath, actions: &'static [Action]) -> Option<HttpRule> {
+/// What a line `KEYWORD ACTION ... [if|unless ...]` is read into.
+pub(super) trait Ruled: Default {
+    fn action_mut(&mut self, field: &str) -> Option<&mut Option<Words>>;
+    fn on(&mut self, condition: (Option<Words>, Option<Words>));
+}
+
+impl Ruled for HttpRule {
+    fn action_mut(&mut self, field: &str) -> Option<&mut Option<Words>> {
+        HttpRule::action_mut(self, field)
+    }
+
+    fn on(&mut self, condition: (Option<Words>, Option<Words>)) {
+        (self.if_, self.unless) = condition;
+    }
+}
+
+impl Ruled for TcpRule {
+    fn action_mut(&mut self, field: &str) -> Option<&mut Option<Words>> {
+        TcpRule::action_mut(self, field)
+    }
+
+    fn on(&mut self, condition: (Option<Words>, Option<Words>)) {
+        (self.if_, self.unless) = condition;
+    }
+}
+
+/// Reads the rest of such a line.
+pub(super) fn rule<R: Ruled>(args: &mut Args, path: &FieldPath, actions: &'static [Action]) -> Option<R> {
     args.mark_line(path.clone());
     let keyword = args.keyword().to_owned();
     let written = args.text("an action")?;
@@ -175,14 +202,14 @@ fn http_rule(args: &mut Args, path: &FieldPath, actions: &'static [Action]) -> O
         return None;
     };
     args.set_keyword(&format!("{keyword} {name}"));
-    let mut rule = HttpRule::default();
+    let mut rule = R::default();
     let field = name.replace('-', "_");
     args.mark_last(path.key(field.clone()));
     let words = arguments(args, &path.key(field.clone()), fewest)?;
     if let Some(slot) = rule.action_mut(&field) {
         *slot = Some(words);
     }
-    (rule.if_, rule.unless) = condition(args, path)?;
+    rule.on(condition(args, path)?);
     Some(rule)
 }
 

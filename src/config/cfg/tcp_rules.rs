@@ -2,9 +2,9 @@
 
 use super::args::Args;
 use super::draft::ProxyDraft;
-use super::http_rules::{Action, arguments, condition, status};
+use super::http_rules::{self, Action};
 use crate::config::raw::{TcpRequest, TcpRule};
-use crate::diag::{Diagnostic, FieldPath};
+use crate::diag::FieldPath;
 
 /// All actions of `tcp-request connection|session|content`; which may stand where is told when they are resolved.
 pub(super) const ACTIONS: &[Action] = &[
@@ -78,33 +78,5 @@ pub(super) fn content(args: &mut Args, proxy: &mut ProxyDraft) {
 fn add(args: &mut Args, stage: &str, proxy: &mut ProxyDraft, list: fn(&mut TcpRequest) -> &mut Vec<TcpRule>) {
     let list = list(&mut proxy.raw.tcp_request);
     let path = path(stage).index(list.len());
-    list.extend(rule(args, &path));
-}
-
-fn rule(args: &mut Args, path: &FieldPath) -> Option<TcpRule> {
-    args.mark_line(path.clone());
-    let keyword = args.keyword().to_owned();
-    let written = args.text("an action")?;
-    let name = written.split(['(', '.']).next().unwrap_or_default();
-    let Some(action) = ACTIONS.iter().find(|action| action.0 == name) else {
-        let message = format!("unknown action `{written}` of `{keyword}`");
-        args.tell_last(Diagnostic::error(message).suggest(name, ACTIONS.iter().map(|action| action.0)));
-        return None;
-    };
-    let Some(fewest) = action.1 else {
-        if let Some(diagnostic) = status(action).diagnostic(&format!("{keyword} {name}")) {
-            args.tell_last(diagnostic);
-        }
-        return None;
-    };
-    args.set_keyword(&format!("{keyword} {name}"));
-    let mut rule = TcpRule::default();
-    let field = name.replace('-', "_");
-    args.mark_last(path.key(field.clone()));
-    let words = arguments(args, &path.key(field.clone()), fewest)?;
-    if let Some(slot) = rule.action_mut(&field) {
-        *slot = Some(words);
-    }
-    (rule.if_, rule.unless) = condition(args, path)?;
-    Some(rule)
+    list.extend(http_rules::rule::<TcpRule>(args, &path, ACTIONS));
 }

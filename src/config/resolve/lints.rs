@@ -116,20 +116,9 @@ impl Lint<'_, '_> {
 
     /// A hello that is read by the listener itself.
     fn hello_behind_tls(&self, frontend: &Frontend) {
-        let is_hello = |fetch: &Fetch| {
-            matches!(
-                fetch,
-                Fetch::HelloType
-                    | Fetch::HelloServerName
-                    | Fetch::HelloVersion
-                    | Fetch::HelloAlpn
-                    | Fetch::HelloGroups
-                    | Fetch::HelloTicket
-            )
-        };
         let rules = frontend.tcp_request.content.iter().filter_map(|rule| rule.condition.as_ref());
         let routes = frontend.use_backend.iter().filter_map(|(condition, _)| condition.as_ref());
-        let asks = rules.chain(routes).any(|condition| condition.asks(is_hello));
+        let asks = rules.chain(routes).any(|condition| condition.asks(Fetch::is_of_hello));
         let ends_tls =
             !frontend.listeners.is_empty() && frontend.listeners.iter().all(|listener| listener.tls.is_some());
         if asks && ends_tls {
