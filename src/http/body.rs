@@ -56,6 +56,18 @@ impl BodyReader {
         }
     }
 
+    /// What is wrong with those chunks of a body that came with its head: nothing of it needs to be passed on then.
+    pub fn check_start(length: BodyLength, start: &[u8]) -> Result<(), BadBody> {
+        if length == BodyLength::Chunked {
+            let (mut reader, mut rest) = (BodyReader::new(length), start);
+            while !reader.is_done() && !rest.is_empty() {
+                let fed = reader.feed(rest)?;
+                rest = rest.get(fed.consumed..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
     /// The body is over. Never, for one that ends with its connection.
     pub fn is_done(&self) -> bool {
         match self {
@@ -142,6 +154,17 @@ mod tests {
         check(BodyLength::Chunked, "3\r\nabc\r\n0\r\n\r\nGET", "abc", "GET", Ok(()));
         check(BodyLength::Chunked, "3\r\nab", "ab", "", truncated);
         check(BodyLength::Chunked, "3\r\nabc\r\n0\r\n", "abc", "", truncated);
+    }
+
+    #[test]
+    fn a_bad_start_is_known_before_the_rest_has_come() {
+        let is_bad = |length, start: &str| BodyReader::check_start(length, start.as_bytes()).is_err();
+        assert!(is_bad(BodyLength::Chunked, "zz\r\n"));
+        assert!(is_bad(BodyLength::Chunked, "3\r\nabc\r\n-1\r\n"));
+        for start in ["", "3\r\nab", "3\r\nabc\r\n0\r\n\r\nzz\r\n"] {
+            assert!(!is_bad(BodyLength::Chunked, start), "{start:?}");
+        }
+        assert!(!is_bad(BodyLength::Length(9), "zz\r\n"));
     }
 
     #[test]

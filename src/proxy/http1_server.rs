@@ -21,7 +21,7 @@ use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::slot::Slot;
 use super::worker::deadline;
 use super::{clock, http2_server, worker};
-use crate::http::{BadBody, BadRequest, BodyLength, BodyReader, Progress, RequestHead};
+use crate::http::{BadBody, BadRequest, BodyReader, Progress};
 use crate::logline::{Cause, Phase};
 use crate::state::events;
 
@@ -207,7 +207,9 @@ async fn read_head(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scr
                 if armed {
                     setting.timer.set(None);
                 }
-                return first_chunks(&scratch.request).map_or(HeadRead::Complete, HeadRead::BadBody);
+                // No server has to see a request whose body is known to be bad.
+                let start = BodyReader::check_start(scratch.request.body(), scratch.request.rest());
+                return start.map_or_else(HeadRead::BadBody, |()| HeadRead::Complete);
             }
             Ok(Progress::Partial) => {}
             Err(bad) => return HeadRead::Bad(bad),
@@ -227,21 +229,6 @@ async fn read_head(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scr
             None => return HeadRead::TimedOut,
         }
     }
-}
-
-/// What is wrong with those chunks of the body that came with the head: no server has to see such a request.
-fn first_chunks(request: &RequestHead) -> Option<BadBody> {
-    if request.body() != BodyLength::Chunked || request.rest().is_empty() {
-        return None;
-    }
-    let (mut reader, mut rest) = (BodyReader::new(request.body()), request.rest());
-    while !reader.is_done() && !rest.is_empty() {
-        match reader.feed(rest) {
-            Ok(fed) => rest = rest.get(fed.consumed..).unwrap_or_default(),
-            Err(bad) => return Some(bad),
-        }
-    }
-    None
 }
 
 /// A complete request: the exchange, the tunnel it may become, the record. `true` when the connection can go on.
