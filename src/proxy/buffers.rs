@@ -14,6 +14,8 @@ pub(crate) const HEAD_BUFFER: usize = 16 * 1024;
 pub(crate) const BODY_BUFFER: usize = 64 * 1024;
 /// Capacity of a buffer for whoever moves more than one read can take. Fits the second-level cache of a core.
 pub(crate) const BULK_BUFFER: usize = 256 * 1024;
+/// Bytes moved in one direction of one connection before others on its worker get their turn.
+pub(crate) const BYTES_IN_A_ROW: usize = 1024 * 1024;
 /// Buffers of a kind kept for the next use; more are given back to the allocator.
 const KEPT: usize = 256;
 /// The same for the largest ones, and for pipes: each is two descriptors.

@@ -68,6 +68,17 @@ pub(crate) trait Downstream {
         out: &mut Vec<u8>,
     ) -> Poll<Result<bool, BodyError>>;
 
+    /// Bytes of the request's body that could go into a pipe: all that is to come, where it comes out of a socket as it
+    /// is and what had been read is used up; else none.
+    fn body_to_splice(&self, _request: &RequestHead) -> u64 {
+        0
+    }
+
+    /// Takes some of them into an empty pipe, at least one unless pending.
+    fn poll_body_spliced(&mut self, _cx: &mut Context<'_>, _pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
     /// All of the body has been read.
     fn body_is_done(&self) -> bool;
 

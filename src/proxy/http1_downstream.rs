@@ -184,6 +184,25 @@ impl Downstream for Http1Downstream<'_> {
         }
     }
 
+    fn body_to_splice(&self, request: &RequestHead) -> u64 {
+        let all_used = request.rest().len() <= self.used && self.stream.as_socket().is_some();
+        self.reader.remaining().filter(|_| all_used).unwrap_or(0)
+    }
+
+    fn poll_body_spliced(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let (Some(left), Some(socket)) = (self.reader.remaining(), self.stream.as_socket()) else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let count = ready!(pipe.poll_fill(cx, socket, left))?;
+        if count == 0 {
+            self.ended = true;
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.reader.skip(count);
+        self.body_read += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
     fn body_is_done(&self) -> bool {
         self.reader.is_done()
     }

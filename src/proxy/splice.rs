@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
 
+use super::buffers::Buffers;
 use super::stream::Plain;
 
 /// A read of so many bytes, or a body of twice as many still to come, is worth a pipe.
@@ -66,11 +67,132 @@ impl Pipe {
     }
 }
 
+/// One direction's way through the kernel: a pipe that is lent while bytes are in flight, until the kernel refuses.
+#[derive(Debug)]
+pub(crate) struct Splicer {
+    pipe: Option<Pipe>,
+    is_possible: bool,
+}
+
+impl Splicer {
+    pub fn new(is_possible: bool) -> Self {
+        Splicer { pipe: None, is_possible }
+    }
+
+    /// As far as is known yet.
+    pub fn is_possible(&self) -> bool {
+        self.is_possible
+    }
+
+    /// Whether the next bytes of a body of which so many are to come should be spliced.
+    pub fn pays_for(&self, left: u64) -> bool {
+        self.is_possible && (left >= 2 * WORTH_IT as u64 || self.is_lent())
+    }
+
+    /// A pipe is lent: bytes are in flight.
+    pub fn is_lent(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// The pipe, while there are bytes in it.
+    pub fn filled(&mut self) -> Option<&mut Pipe> {
+        self.pipe.as_mut().filter(|pipe| pipe.held > 0)
+    }
+
+    /// Bytes in the pipe.
+    pub fn held(&self) -> usize {
+        self.pipe.as_ref().map_or(0, Pipe::held)
+    }
+
+    /// Lets `fill` take bytes into an empty pipe, which goes back while there are none. `None` where it is not possible,
+    /// now and from now on: copying always works.
+    pub fn poll_fill(
+        &mut self,
+        buffers: &Buffers,
+        fill: impl FnOnce(&mut Pipe) -> Poll<io::Result<usize>>,
+    ) -> Option<Poll<io::Result<usize>>> {
+        if !self.is_possible {
+            return None;
+        }
+        if self.pipe.is_none() {
+            self.pipe = buffers.pipe();
+        }
+        match self.pipe.as_mut().map(fill) {
+            Some(Poll::Ready(Err(error))) if is_unsupported(&error) => {}
+            None => {}
+            Some(filled) => {
+                if filled.is_pending() {
+                    self.give_back(buffers);
+                }
+                return Some(filled);
+            }
+        }
+        self.close();
+        None
+    }
+
+    /// No more is spliced. What is in the pipe is lost.
+    pub fn close(&mut self) {
+        (self.pipe, self.is_possible) = (None, false);
+    }
+
+    /// Nothing is in flight, or what is will not be asked for.
+    pub fn give_back(&mut self, buffers: &Buffers) {
+        if let Some(pipe) = self.pipe.take() {
+            buffers.give_pipe(pipe);
+        }
+    }
+}
+
 fn move_bytes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
     Ok(splice(from, None, to, None, count, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?)
 }
 
 /// Whether the kernel cannot do it between these two at all (manual page: EINVAL), so that copying must go on.
-pub(crate) fn is_unsupported(error: &io::Error) -> bool {
+fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How the pipe was filled, then: what came of it, is a pipe still lent, may it be tried again.
+    #[track_caller]
+    fn check(filled: Poll<io::Result<usize>>, outcome: &str, is_lent: bool, is_possible: bool) {
+        let (buffers, mut splicer) = (Buffers::default(), Splicer::new(true));
+        let seen = splicer.poll_fill(&buffers, |pipe| {
+            pipe.held = if let Poll::Ready(Ok(count)) = &filled { *count } else { 0 };
+            filled
+        });
+        let seen = match seen {
+            None => "copy",
+            Some(Poll::Pending) => "wait",
+            Some(Poll::Ready(Ok(_))) => "bytes",
+            Some(Poll::Ready(Err(_))) => "broken",
+        };
+        assert_eq!((seen, splicer.is_lent(), splicer.is_possible()), (outcome, is_lent, is_possible));
+        assert_eq!(splicer.filled().is_some(), outcome == "bytes");
+        let again = splicer.poll_fill(&buffers, |_| Poll::Ready(Ok(0)));
+        assert_eq!(again.is_some(), is_possible);
+    }
+
+    #[test]
+    fn a_pipe_is_lent_while_bytes_are_in_flight_and_the_kernel_lets_it() {
+        let fails = |errno| Poll::Ready(Err(io::Error::from_raw_os_error(errno)));
+        check(Poll::Ready(Ok(5)), "bytes", true, true);
+        check(Poll::Pending, "wait", false, true);
+        check(fails(libc::ECONNRESET), "broken", true, true);
+        check(fails(libc::EINVAL), "copy", false, false);
+    }
+
+    #[test]
+    fn only_bulk_pays() {
+        let (buffers, mut splicer) = (Buffers::default(), Splicer::new(true));
+        assert!(splicer.pays_for(32 * 1024) && !splicer.pays_for(32 * 1024 - 1));
+        let _ = splicer.poll_fill(&buffers, |_| Poll::Ready(Ok(0)));
+        assert!(splicer.pays_for(1), "the end of what is being spliced");
+        splicer.close();
+        assert!(!splicer.pays_for(u64::MAX) && !splicer.is_lent());
+    }
 }

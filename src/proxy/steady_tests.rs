@@ -17,21 +17,20 @@ fn read_exactly(stream: &mut TcpStream, buffer: &mut [u8], len: usize) {
     stream.read_exact(&mut buffer[..len]).unwrap();
 }
 
-/// A connection that answers every request head with the same bytes, until it is closed.
-fn answer_all(mut stream: TcpStream, response: &[u8]) {
-    let mut buffer = [0; 4096];
-    let mut held = 0;
-    while let Ok(count @ 1..) = stream.read(&mut buffer[held..]) {
-        held += count;
-        if buffer[..held].ends_with(b"\r\n\r\n") {
-            held = 0;
+/// A connection that answers every request, known by its last bytes, with the same ones, until it is closed.
+fn answer_all(mut stream: TcpStream, end: &[u8], response: &[u8]) {
+    let (mut buffer, mut request) = ([0; 64 * 1024], Vec::new());
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        request.extend_from_slice(&buffer[..count]);
+        if request.ends_with(end) {
+            request.clear();
             stream.write_all(response).unwrap();
         }
     }
 }
 
 /// Allocations the worker makes over [`COUNTED`] exchanges on one connection.
-fn allocations(response: Vec<u8>, expected_len: usize) -> u64 {
+fn allocations(request: &[u8], response: &[u8], expected_len: usize) -> u64 {
     let origin = Origin::new();
     let mut frontend = front();
     frontend.log.dont_log_normal = true;
@@ -40,12 +39,12 @@ fn allocations(response: Vec<u8>, expected_len: usize) -> u64 {
     let rig = Rig::start(frontend, back(&[origin.address()]));
     let mut client = rig.connect().0;
     let exchange = |client: &mut TcpStream, buffer: &mut Vec<u8>| {
-        client.write_all(GET).unwrap();
+        client.write_all(request).unwrap();
         read_exactly(client, buffer, expected_len);
     };
     let mut buffer = vec![0; expected_len];
     std::thread::scope(|scope| {
-        scope.spawn(|| answer_all(origin.accept().0, &response));
+        scope.spawn(|| answer_all(origin.accept().0, &request[request.len() - 4..], response));
         for _ in 0..WARM {
             exchange(&mut client, &mut buffer);
         }
@@ -64,7 +63,7 @@ fn allocations(response: Vec<u8>, expected_len: usize) -> u64 {
 #[track_caller]
 fn check(head: &str, body: &[u8], expected_len: usize) {
     let response = [head.as_bytes(), b"\r\n\r\n", body].concat();
-    assert_eq!(allocations(response, expected_len), 0, "over {COUNTED} exchanges");
+    assert_eq!(allocations(GET, &response, expected_len), 0, "over {COUNTED} exchanges");
 }
 
 #[test]
@@ -85,4 +84,15 @@ fn a_large_answer_costs_no_allocation() {
     const LEN: usize = 300_000;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}");
     check(&head, &vec![b'x'; LEN], head.len() + 4 + LEN);
+}
+
+#[test]
+fn an_upload_costs_no_allocation() {
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    for len in [1000, 300_000] {
+        let head = format!("POST /some/path HTTP/1.1\r\nHost: app\r\nContent-Length: {len}\r\n\r\n");
+        let request = [head.as_bytes(), &vec![b'x'; len - 4], b"done"].concat();
+        let allocations = allocations(&request, response, response.len());
+        assert_eq!(allocations, 0, "over {COUNTED} uploads of {len} bytes");
+    }
 }

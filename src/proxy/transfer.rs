@@ -1,13 +1,16 @@
 //! Request bytes up, response bytes down, at the same time: the moving part of an exchange.
 //!
-//! One machine polled as a whole. The server-bound half sends what is in `out` and refills it from the client. The
-//! client-bound half reads the response's head, lets the rules see it, then moves its body through one lent buffer. A
-//! response may come before the request is all sent; then the request's rest is given up, not waited for.
+//! One machine polled as a whole. The server-bound half sends what is in `out`, then the rest of the request's body. The
+//! client-bound half reads the response's head, lets the rules see it, then moves its body. Bodies go through one lent
+//! buffer each, or one pipe. A response may come before the request is all sent; then the request's rest is given up, not
+//! waited for.
 
 mod body;
 mod failure;
 mod head;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -17,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::downstream::{BodyFraming, Downstream, Left};
 use super::exchange::{Scratch, Setting, Upstream};
-use super::splice::Pipe;
+use super::splice::Splicer;
 use crate::http::BodyReader;
 use crate::logline::{Cause, Phase};
 use crate::model::backend::RetryOn;
@@ -85,15 +88,17 @@ pub(crate) struct Transfer<'a, 's, D> {
     replayable: bool,
     /// The server takes no more of the request.
     deaf: bool,
+    /// What a large request body goes through.
+    request_splicer: Splicer,
+    /// Bytes of the request's body taken from the client in this turn.
+    taken_in_turn: usize,
     state: Down,
     /// Response bytes being moved.
     body: Vec<u8>,
     /// The last read filled a buffer: the next one may be larger.
     is_bulk: bool,
-    /// The kernel has not refused to splice between these two.
-    can_splice: bool,
-    /// What a large body is spliced through, while bytes of it are in flight.
-    pipe: Option<Pipe>,
+    /// What a large response body goes through.
+    response_splicer: Splicer,
     /// Response bytes read in this turn.
     read_in_turn: usize,
     keep_client: bool,
@@ -129,11 +134,12 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             sent: 0,
             replayable: true,
             deaf: false,
+            request_splicer: Splicer::new(true),
+            taken_in_turn: 0,
             state: Down::Head,
             body: Vec::new(),
             is_bulk: false,
-            can_splice: true,
-            pipe: None,
+            response_splicer: Splicer::new(true),
             read_in_turn: 0,
             keep_client: false,
             keep_server: false,
@@ -151,9 +157,8 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         self.setting.timer.set(None);
         let buffers = &self.setting.connection.worker.buffers;
         buffers.give(self.scratch.response.take_input());
-        if let Some(pipe) = self.pipe.take() {
-            buffers.give_pipe(pipe);
-        }
+        self.request_splicer.give_back(buffers);
+        self.response_splicer.give_back(buffers);
         match result {
             Ok(Transferred::Switched { .. }) => Ok(Transferred::Switched { early: std::mem::take(&mut self.body) }),
             other => {
@@ -165,7 +170,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transferred, Failure>> {
         clock::count_poll();
-        self.read_in_turn = 0;
+        (self.taken_in_turn, self.read_in_turn) = (0, 0);
         if let Some(cause) = self.killed() {
             return Poll::Ready(Err(Failure::Killed { cause, started: self.started }));
         }
@@ -268,7 +273,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// A request that was not read to its end leaves its rest on the client's connection.
     fn done(&self) -> Transferred {
         let whole = self.down.body_is_done();
-        let all_sent = whole && self.sent == self.scratch.out.len() && !self.deaf;
+        let all_sent = whole && !self.has_unsent() && !self.deaf;
         Transferred::Done { keep_client: self.keep_client && whole, keep_server: self.keep_server && all_sent }
     }
 

@@ -4,21 +4,16 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
-use super::super::buffers::{BODY_BUFFER, BULK_BUFFER};
+use super::super::buffers::{BODY_BUFFER, BULK_BUFFER, BYTES_IN_A_ROW};
 use super::super::downstream::Downstream;
-use super::super::splice;
 use super::{Down, Failure, Transfer};
-use crate::http::BodyReader;
 use crate::logline::Phase;
-
-/// Response bytes moved for one exchange before others on this worker get their turn.
-const BYTES_IN_A_ROW: usize = 1024 * 1024;
 
 impl<D: Downstream> Transfer<'_, '_, D> {
     /// Moves the body on until one side is waited for. Leaves [`Down::Body`] when it is over.
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         while let Down::Body { reader, unread, data } = &mut self.state {
-            if self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0) {
+            if self.response_splicer.held() > 0 {
                 ready!(self.push_spliced(cx))?;
             } else if data.start < data.end {
                 ready!(self.push_data(cx))?;
@@ -47,16 +42,14 @@ impl<D: Downstream> Transfer<'_, '_, D> {
 
     /// Reads more of the body, by splicing where that is possible and pays.
     fn refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if self.can_splice
-            && let Down::Body { reader: BodyReader::Length(left), .. } = self.state
-            && (left >= 2 * splice::WORTH_IT as u64 || self.pipe.is_some())
+        if let Down::Body { reader, .. } = &self.state
+            && let Some(left) = reader.remaining()
+            && self.response_splicer.pays_for(left)
             && self.down.takes_spliced()
             && self.upstream.stream.as_socket().is_some()
+            && let Some(filled) = ready!(self.fill_pipe(cx, left))
         {
-            match ready!(self.fill_pipe(cx, left)) {
-                Some(filled) => return Poll::Ready(filled),
-                None => self.can_splice = false, // copying always works
-            }
+            return Poll::Ready(filled);
         }
         self.fill_buffer(cx)
     }
@@ -64,7 +57,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
     /// `None` when splicing is not possible after all.
     fn fill_pipe(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<Option<Result<(), Failure>>> {
         let buffers = &self.setting.connection.worker.buffers;
-        if self.pipe.is_none() {
+        if !self.response_splicer.is_lent() {
             // The head goes out first; what is spliced would overtake it.
             match self.down.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -77,25 +70,19 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 }
             }
             buffers.give(std::mem::take(&mut self.body));
-            self.pipe = buffers.pipe();
         }
-        let (Some(pipe), Some(server)) = (&mut self.pipe, self.upstream.stream.as_socket()) else {
+        let (Down::Body { reader, .. }, Some(server)) = (&mut self.state, self.upstream.stream.as_socket()) else {
             return Poll::Ready(None);
         };
-        match pipe.poll_fill(cx, server, left) {
-            Poll::Ready(Ok(count)) if count > 0 => {
+        match self.response_splicer.poll_fill(buffers, |pipe| pipe.poll_fill(cx, server, left)) {
+            None => return Poll::Ready(None),
+            Some(Poll::Ready(Ok(count))) if count > 0 => {
                 self.read_in_turn += count;
-                if let Down::Body { reader: BodyReader::Length(left), .. } = &mut self.state {
-                    *left = left.saturating_sub(count as u64);
-                }
+                reader.skip(count);
                 self.server_active();
             }
-            Poll::Ready(Err(error)) if splice::is_unsupported(&error) => return Poll::Ready(None),
-            Poll::Ready(_) => self.state = Down::Cut { malformed: false },
-            Poll::Pending => {
-                if let Some(pipe) = self.pipe.take() {
-                    buffers.give_pipe(pipe);
-                }
+            Some(Poll::Ready(_)) => self.state = Down::Cut { malformed: false },
+            Some(Poll::Pending) => {
                 self.client_deadline = None; // it has all there is
                 self.server_deadline.is_none().then(|| self.server_active());
                 return Poll::Pending;
@@ -106,11 +93,11 @@ impl<D: Downstream> Transfer<'_, '_, D> {
 
     /// Gives the client some of what was spliced.
     fn push_spliced(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(())) };
+        let Some(pipe) = self.response_splicer.filled() else { return Poll::Ready(Ok(())) };
         match self.down.poll_spliced(cx, pipe) {
             Poll::Ready(Ok(count)) => {
                 self.client_deadline = None;
-                self.setting.connection.worker.shared.process.spliced_bytes.fetch_add(count as u64, Relaxed);
+                self.count_spliced(count);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
@@ -119,6 +106,11 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Counts bytes that were delivered without having been copied here.
+    pub(super) fn count_spliced(&self, count: usize) {
+        self.setting.connection.worker.shared.process.spliced_bytes.fetch_add(count as u64, Relaxed);
     }
 
     /// The client does not take what there is: this is not the server's time.

@@ -1,10 +1,13 @@
-//! A request on its way from the client to the server: what is in `out`, then the rest of its body.
+//! A request on its way from the client to the server: what is in `out`, its head first, then the rest of its body. That is
+//! spliced where it is possible and pays, else it goes through `out`, too.
 
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use super::super::buffers::BYTES_IN_A_ROW;
 use super::super::downstream::{BodyError, Downstream};
 use super::{Failure, Transfer};
 use crate::logline::Phase;
@@ -13,7 +16,7 @@ use crate::logline::Phase;
 const RETRY_BUFFER: usize = 16 * 1024;
 
 impl<D: Downstream> Transfer<'_, '_, D> {
-    /// Sends the request as far as it goes.
+    /// Moves the request on as far as it goes.
     pub(super) fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         if self.deaf {
             return Ok(());
@@ -26,17 +29,13 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             }
         }
         loop {
-            if self.sent < self.scratch.out.len() {
-                let rest = &self.scratch.out[self.sent..];
-                match Pin::new(&mut self.upstream.stream).poll_write(cx, rest) {
-                    Poll::Ready(Ok(n)) if n > 0 => {
-                        self.sent += n;
-                        self.server_active();
-                        continue;
-                    }
+            if self.has_unsent() {
+                match self.poll_send(cx) {
+                    Poll::Ready(Ok(count)) if count > 0 => self.server_active(),
                     Poll::Ready(_) => {
                         // It may have answered before it closed: what it says decides.
                         self.deaf = true;
+                        self.request_splicer.close();
                         return Ok(());
                     }
                     Poll::Pending => {
@@ -44,28 +43,84 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                         return Ok(());
                     }
                 }
-            }
-            if self.down.body_is_done() {
-                return self.flush_up(cx);
-            }
-            let kept = self.replayable && self.sides.retry_on.after_sending() && self.scratch.out.len() < RETRY_BUFFER;
-            if !kept {
-                // Only a request that is whole in `out` can be sent again.
-                self.replayable &= self.sent == 0;
-                self.scratch.out.clear();
-                self.sent = 0;
-            }
-            match self.down.poll_body(cx, &mut self.scratch.request, self.sides.framing, &mut self.scratch.out) {
-                Poll::Ready(Ok(_)) => self.client_active(),
-                Poll::Ready(Err(BodyError::Bad(_))) => return Err(Failure::BadBody),
-                // It was sending data, whatever the server was at.
-                Poll::Ready(Err(BodyError::Gone(_))) => return Err(Failure::ClientGone { phase: Phase::Data }),
-                Poll::Pending => {
-                    self.wait_for_client();
-                    return self.flush_up(cx);
+            } else if self.down.body_is_done() {
+                self.flush_up(cx);
+                return Ok(());
+            } else if self.taken_in_turn >= BYTES_IN_A_ROW {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            } else {
+                match self.poll_take(cx) {
+                    Poll::Ready(Ok(count)) => {
+                        self.taken_in_turn += count;
+                        self.client_active();
+                    }
+                    Poll::Ready(Err(BodyError::Bad(_))) => return Err(Failure::BadBody),
+                    // It was sending data, whatever the server was at.
+                    Poll::Ready(Err(BodyError::Gone(_))) => return Err(Failure::ClientGone { phase: Phase::Data }),
+                    Poll::Pending => {
+                        self.wait_for_client();
+                        self.flush_up(cx);
+                        return Ok(());
+                    }
                 }
             }
         }
+    }
+
+    /// The server has not taken all that was read of the request.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.sent < self.scratch.out.len() || self.request_splicer.held() > 0
+    }
+
+    /// Gives the server some of what there is for it.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let (Some(pipe), Some(server)) = (self.request_splicer.filled(), self.upstream.stream.as_socket()) {
+            let count = ready!(pipe.poll_drain(cx, server))?;
+            self.count_spliced(count);
+            return Poll::Ready(Ok(count));
+        }
+        let unsent = &self.scratch.out[self.sent..];
+        let count = ready!(Pin::new(&mut self.upstream.stream).poll_write(cx, unsent))?;
+        self.sent += count;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Takes more of the body from the client, when the server has all that came before. Returns how many bytes, as the
+    /// server gets them.
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
+        let left = self.down.body_to_splice(&self.scratch.request);
+        if left > 0
+            && self.request_splicer.pays_for(left)
+            && self.upstream.stream.as_socket().is_some()
+            && let Some(filled) = self.poll_splice_in(cx)
+        {
+            return filled.map_err(BodyError::Gone);
+        }
+        let kept = self.replayable && self.sides.retry_on.after_sending() && self.scratch.out.len() < RETRY_BUFFER;
+        if !kept {
+            self.forget_sent();
+        }
+        let before = self.scratch.out.len();
+        let taken = self.down.poll_body(cx, &mut self.scratch.request, self.sides.framing, &mut self.scratch.out);
+        taken.map_ok(|_| self.scratch.out.len() - before)
+    }
+
+    /// Takes it into a pipe. `None` where that is not possible after all. What is spliced is too large to be sent again.
+    fn poll_splice_in(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
+        let (down, buffers) = (&mut *self.down, &self.setting.connection.worker.buffers);
+        let filled = self.request_splicer.poll_fill(buffers, |pipe| down.poll_body_spliced(cx, pipe))?;
+        if filled.is_ready() {
+            self.forget_sent();
+        }
+        Some(filled)
+    }
+
+    /// Makes room in `out`. Only a request that is whole in there can be sent again.
+    fn forget_sent(&mut self) {
+        self.replayable = false;
+        self.scratch.out.clear();
+        self.sent = 0;
     }
 
     /// The server does not take what there is: until it answers, this is not the client's time.
@@ -89,10 +144,10 @@ impl<D: Downstream> Transfer<'_, '_, D> {
     }
 
     /// TLS may hold records back; a clear connection has nothing to flush.
-    fn flush_up(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if self.upstream.stream.is_tls() && Pin::new(&mut self.upstream.stream).poll_flush(cx).is_ready() {
-            return Ok(());
+    fn flush_up(&mut self, cx: &mut Context<'_>) {
+        if self.upstream.stream.is_tls() {
+            // What goes wrong is met by the next write or read.
+            let _ = Pin::new(&mut self.upstream.stream).poll_flush(cx);
         }
-        Ok(())
     }
 }

@@ -7,12 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::super::buffers::{BODY_BUFFER, BULK_BUFFER, Buffers};
-use super::super::splice::{self, Pipe};
+use super::super::buffers::{BODY_BUFFER, BULK_BUFFER, BYTES_IN_A_ROW, Buffers};
+use super::super::splice::{self, Splicer};
 use super::super::stream::Stream;
 
-/// Bytes moved in one direction, and reads in a row, before others on this worker get their turn.
-const BYTES_IN_A_ROW: u64 = 1024 * 1024;
+/// Reads in a row before others on this worker get their turn.
 const READS_IN_A_ROW: u32 = 8;
 
 /// Bytes from one side to the other.
@@ -28,10 +27,7 @@ pub(super) struct Direction {
     pub state: State,
     /// The last read was a large one: the next one is done by splicing or into a larger buffer.
     is_bulk: bool,
-    /// Both sides are sockets and the kernel has not said no.
-    can_splice: bool,
-    /// What bytes are spliced through; empty-handed while nothing is in flight.
-    pipe: Option<Pipe>,
+    splicer: Splicer,
     /// The writer holds bytes of ours back (TLS records that did not fit into the socket).
     unflushed: bool,
 }
@@ -58,6 +54,7 @@ pub(super) struct Moved {
 }
 
 impl Direction {
+    /// `can_splice`: both sides are sockets.
     pub fn new(early: Vec<u8>, can_splice: bool) -> Self {
         Direction {
             buffer: early,
@@ -66,14 +63,13 @@ impl Direction {
             spliced: 0,
             state: State::Open,
             is_bulk: false,
-            can_splice,
-            pipe: None,
+            splicer: Splicer::new(can_splice),
             unflushed: false,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.pipe.as_ref().is_none_or(|pipe| pipe.held() == 0)
+        self.buffer.is_empty() && self.splicer.held() == 0
     }
 
     pub fn awaits_reader(&self) -> bool {
@@ -87,7 +83,7 @@ impl Direction {
     /// Moves bytes until one side has to be waited for.
     pub fn advance(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream, buffers: &Buffers) -> Moved {
         let mut moved = Moved { more: true, ..Moved::default() };
-        let enough = self.written + BYTES_IN_A_ROW;
+        let enough = self.written + BYTES_IN_A_ROW as u64;
         for _ in 0..READS_IN_A_ROW {
             let ready = match self.write(cx, to, &mut moved.wrote) {
                 Poll::Ready(Ok(())) => self.state == State::Open && self.read(cx, from, &mut moved.read, buffers),
@@ -95,7 +91,7 @@ impl Direction {
                     self.state = State::Unwritable;
                     self.unflushed = false;
                     self.buffer.clear();
-                    self.pipe = None; // what it holds is lost
+                    self.splicer.close();
                     false
                 }
                 Poll::Pending => false,
@@ -117,9 +113,7 @@ impl Direction {
     /// Nothing is in flight, or the tunnel is over.
     pub fn give_back(&mut self, buffers: &Buffers) {
         buffers.give(std::mem::take(&mut self.buffer));
-        if let Some(pipe) = self.pipe.take() {
-            buffers.give_pipe(pipe);
-        }
+        self.splicer.give_back(buffers);
     }
 
     /// Reads once while nothing is in flight. True when that brought bytes, or the end.
@@ -132,7 +126,7 @@ impl Direction {
             Ok(0) => self.state = State::Ending,
             Ok(count) => {
                 *read = true;
-                self.is_bulk = count >= if self.can_splice { splice::WORTH_IT } else { BODY_BUFFER };
+                self.is_bulk = count >= if self.splicer.is_possible() { splice::WORTH_IT } else { BODY_BUFFER };
             }
             // TLS without a goodbye: bytes of unknown meaning have no other end either.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.state = State::Ending,
@@ -143,19 +137,13 @@ impl Direction {
 
     fn take_in(&mut self, cx: &mut Context<'_>, from: &mut Stream, buffers: &Buffers) -> Poll<io::Result<usize>> {
         if self.is_bulk
-            && self.can_splice
+            && self.splicer.is_possible()
             && let Some(socket) = from.as_socket()
         {
-            if self.pipe.is_none() {
-                buffers.give(std::mem::take(&mut self.buffer));
-                self.pipe = buffers.pipe();
+            buffers.give(std::mem::take(&mut self.buffer));
+            if let Some(filled) = self.splicer.poll_fill(buffers, |pipe| pipe.poll_fill(cx, socket, u64::MAX)) {
+                return filled;
             }
-            match self.pipe.as_mut().map(|pipe| pipe.poll_fill(cx, socket, u64::MAX)) {
-                Some(Poll::Ready(Err(error))) if splice::is_unsupported(&error) => {}
-                Some(filled) => return filled,
-                None => {}
-            }
-            self.can_splice = false; // out of pipes, or a kind of socket that cannot: copying always works
         }
         if self.is_bulk && self.buffer.capacity() < BULK_BUFFER {
             buffers.give(std::mem::replace(&mut self.buffer, buffers.bulk()));
@@ -180,13 +168,11 @@ impl Direction {
         }
         self.sent = 0;
         self.buffer.clear();
-        if let (Some(pipe), Some(socket)) = (&mut self.pipe, to.as_socket()) {
-            while pipe.held() > 0 {
-                let count = ready!(pipe.poll_drain(cx, socket))? as u64;
-                self.written += count;
-                self.spliced += count;
-                *wrote = true;
-            }
+        while let (Some(pipe), Some(socket)) = (self.splicer.filled(), to.as_socket()) {
+            let count = ready!(pipe.poll_drain(cx, socket))? as u64;
+            self.written += count;
+            self.spliced += count;
+            *wrote = true;
         }
         if self.unflushed {
             ready!(to.as_mut().poll_flush(cx))?;

@@ -1,0 +1,157 @@
+//! Request bodies on their way to the server: which are spliced, and does anyone notice but the counter?
+
+use std::io::{Read, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+
+use super::super::testing::{Client, Origin, Rig, back, front};
+use crate::model::log::{LogFormat, LogSettings};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const LARGE: usize = 3_000_000;
+
+fn rig() -> (Rig, Origin) {
+    let origin = Origin::new();
+    let mut frontend = front();
+    frontend.log = LogSettings { format: LogFormat::Http, ..frontend.log };
+    (Rig::start(frontend, back(&[origin.address()])), origin)
+}
+
+/// Bytes whose place can be told.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 31 % 251) as u8).collect()
+}
+
+fn post(len: usize) -> String {
+    format!("POST /up HTTP/1.1\r\nHost: app\r\nContent-Length: {len}\r\n\r\n")
+}
+
+/// Sends on a thread of its own, as far as the other side takes it.
+fn send(client: &Client, pieces: &[&[u8]]) -> JoinHandle<bool> {
+    let (mut writer, bytes) = (client.0.try_clone().unwrap(), pieces.concat());
+    std::thread::spawn(move || writer.write_all(&bytes).is_ok())
+}
+
+fn exactly(from: &mut Client, len: usize) -> Vec<u8> {
+    let mut got = vec![0; len];
+    from.0.read_exact(&mut got).unwrap();
+    got
+}
+
+fn spliced(rig: &Rig) -> usize {
+    rig.shared.process.spliced_bytes.load(Relaxed) as usize
+}
+
+/// What the log says of status and end: `200 ----`.
+fn told(rig: &Rig) -> String {
+    let line = rig.line();
+    let words: Vec<&str> = line.split(' ').collect();
+    format!("{} {}", words[3], words[7])
+}
+
+/// A body of this many bytes, sent with a request behind it, and whether most of it is spliced.
+#[track_caller]
+fn check(len: usize, is_spliced: bool) {
+    let (rig, origin) = rig();
+    let (mut client, body) = (rig.connect(), pattern(len));
+    let sending = send(&client, &[post(len).as_bytes(), &body, b"GET /behind HTTP/1.1\r\nHost: app\r\n\r\n"]);
+    let mut server = origin.accept();
+    let head = server.head();
+    assert!(exactly(&mut server, len) == body, "{len}: bytes were lost or mixed up");
+    server.send(OK);
+    assert!(client.head().starts_with("HTTP/1.1 200 "));
+    assert!(server.head().starts_with("GET /behind "), "over the same connections");
+    server.send(OK);
+    assert!(client.head().starts_with("HTTP/1.1 200 "));
+    assert!(sending.join().unwrap());
+    assert_eq!(told(&rig), "200 ----");
+    assert_eq!(told(&rig), "200 ----");
+    let received = rig.shared.snapshot.load().frontends[0].state.counters.totals().bytes_in as usize;
+    assert_eq!(received, head.len() + len + "GET /behind HTTP/1.1\r\nHost: app\r\n\r\n".len());
+    let spliced = spliced(&rig);
+    assert!(if is_spliced { spliced > len / 2 && spliced <= len } else { spliced == 0 }, "{len}: {spliced} spliced");
+}
+
+#[test]
+fn large_bodies_are_spliced_and_small_ones_are_not() {
+    check(LARGE, true);
+    check(100_000, true);
+    check(30_000, false);
+    check(1, false);
+}
+
+#[test]
+fn chunks_are_copied() {
+    let (rig, origin) = rig();
+    let (mut client, body) = (rig.connect(), pattern(LARGE));
+    let head = "POST / HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let sending = send(&client, &[head.as_bytes(), format!("{LARGE:x}\r\n").as_bytes(), &body, b"\r\n0\r\n\r\n"]);
+    let mut server = origin.accept();
+    server.head();
+    let mut got = Vec::new();
+    loop {
+        let size = server.until("\r\n");
+        let len = usize::from_str_radix(size.trim_end(), 16).unwrap();
+        if len == 0 {
+            break;
+        }
+        got.extend(exactly(&mut server, len));
+        server.until("\r\n");
+    }
+    assert!(got == body, "bytes were lost or mixed up");
+    server.send(OK);
+    client.head();
+    assert!(sending.join().unwrap());
+    assert_eq!(spliced(&rig), 0);
+}
+
+#[test]
+fn bodies_go_both_ways_at_once() {
+    let (rig, origin) = rig();
+    let (mut client, body) = (rig.connect(), pattern(LARGE));
+    let sending = send(&client, &[post(LARGE).as_bytes(), &body]);
+    let mut server = origin.accept();
+    server.head();
+    let first = exactly(&mut server, 100_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+    let answering = send(&server, &[answer.as_bytes(), &body]);
+    let reading = std::thread::spawn(move || exactly(&mut server, LARGE - 100_000));
+    client.head();
+    assert!(exactly(&mut client, LARGE) == body);
+    let rest = reading.join().unwrap();
+    assert!([first, rest].concat() == body);
+    assert!(sending.join().unwrap() && answering.join().unwrap());
+    assert_eq!(told(&rig), "200 ----");
+    assert!(spliced(&rig) > LARGE);
+}
+
+#[test]
+fn an_answer_in_the_middle_reaches_the_client() {
+    let (rig, origin) = rig();
+    let (mut client, body) = (rig.connect(), pattern(20 * LARGE));
+    let sending = send(&client, &[post(body.len()).as_bytes(), &body]);
+    let mut server = origin.accept();
+    server.head();
+    exactly(&mut server, 1_000_000);
+    server.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    assert!(client.until("\r\n\r\nno").starts_with("HTTP/1.1 413 "));
+    assert_eq!(told(&rig), "413 ----");
+    drop(client);
+    sending.join().unwrap();
+    assert!(spliced(&rig) > 500_000);
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_is_told_of() {
+    let (rig, origin) = rig();
+    let client = rig.connect();
+    let sending = send(&client, &[post(LARGE).as_bytes(), &pattern(LARGE / 2)]);
+    let mut server = origin.accept();
+    server.head();
+    exactly(&mut server, LARGE / 2);
+    assert!(sending.join().unwrap());
+    drop(client);
+    assert_eq!(server.rest(), "", "nothing was made up");
+    assert_eq!(told(&rig), "-1 CD--");
+    assert!(spliced(&rig) > LARGE / 4);
+}
