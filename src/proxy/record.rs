@@ -254,19 +254,19 @@ impl Account {
         let Some((_, server)) = &self.server else { return };
         for shard in [backend.state.counters.of(worker), server.counters.of(worker)] {
             match failure {
+                Failure::Cut | Failure::NoAnswer { phase: Phase::Data, .. } => {
+                    shard.server_aborts.add(1);
+                    shard.response_errors.add(1);
+                }
+                Failure::CutByTimeout | Failure::ServerTimedOut { phase: Phase::Data } => shard.server_aborts.add(1),
                 Failure::Stale
                 | Failure::Again
                 | Failure::NoAnswer { .. }
                 | Failure::BadAnswer
-                | Failure::ServerTimedOut => {
+                | Failure::BadCut
+                | Failure::ServerTimedOut { .. } => {
                     shard.response_errors.add(1);
                 }
-                Failure::Cut => {
-                    shard.server_aborts.add(1);
-                    shard.response_errors.add(1);
-                }
-                Failure::BadCut => shard.response_errors.add(1),
-                Failure::CutByTimeout => shard.server_aborts.add(1),
                 Failure::ClientGone { .. } | Failure::ClientLeft | Failure::ClientTimedOut { .. } => {
                     shard.client_aborts.add(1)
                 }

@@ -211,9 +211,9 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// of it is there.
     fn may_retry(&self, failure: &Failure) -> bool {
         let reason = match failure {
-            Failure::NoAnswer { empty: true } => RetryOn::EMPTY_RESPONSE,
-            Failure::NoAnswer { empty: false } | Failure::BadAnswer => RetryOn::JUNK_RESPONSE,
-            Failure::ServerTimedOut => RetryOn::RESPONSE_TIMEOUT,
+            Failure::NoAnswer { empty: true, .. } => RetryOn::EMPTY_RESPONSE,
+            Failure::NoAnswer { empty: false, .. } | Failure::BadAnswer => RetryOn::JUNK_RESPONSE,
+            Failure::ServerTimedOut { .. } => RetryOn::RESPONSE_TIMEOUT,
             _ => return false,
         };
         self.sides.retry_on.has(reason) && self.is_whole()
@@ -222,6 +222,13 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// The whole request is in `out`, and the client has seen nothing of an answer.
     fn is_whole(&self) -> bool {
         self.replayable && self.down.body_is_done() && !self.started && !self.interim_seen
+    }
+
+    /// What a server is at before it answers, for the log: to take the request's body (data) or to answer. One that leaves
+    /// or is waited for in vain while there is something for it has failed at the former, as in HAProxy.
+    fn phase_of_server(&self) -> Phase {
+        let takes_body = !self.down.body_is_done() && (self.deaf || self.has_unsent());
+        if takes_body { Phase::Data } else { Phase::Headers }
     }
 
     fn killed(&self) -> Option<Cause> {
@@ -302,7 +309,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             self.upstream.stream.timed_out(self.sides.server);
         }
         Poll::Ready(Err(match (server_first, self.started) {
-            (true, false) => Failure::ServerTimedOut,
+            (true, false) => Failure::ServerTimedOut { phase: self.phase_of_server() },
             (true, true) => Failure::CutByTimeout,
             (false, false) => Failure::ClientTimedOut { phase: Phase::Headers },
             (false, true) => Failure::ClientTimedOut { phase: Phase::Data },

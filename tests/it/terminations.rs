@@ -1,6 +1,8 @@
 //! How did it end, who ended it, and when? The same thing happens to HAProxy and to us; the log lines must say the same:
 //! server, which timers were reached, status, termination state, retries.
 
+mod bodies;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -367,65 +369,6 @@ fn answers_that_do_not_come() {
         story("server silent after a body", with(silence), "/x", |at| {
             send(at, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
         }),
-    ]);
-}
-
-/// More than fits in all buffers on the way.
-fn large(mut stream: TcpStream) {
-    head(&mut stream);
-    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
-    while stream.write_all(&[b'x'; 65536]).is_ok() {}
-}
-
-#[test]
-fn answers_that_are_cut() {
-    check(&[
-        story(
-            "server closes",
-            with(|s| say_and_close(s, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")),
-            "/x",
-            get,
-        ),
-        story(
-            "server closes between chunks",
-            with(|s| say_and_close(s, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")),
-            "/x",
-            get,
-        ),
-        story(
-            "a bad chunk",
-            with(|s| say_and_wait(s, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n")),
-            "/x",
-            get,
-        ),
-        story(
-            "server silent",
-            with(|s| say_and_wait(s, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")),
-            "/x",
-            get,
-        ),
-        story("until closed", with(|s| say_and_close(s, b"HTTP/1.1 200 OK\r\n\r\nabc")), "/x", get),
-        story("client breaks", with(large), "/x", |at| {
-            let mut client = Client::connect(at);
-            client.send(REQUEST);
-            let _ = client.exactly(100);
-            client.break_off();
-        }),
-        story("client does not read", with(large), "/x", |at| {
-            let mut client = Client::connect(at);
-            client.send(REQUEST);
-            let _ = client.exactly(100);
-            thread::sleep(Duration::from_millis(2500));
-        }),
-        story(
-            "answered before the body is there",
-            with(|s| say_and_wait(s, b"HTTP/1.1 413 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")),
-            "/x",
-            |at| {
-                send(at, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
-            },
-        )
-        .ours("app/a +++++ 413 ---- /0", "the answer is passed on and the rest of the request given up"),
     ]);
 }
 

@@ -13,8 +13,13 @@ pub(crate) enum Failure {
     NoAnswer {
         /// Not even a byte of it had come.
         empty: bool,
+        /// What it was at: [`Phase::Data`] when the request's body was lost on its way.
+        phase: Phase,
     },
-    ServerTimedOut,
+    ServerTimedOut {
+        /// [`Phase::Data`] when it did not take the request's body.
+        phase: Phase,
+    },
     BadAnswer,
     /// A response rule refused it: its answer is in [`Scratch::refusal`].
     Refused,
@@ -44,8 +49,9 @@ impl Failure {
     /// Status to answer if one can still be, and how it is logged (HAProxy manual 8.5).
     pub fn meaning(&self) -> (Option<u16>, Cause, Phase) {
         match *self {
-            Failure::Stale | Failure::Again | Failure::NoAnswer { .. } => (Some(502), Cause::Server, Phase::Headers),
-            Failure::ServerTimedOut => (Some(504), Cause::ServerTimeout, Phase::Headers),
+            Failure::Stale | Failure::Again => (Some(502), Cause::Server, Phase::Headers),
+            Failure::NoAnswer { phase, .. } => (Some(502), Cause::Server, phase),
+            Failure::ServerTimedOut { phase } => (Some(504), Cause::ServerTimeout, phase),
             Failure::BadAnswer => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::Refused => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::BadBody => (Some(400), Cause::Proxy, Phase::Headers),

@@ -65,13 +65,16 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             match read {
                 Poll::Ready(Ok(n)) if n > 0 && self.all_is_asked() => self.server_active(),
                 Poll::Ready(Ok(n)) if n > 0 => {} // it is the client who is waited for
-                Poll::Ready(_) => {
+                Poll::Ready(end) => {
                     let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
                     let again = self.replayable && self.scratch.request.is_idempotent();
                     let refused = self.replayable && self.upstream.stream.was_refused();
                     let stale = nothing && (again && self.upstream.reused || refused);
-                    let empty = nothing;
-                    return Poll::Ready(Err(if stale { Failure::Stale } else { Failure::NoAnswer { empty } }));
+                    // One that breaks the connection does not wait for more of the body either.
+                    let broken = end.is_err() && !self.down.body_is_done();
+                    let phase = if broken { Phase::Data } else { self.phase_of_server() };
+                    let failure = Failure::NoAnswer { empty: nothing, phase };
+                    return Poll::Ready(Err(if stale { Failure::Stale } else { failure }));
                 }
                 Poll::Pending => {
                     // While the request is being sent the client is the one who is waited for.
