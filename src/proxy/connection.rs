@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::AsyncReadExt;
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::exchange::Setting;
 use super::listener::Places;
 use super::stream::{Plain, Stream};
 use super::timer::Timer;
+use super::tls::AcceptedTls;
 use super::upstream::own::Client;
 use super::view::View;
 use super::worker::Worker;
-use super::{clock, http1_server, http2_server, rules_context, tcp_session};
+use super::{clock, http1_server, http2_server, rules_context, tcp_session, tls};
 use crate::http::forwarded::ClientFacts;
 use crate::model::Mode;
 use crate::model::frontend::AcceptProxy;
@@ -31,7 +30,7 @@ use crate::state::Shared;
 use crate::state::counters::FrontendShard;
 use crate::state::dial;
 use crate::state::snapshot::{FrontendInForce, ListenerInForce};
-use crate::state::tls::{Acceptance, AcceptedTerms, BadHandshake};
+use crate::state::tls::{Acceptance, BadHandshake};
 use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed, Tlvs};
 
 /// What a PROXY header may take to come in (the specification asks for at least 3 s).
@@ -305,16 +304,16 @@ impl Connection {
     async fn handshake(&mut self, plain: Plain, acceptance: &Acceptance) -> Result<Stream, BadStart> {
         let timeouts = &self.frontend().config.timeouts;
         self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
-        let accepted = self.timer.bound(accept_tls(plain, acceptance)).await;
+        let accepted = self.timer.bound(tls::accept(plain, acceptance)).await;
         self.timer.set(None);
-        let (tls, terms) = match accepted.ok_or(BadStart::TlsTimedOut)? {
+        let AcceptedTls { tls, terms, sni } = match accepted.ok_or(BadStart::TlsTimedOut)? {
             Ok(accepted) => accepted,
             Err(error) => {
                 let bad = BadHandshake::from(error);
                 return Err(if matches!(bad, BadHandshake::Closed) { BadStart::Nothing } else { BadStart::Tls(bad) });
             }
         };
-        let facts = terms.facts(tls.get_ref().1);
+        let facts = terms.facts(tls.session(), sni);
         self.count().tls_handshakes.add(1);
         if facts.resumed {
             self.count().tls_resumed.add(1);
@@ -347,17 +346,6 @@ impl Connection {
         );
         frontend.logs.send(Level::Info, &line);
     }
-}
-
-/// The handshake; where terms depend on the name asked for, the client's hello is read first.
-async fn accept_tls(plain: Plain, acceptance: &Acceptance) -> io::Result<(TlsStream<Plain>, Arc<AcceptedTerms>)> {
-    if let Some(terms) = acceptance.for_everyone() {
-        let accepted = TlsAcceptor::from(Arc::clone(&terms.config)).accept(plain).await?;
-        return Ok((accepted, Arc::clone(terms)));
-    }
-    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), plain).await?;
-    let terms = Arc::clone(acceptance.for_client(&started.client_hello()));
-    Ok((started.into_stream(Arc::clone(&terms.config)).await?, terms))
 }
 
 /// Counts one TLS connection for as long as it lives.

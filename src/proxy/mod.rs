@@ -23,6 +23,8 @@ mod splice;
 pub(crate) mod stream;
 pub(crate) mod tcp_session;
 pub(crate) mod timer;
+mod tls;
+
 mod transfer;
 pub(crate) mod tunnel;
 pub(crate) mod upstream;

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::net;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{client, server};
 
 use super::http2_tunnel::Http2Tunnel;
+use super::tls::Tls;
 use super::upstream::http2_exchange::Http2Exchange;
 use crate::sys;
 
@@ -29,9 +31,9 @@ pub(crate) enum Plain {
 pub(crate) enum Stream {
     Plain(Plain),
     /// A client's TLS, terminated here.
-    Client(Box<server::TlsStream<Plain>>),
+    Client(Box<Tls<UnbufferedServerConnection>>),
     /// TLS to a server.
-    Server(Box<client::TlsStream<Plain>>),
+    Server(Box<Tls<UnbufferedClientConnection>>),
     /// Inside one stream of a client's HTTP/2.
     Tunnel(Box<Http2Tunnel>),
     /// One request to a server as a stream of HTTP/2, read and written as HTTP/1.
@@ -94,20 +96,23 @@ impl Plain {
             Ok(net::recv(socket, spare_capacity(buffer), net::RecvFlags::empty())?.0)
         })
     }
+
+    /// Reads once into memory that is initialised.
+    pub fn poll_recv_slice(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        #[cfg(any(test, fuzzing))]
+        if let Plain::Memory(memory) = self {
+            let mut buffer = ReadBuf::new(into);
+            return Pin::new(memory).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len());
+        }
+        self.poll_io(cx, Interest::READABLE, into.len(), |socket| {
+            Ok(net::recv(socket, &mut *into, net::RecvFlags::empty())?.0)
+        })
+    }
 }
 
 impl AsyncRead for Plain {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        #[cfg(any(test, fuzzing))]
-        if let Plain::Memory(memory) = this {
-            return Pin::new(memory).poll_read(cx, buffer);
-        }
-        // Whoever reads through this trait (TLS) has initialised its buffer already.
-        let spare = buffer.initialize_unfilled();
-        let count = ready!(this.poll_io(cx, Interest::READABLE, spare.len(), |socket| {
-            Ok(net::recv(socket, &mut *spare, net::RecvFlags::empty())?.0)
-        }))?;
+        let count = ready!(self.get_mut().poll_recv_slice(cx, buffer.initialize_unfilled()))?;
         buffer.advance(count);
         Poll::Ready(Ok(()))
     }
@@ -186,7 +191,7 @@ impl Stream {
 
     /// TLS with a server has agreed on HTTP/2.
     pub fn agreed_on_http2(&self) -> bool {
-        matches!(self, Stream::Server(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+        matches!(self, Stream::Server(tls) if tls.session().alpn_protocol() == Some(b"h2"))
     }
 
     /// The socket, where nothing stands between it and the bytes.
@@ -208,11 +213,11 @@ impl Stream {
         debug_assert!(buffer.len() < buffer.capacity(), "a full buffer reads as the end of the stream");
         match self {
             Stream::Plain(plain) => plain.poll_recv(cx, buffer),
-            Stream::Client(tls) => match sys::poll_read_into(tls, cx, buffer) {
+            Stream::Client(tls) => match tls.poll_read_into(cx, buffer) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
                 read => read,
             },
-            Stream::Server(tls) => sys::poll_read_into(tls, cx, buffer),
+            Stream::Server(tls) => tls.poll_read_into(cx, buffer),
             Stream::Tunnel(tunnel) => sys::poll_read_into(&mut **tunnel, cx, buffer),
             Stream::Http2(exchange) => sys::poll_read_into(&mut **exchange, cx, buffer),
         }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -11,6 +10,7 @@ use tokio::net::{TcpSocket, UnixStream};
 
 use super::super::stream::{Plain, Stream};
 use super::super::timer::Timer;
+use super::super::tls;
 use super::OnBehalfOf;
 use crate::model::Server;
 use crate::model::backend::{ProxyVersion, ServerAddress};
@@ -81,8 +81,7 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
         _ => host,
     };
     let name = server_name(settings, &server.config.address, host);
-    let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
-    match connector.connect(name, plain).await {
+    match tls::connect(plain, config, name).await {
         Ok(tls) => Ok(Stream::Server(Box::new(tls))),
         Err(error) => Err(ConnectError::Tls(BadHandshake::from(error))),
     }

@@ -3,21 +3,21 @@
 use std::{fmt, io};
 
 use rustls::{
-    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, ProtocolVersion, ServerConnection,
+    AlertDescription, CertificateError, CommonState, Error, InvalidMessage, PeerIncompatible, ProtocolVersion,
 };
 
 use crate::model::tls::TlsFacts;
 use crate::model::tls_suites::suite_name;
 
-/// What a finished handshake agreed on.
-pub(super) fn facts(connection: &ServerConnection) -> TlsFacts {
+/// What a finished handshake agreed on with a client that asked for this name.
+pub(super) fn facts(connection: &CommonState, sni: Option<Box<str>>) -> TlsFacts {
     TlsFacts {
         protocol: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
         },
         cipher: connection.negotiated_cipher_suite().map_or("", |suite| suite_name(suite.suite())),
-        sni: connection.server_name().map(Into::into),
+        sni,
         alpn: connection.alpn_protocol().map(Into::into),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         client: None,
@@ -49,7 +49,7 @@ pub(crate) enum BadHandshake {
 }
 
 impl From<io::Error> for BadHandshake {
-    /// tokio-rustls wraps rustls' errors into I/O errors.
+    /// Those of rustls come wrapped into I/O errors.
     fn from(error: io::Error) -> Self {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             return tls.clone().into();

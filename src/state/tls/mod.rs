@@ -126,7 +126,7 @@ pub(crate) mod testing {
 
     /// What everyone is accepted with.
     pub(crate) fn server_config(listener: &ListenerTls, shared: &TlsShared) -> Arc<rustls::ServerConfig> {
-        Arc::clone(&Acceptance::new(listener, shared).for_everyone().unwrap().config)
+        Arc::clone(&Acceptance::new(listener, shared).usual().config)
     }
 
     pub(crate) fn listener(certificates: Vec<Arc<Certificate>>) -> ListenerTls {

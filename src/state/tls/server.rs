@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::server::ClientHello;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{CommonState, ServerConfig};
 
 use super::client_verifier::{ClientVerifier, verify_context};
 use super::handshake;
@@ -45,13 +45,16 @@ impl Acceptance {
         Acceptance { usual, special, certificates }
     }
 
-    /// The terms for everyone; `None` when they depend on the name a client asks for.
-    pub fn for_everyone(&self) -> Option<&Arc<AcceptedTerms>> {
-        self.special.is_empty().then_some(&self.usual)
+    /// The terms for those who ask for no name in particular.
+    pub fn usual(&self) -> &Arc<AcceptedTerms> {
+        &self.usual
     }
 
     /// The terms for the client that said this.
     pub fn for_client(&self, hello: &ClientHello<'_>) -> &Arc<AcceptedTerms> {
+        if self.special.is_empty() {
+            return &self.usual;
+        }
         let own = self.certificates.choose(hello).and_then(|index| self.special.get(index)?.as_ref());
         own.unwrap_or(&self.usual)
     }
@@ -97,8 +100,8 @@ impl AcceptedTerms {
     }
 
     /// What a finished handshake agreed on.
-    pub fn facts(&self, connection: &ServerConnection) -> TlsFacts {
-        let mut facts = handshake::facts(connection);
+    pub fn facts(&self, connection: &CommonState, sni: Option<Box<str>>) -> TlsFacts {
+        let mut facts = handshake::facts(connection, sni);
         if let (Some(verifier), Some(chain)) = (&self.verifier, connection.peer_certificates()) {
             facts.client = verifier.look_at(chain).map(Box::new);
         }

@@ -126,12 +126,13 @@ fn versions_and_protocols_are_agreed_on() {
     listener.terms = Arc::new(Terms { alpn: alpn.clone(), ..terms() });
     let mut to = asking_for("a.example");
     to.alpn = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
-    let agreed = facts(&connect(&to, &listener).unwrap().1);
+    let server = connect(&to, &listener).unwrap().1;
+    let agreed = facts(&server, None);
     assert_eq!((agreed.protocol, agreed.alpn.as_deref()), ("TLSv1.3", Some(&b"h2"[..]))); // the listener's order
-    assert_eq!((agreed.cipher, agreed.sni.as_deref()), ("TLS_AES_256_GCM_SHA384", Some("a.example")));
+    assert_eq!((agreed.cipher, server.server_name()), ("TLS_AES_256_GCM_SHA384", Some("a.example")));
 
     to.max_version = TlsVersion::Tls12;
-    let agreed = facts(&connect(&to, &listener).unwrap().1);
+    let agreed = facts(&connect(&to, &listener).unwrap().1, None);
     assert_eq!((agreed.protocol, agreed.cipher), ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384"));
 
     listener.terms = Arc::new(Terms { alpn, min_version: TlsVersion::Tls13, ..terms() });
@@ -159,7 +160,7 @@ fn check_resumption(version: TlsVersion, second: &TlsShared, first: &TlsShared, 
     let client = client_config(&to);
     let resumed = [first, second].map(|shared| {
         let connection = ClientConnection::new(Arc::clone(&client), name_for(&to)).unwrap();
-        facts(&handshake(connection, server_config(&listener, shared)).unwrap().1).resumed
+        facts(&handshake(connection, server_config(&listener, shared)).unwrap().1, None).resumed
     });
     assert_eq!(resumed, [false, expected], "{version:?}");
 }
