@@ -31,4 +31,5 @@ mod terminations;
 mod tls;
 mod tls_certificates;
 mod tls_renewal;
+mod uploads;
 mod upstreams;
