@@ -128,6 +128,7 @@ fn uploads_whose_server_fails() {
             "server closes",
             with(|mut s| {
                 take(&mut s, SOME);
+                pause(); // until everyone on the way holds what he can
                 let _ = s.shutdown(Shutdown::Both);
             }),
             "/x",
@@ -165,7 +166,15 @@ fn uploads_whose_server_fails() {
             upload_all,
         )
         .ours("app/a +++++ 413 ---- /0", "the answer is passed on"),
-        story("server closes, and has taken all there was", with(|s| say_and_close(s, b"")), "/x", upload_little),
+        story(
+            "server closes, and has taken all there was",
+            with(|mut s| {
+                take(&mut s, 3);
+                let _ = s.shutdown(Shutdown::Both);
+            }),
+            "/x",
+            upload_little,
+        ),
         story(
             "server breaks, and has taken all there was",
             with(|mut s| {
