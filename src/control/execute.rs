@@ -59,6 +59,8 @@ impl Controller {
             Command::ShutdownSessions { server } => {
                 let (backend, id) = self.watch.named(&server)?;
                 self.watch.server(backend, id).state.kill_generation.fetch_add(1, Relaxed);
+                // Sessions look when something wakes them, and quiet ones sleep for hours.
+                self.shared.phase.send_modify(|_| ());
                 Ok(Answer::Done)
             }
             Command::ClearCounters { all } => {

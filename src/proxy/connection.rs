@@ -33,7 +33,7 @@ use crate::state::snapshot::{FrontendInForce, ListenerInForce};
 use crate::state::tls::{Acceptance, BadHandshake};
 use crate::wire::proxy_protocol::{self, BadProxyHeader, Header, Parsed, Tlvs};
 
-/// What a PROXY header may take to come in (the specification asks for at least 3 s).
+/// What a PROXY header may take to come in at most (the specification asks for at least 3 s).
 const PROXY_HEADER_WAIT: Duration = Duration::from_secs(5);
 
 /// What the future of a parked connection may take, in bytes: what is large is boxed while it is needed.
@@ -78,22 +78,41 @@ pub(crate) struct Connection {
 enum BadStart {
     Proxy(BadProxyHeader),
     ProxyTimedOut,
+    /// Closed by the client in the middle of it.
+    ProxyCut,
+    ProxyIo(io::Error),
     Tls(BadHandshake),
     TlsTimedOut,
-    Io(io::Error),
-    /// Closed by the client before it had sent a byte.
-    Nothing,
+    /// Closed by the client before it had sent a byte, or an alert.
+    Nothing {
+        of: Opening,
+    },
 }
 
+/// What a client begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    ProxyHeader,
+    Handshake,
+}
+
+/// In HAProxy's words (manual 7.3.3 `fc_err_str`), which tools look for; the reason stands behind them.
 impl fmt::Display for BadStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BadStart::Proxy(bad) => write!(f, "bad PROXY header: {bad}"),
-            BadStart::ProxyTimedOut => f.write_str("timeout while waiting for the PROXY header"),
+            BadStart::Proxy(BadProxyHeader::NotAHeader) => {
+                f.write_str("Received something which does not look like a PROXY protocol header")
+            }
+            BadStart::Proxy(bad) => write!(f, "Received an invalid PROXY protocol header: {bad}"),
+            BadStart::ProxyTimedOut => f.write_str("Timeout while waiting for PROXY protocol header"),
+            BadStart::ProxyCut => f.write_str("Truncated PROXY protocol header received"),
+            BadStart::ProxyIo(error) => write!(f, "Connection error while waiting for PROXY protocol header: {error}"),
+            BadStart::Nothing { of: Opening::ProxyHeader } => {
+                f.write_str("Connection closed while waiting for PROXY protocol header")
+            }
             BadStart::Tls(bad) => write!(f, "SSL handshake failure: {bad}"),
-            BadStart::TlsTimedOut => f.write_str("timeout during SSL handshake"),
-            BadStart::Io(error) => error.fmt(f),
-            BadStart::Nothing => f.write_str("connection closed before anything was sent"),
+            BadStart::TlsTimedOut => f.write_str("Timeout during SSL handshake"),
+            BadStart::Nothing { of: Opening::Handshake } => f.write_str("Connection closed during SSL handshake"),
         }
     }
 }
@@ -289,7 +308,9 @@ impl Connection {
             AcceptProxy::From(networks) => self.ends.peer.is_some_and(|peer| networks.contains(peer.ip())),
         };
         if due || expect_proxy {
-            self.timer.set_after(Some(PROXY_HEADER_WAIT));
+            let timeouts = &self.frontend().config.timeouts;
+            let patience = timeouts.client_handshake.or(timeouts.client);
+            self.timer.set_after(Some(patience.map_or(PROXY_HEADER_WAIT, |patience| patience.min(PROXY_HEADER_WAIT))));
             let read = self.timer.bound(read_proxy_header(plain)).await.ok_or(BadStart::ProxyTimedOut)??;
             let (header, told) = read;
             self.timer.set(None);
@@ -310,7 +331,10 @@ impl Connection {
             Ok(accepted) => accepted,
             Err(error) => {
                 let bad = BadHandshake::from(error);
-                return Err(if matches!(bad, BadHandshake::Closed) { BadStart::Nothing } else { BadStart::Tls(bad) });
+                return Err(match bad {
+                    BadHandshake::Closed => BadStart::Nothing { of: Opening::Handshake },
+                    bad => BadStart::Tls(bad),
+                });
             }
         };
         let facts = terms.facts(tls.session(), sni);
@@ -330,7 +354,8 @@ impl Connection {
             self.count().tls_failures.add(1);
         }
         let frontend = self.frontend();
-        let silent = matches!(bad, BadStart::Nothing | BadStart::Io(_)) && frontend.config.log.dont_log_null;
+        let silent =
+            matches!(bad, BadStart::Nothing { .. } | BadStart::ProxyIo(_)) && frontend.config.log.dont_log_null;
         if silent || !frontend.logs.wants(Level::Info) {
             return;
         }
@@ -374,13 +399,13 @@ async fn read_proxy_header(plain: &mut Plain) -> Result<(Header, Option<Tlvs>), 
                 let want = proxy_protocol::bytes_to_read(&bytes);
                 let start = bytes.len();
                 bytes.resize(start + want, 0);
-                let read = plain.read(&mut bytes[start..]).await.map_err(BadStart::Io)?;
+                let read = plain.read(&mut bytes[start..]).await.map_err(BadStart::ProxyIo)?;
                 bytes.truncate(start + read);
                 if read == 0 {
                     return Err(if start == 0 {
-                        BadStart::Nothing
+                        BadStart::Nothing { of: Opening::ProxyHeader }
                     } else {
-                        BadStart::Proxy(BadProxyHeader::NotAHeader)
+                        BadStart::ProxyCut
                     });
                 }
             }

@@ -291,13 +291,15 @@ async fn find_server<D: Downstream>(
         // Boxed: rare beside the requests that find a pooled connection, and large.
         let connected = if backend.config.abort_on_close {
             let host = scratch.request.host().map(<[u8]>::to_vec);
-            let connecting = Box::pin(reach(server, timeout, client, host.as_deref(), timer, sharing, global));
+            let connecting = reach(server, timeout, client, host.as_deref(), timer, sharing, global);
+            let connecting = Box::pin(slot.unless_killed(connecting));
             let connected = unless_left(connecting, down, &mut scratch.request).await;
             connected.ok_or((None, Cause::Client, Phase::Connect))?
         } else {
-            Box::pin(reach(server, timeout, client, scratch.request.host(), timer, sharing, global)).await
+            let connecting = reach(server, timeout, client, scratch.request.host(), timer, sharing, global);
+            Box::pin(slot.unless_killed(connecting)).await
         };
-        match connected {
+        match connected.ok_or((None, Cause::Killed, Phase::Normal))? {
             Ok((stream, reused)) => {
                 scratch.account.connected();
                 return Ok(Upstream { stream, slot, reused, uses: 0, private: is_private(backend, server) });

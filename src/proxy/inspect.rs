@@ -44,7 +44,12 @@ pub(super) async fn inspect(
         setting.timer.set([over, patience].into_iter().flatten().min());
         match setting.timer.bound(poll_fn(|cx| early.poll_read(cx, client, buffers))).await {
             Some(true) => {}
-            Some(false) => break Err((Cause::Client, Phase::Request)),
+            // Nothing more comes: what the rules say of what there is goes before that the client is gone.
+            Some(false) => {
+                let first = FirstBytes::new(&early.bytes, true);
+                let refused = tcp_rules(setting, &rules.content, backend, Some(&first)) == TcpVerdict::Reject;
+                break Err((if refused { Cause::Proxy } else { Cause::Client }, Phase::Request));
+            }
             // The end of the wait decides with what is there; a client's own timeout comes first only if it is shorter.
             None if patience.is_some_and(|patience| over.is_none_or(|over| patience < over)) => {
                 break Err((Cause::ClientTimeout, Phase::Request));

@@ -8,7 +8,7 @@ use super::clock;
 use super::exchange::{Setting, ms_between};
 use super::transfer::Failure;
 use super::upstream::attempts::Attempts;
-use super::upstream::slot::{Line, Slot, Waited, Wish};
+use super::upstream::slot::{Line, Slot, Waited};
 use crate::http::{RequestHead, ResponseHead, Version};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
 use crate::model::log::{Capture, Level, LogFormat};
@@ -120,12 +120,14 @@ impl Account {
 
     /// A server was chosen for the next attempt.
     pub fn give_to(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot, attempts: &Attempts) {
-        let now = clock::now();
-        // The time until the last choice counts, whatever it was spent with.
-        if self.timers.queue < 0 || matches!(attempts.wish, Wish::Another(_)) {
+        let selected = self.server.as_ref().is_none_or(|(id, _)| *id != slot.server);
+        if selected {
+            // The time until the last choice counts as waiting, whatever it was spent with; that until the server is
+            // reached as connecting, with all attempts (HAProxy 2.6).
+            let now = clock::now();
             self.timers.queue = self.head_complete.map_or(0, |at| ms_between(at, now));
+            self.chosen = Some(now);
         }
-        self.chosen = Some(now);
         let state = slot.state();
         if attempts.failed > 0
             && let Some((id, failed)) = &self.server
@@ -139,7 +141,6 @@ impl Account {
                 shards.iter().for_each(|shard| shard.redispatches.add(1));
             }
         }
-        let selected = self.server.as_ref().is_none_or(|(id, _)| *id != slot.server);
         self.server = Some((slot.server, Arc::clone(state)));
         // Every attempt is a session of its server's, as HAProxy counts them.
         state.counters.of(worker).sessions.add(1);

@@ -142,6 +142,7 @@ async fn reach(
     let on_behalf = OnBehalfOf::of(connection);
     let sni = connection.sni();
     let BackendTimeouts { connect: timeout, .. } = backend.config.timeouts;
+    early.abort_on_close = backend.config.abort_on_close;
     let mut attempts = Attempts::new(backend, Wish::Any);
     loop {
         let gone = early.until_useless(client, buffers);
@@ -161,9 +162,10 @@ async fn reach(
         account.give_to(worker, backend, &slot, &attempts);
         let server = backend.server(slot.server);
         account.connecting(worker, backend, &slot);
-        let connecting = connect(server, timeout, on_behalf, sni, setting.timer);
+        let connecting = slot.unless_killed(connect(server, timeout, on_behalf, sni, setting.timer));
         let client_gone = (Cause::Client, Phase::Connect);
-        match early.unless_gone(client, buffers, connecting).await.ok_or(client_gone)? {
+        let connected = early.unless_useless(client, buffers, connecting).await.ok_or(client_gone)?;
+        match connected.ok_or((Cause::Killed, Phase::Connect))? {
             Ok(stream) => {
                 account.connected();
                 return Ok((slot, stream));
@@ -187,6 +189,8 @@ pub(super) struct Early {
     ended: bool,
     /// Reading has failed. The kernel says so once; asked again, it would tell of an orderly end.
     broken: bool,
+    /// A client that has closed its sending side is not waited for, whatever it has sent.
+    abort_on_close: bool,
 }
 
 impl Early {
@@ -235,10 +239,11 @@ impl Early {
         }
     }
 
-    /// The client is gone, or has closed its sending side without a word: then nobody is worth waiting for.
+    /// The client is gone, or has closed its sending side: without a word, or where that is enough (`option abortonclose`).
+    /// Then nobody is worth waiting for.
     fn poll_useless(&mut self, cx: &mut Context<'_>, client: &mut Stream, buffers: &Buffers) -> Poll<()> {
         let gone = self.poll_gone(cx, client, buffers);
-        if self.ended && self.bytes.is_empty() { Poll::Ready(()) } else { gone }
+        if self.ended && (self.abort_on_close || self.bytes.is_empty()) { Poll::Ready(()) } else { gone }
     }
 
     async fn until_useless(&mut self, client: &mut Stream, buffers: &Buffers) {
@@ -253,19 +258,19 @@ impl Early {
         future: F,
     ) -> Option<F::Output> {
         let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
+        let first = poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => self.poll_useless(cx, client, buffers).map(|()| None),
         })
-        .await
-    }
-
-    /// `None` when the client went away first.
-    async fn unless_gone<F: Future>(&mut self, client: &mut Stream, buffers: &Buffers, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
+        .await;
+        if first.is_some() || self.broken {
+            return first;
+        }
+        // Who closes its sending side at once still gets a server that was reached at once.
+        tokio::task::yield_now().await;
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => self.poll_gone(cx, client, buffers).map(|()| None),
+            Poll::Pending => Poll::Ready(None),
         })
         .await
     }

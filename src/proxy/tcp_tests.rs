@@ -237,7 +237,7 @@ fn killed_sessions_end() {
     rig.shared.snapshot.load().backends[0].servers[0].state.kill_generation.fetch_add(1, Relaxed);
     rig.shared.phase.send_modify(|_| ()); // as control does, so that workers look
     ended(&mut client);
-    check_line(&rig, "front back/s0 +/+/+ 2 KD 1/1/0/0/0 0/0");
+    check_line(&rig, "front back/s0 +/+/+ 2 K- 1/1/0/0/0 0/0");
 }
 
 #[test]

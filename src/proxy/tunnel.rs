@@ -106,7 +106,8 @@ impl Tunnel<'_> {
         })
         .await;
         self.timer.set(None);
-        let phase = if cause == Cause::Normal { Phase::Normal } else { Phase::Data };
+        // Nothing went wrong with the data of a session that an operator ended (run against HAProxy 2.6).
+        let phase = if matches!(cause, Cause::Normal | Cause::Killed) { Phase::Normal } else { Phase::Data };
         let (to_server, to_client, spliced) = (up.written, down.written, up.spliced + down.spliced);
         up.give_back(self.buffers);
         down.give_back(self.buffers);

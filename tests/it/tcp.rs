@@ -385,5 +385,5 @@ fn a_client_that_does_not_finish_its_handshake_is_closed() {
     let mut client = Client::connect(proxy.address("web"));
     client.send(b"\x16\x03\x01");
     assert!(client.is_closed());
-    proxy.wait_for("timeout during SSL handshake");
+    proxy.wait_for("Timeout during SSL handshake");
 }

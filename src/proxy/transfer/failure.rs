@@ -62,6 +62,8 @@ impl Failure {
             Failure::Cut => (None, Cause::Server, Phase::Data),
             Failure::BadCut => (None, Cause::Proxy, Phase::Data),
             Failure::CutByTimeout => (None, Cause::ServerTimeout, Phase::Data),
+            // As HAProxy 2.6 does.
+            Failure::Killed { cause: Cause::Killed, started: false } => (Some(502), Cause::Killed, Phase::Headers),
             Failure::Killed { cause, started: false } => (Some(503), cause, Phase::Headers),
             Failure::Killed { cause, started: true } => (None, cause, Phase::Data),
         }

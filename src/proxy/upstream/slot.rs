@@ -1,6 +1,7 @@
 //! Whose turn is it, and is there room? One server for one request, or a place in the queue.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -74,6 +75,18 @@ impl Slot {
     /// Changes when control wants this server's sessions to end.
     pub fn kill_generation(&self) -> u64 {
         self.state.kill_generation.load(Relaxed)
+    }
+
+    /// Runs a future. `None`: control wanted this server's sessions to end first, and has woken all who hold a timer.
+    pub async fn unless_killed<F: Future>(&self, future: F) -> Option<F::Output> {
+        let generation = self.kill_generation();
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.kill_generation() != generation => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     pub fn state(&self) -> &Arc<ServerState> {

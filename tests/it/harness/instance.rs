@@ -1,4 +1,4 @@
-//! What a running proxy looks like from outside, whether it has a process of its own or lives in the test's.
+//! What a running proxy looks like from outside, whether it has a process of its own, lives in the test's or is HAProxy.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -131,7 +131,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- lockgate said:\n{}---", self.said());
+            eprintln!("--- {} said:\n{}---", self.config.display(), self.said());
         }
     }
 }

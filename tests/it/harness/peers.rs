@@ -2,12 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::{Client, Ports, TempDir, eventually};
+use super::{Client, Instance, TempDir, eventually};
 
 /// Runs a program to its end, `input` on its stdin.
 #[track_caller]
@@ -43,9 +42,7 @@ pub fn curl(arguments: &[&str]) -> String {
 /// Debian's haproxy on the same kind of configuration: what it does is what its users expect.
 pub struct Haproxy {
     child: Child,
-    ports: Ports,
-    log: Arc<Mutex<String>>,
-    _dir: TempDir,
+    instance: Instance,
 }
 
 /// The addresses of a configuration's `bind` lines.
@@ -77,47 +74,30 @@ fn is_listened_at(bind: &str) -> bool {
 impl Haproxy {
     #[track_caller]
     pub fn start(config: &str) -> Self {
-        let dir = TempDir::new();
-        let mut ports = Ports::default();
-        let text = super::instance::filled(config, &mut ports, dir.path());
-        let binds: Vec<String> = binds(&text).map(str::to_owned).collect();
-        let file = dir.write("haproxy.cfg", text);
+        let instance = Instance::prepare(config, TempDir::new());
         let mut child = Command::new("haproxy")
-            .args([OsStr::new("-db"), OsStr::new("-f"), file.as_os_str()])
+            .args([OsStr::new("-db"), OsStr::new("-f"), instance.config().as_os_str()])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("haproxy: {error}; install it, see README.md"));
-        let log = Arc::new(Mutex::new(String::new()));
-        let mut pipe = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
-        let kept = Arc::clone(&log);
-        thread::spawn(move || {
-            let mut line = String::new();
-            while matches!(std::io::BufRead::read_line(&mut pipe, &mut line), Ok(1..)) {
-                kept.lock().unwrap().push_str(&line);
-                line.clear();
-            }
-        });
-        let haproxy = Haproxy { child, ports, log, _dir: dir };
+        instance.listen_to(child.stdout.take().expect("a pipe"));
+        let text = std::fs::read_to_string(instance.config()).expect("its configuration");
+        let haproxy = Haproxy { child, instance };
         // One after the other: that the first takes connections says nothing about the last.
-        eventually("haproxy listens", || binds.iter().all(|bind| is_listened_at(bind)).then_some(()));
+        eventually("haproxy listens", || binds(&text).all(is_listened_at).then_some(()));
         haproxy
-    }
-
-    #[track_caller]
-    pub fn address(&self, port: &str) -> SocketAddr {
-        (std::net::Ipv4Addr::LOCALHOST, self.ports.known(port)).into()
     }
 
     pub fn client(&self) -> Client {
         Client::connect(self.address("web"))
     }
+}
 
-    /// Waits for a log line that contains this.
-    #[track_caller]
-    pub fn wait_for(&self, text: &str) -> String {
-        eventually(&format!("haproxy logs {text:?}"), || {
-            self.log.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned)
-        })
+impl Deref for Haproxy {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.instance
     }
 }
 

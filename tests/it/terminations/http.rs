@@ -1,69 +1,32 @@
-//! How did it end, who ended it, and when? The same thing happens to HAProxy and to us; the log lines must say the same:
-//! server, which timers were reached, status, termination state, retries.
+//! HTTP requests: server, which timers were reached, status, termination state, retries.
 
 mod bodies;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Client, DEADLINE, Haproxy, Site};
-
-/// What one story is about, with what is in the way of reading its line.
-struct Story {
-    name: &'static str,
-    site: Site,
-    /// Part of the log line that is compared.
-    marker: &'static str,
-    act: fn(SocketAddr),
-    /// What is ours where it is another than HAProxy's, and why.
-    ours: Option<(&'static str, &'static str)>,
-}
-
-impl Story {
-    /// Ours is this, because of that.
-    fn ours(mut self, essence: &'static str, because: &'static str) -> Self {
-        self.ours = Some((essence, because));
-        self
-    }
-}
-
-fn story(name: &'static str, site: Site, marker: &'static str, act: fn(SocketAddr)) -> Story {
-    Story { name, site, marker, act, ours: None }
-}
+use super::{
+    Story, nobody, pause, peer, reached, send, send_and_break, send_and_finish, silent, spent, story,
+    story_with_orders, wait_for_end,
+};
+use crate::harness::{Client, Instance, Site};
 
 /// `app/a ++++- 200 ---- /0`: server, timers reached, status, termination state, retries.
 fn essence(line: &str) -> String {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [server, timers, status] = [3, 4, 5].map(|at| fields.get(at).copied().unwrap_or("?"));
     let [state, counts] = [9, 10].map(|at| fields.get(at).copied().unwrap_or("?"));
-    let reached: String = timers.split('/').map(|timer| if timer.starts_with('-') { '-' } else { '+' }).collect();
     let retries = counts.rsplit('/').next().unwrap_or("?");
-    format!("{server} {reached} {status} {state} /{retries}")
+    format!("{server} {} {status} {state} /{retries}", reached(timers))
 }
 
-/// Runs each story through both and shows all that differ.
 #[track_caller]
 fn check(stories: &[Story]) {
-    let mut wrong = Vec::new();
-    for story in stories {
-        let text = story.site.text();
-        let haproxy = Haproxy::start(&text);
-        (story.act)(haproxy.address("web"));
-        let theirs = haproxy.wait_for(story.marker);
-        drop(haproxy);
-        let proxy = story.site.start();
-        (story.act)(proxy.address("web"));
-        let ours = proxy.wait_for(story.marker);
-        let (expected, because) = story.ours.map_or((essence(&theirs), ""), |(own, why)| (own.to_owned(), why));
-        if essence(&ours) != expected || (story.ours.is_some() && essence(&theirs) == expected) {
-            let (theirs, ours) = (theirs.trim_end(), ours.trim_end());
-            wrong.push(format!("{} {because}\n  HAProxy: {theirs}\n  here:    {ours}", story.name));
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), stories.len(), wrong.join("\n"));
+    super::check(stories, essence);
 }
 
 /// Short timeouts, one retry; servers are added by each story.
@@ -83,43 +46,8 @@ fn site() -> Site {
 }
 
 /// With one server that treats every connection by `serve`.
-fn with(serve: fn(TcpStream)) -> Site {
+fn with(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Site {
     site().backend(&format!("server a {}", peer(serve)))
-}
-
-/// A server that does with each connection what it is told, for as long as the test runs.
-fn peer(serve: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
-
-/// Nobody listens here, nor will for as long as the test runs: the port stays taken.
-fn nobody() -> SocketAddr {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    std::mem::forget(socket);
-    address
-}
-
-/// An address that answers no SYN: its queue of connections is full. The queue stays so for as long as the test runs.
-fn silent() -> SocketAddr {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut waiting = vec![TcpStream::connect(address).unwrap()];
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-        waiting.push(stream);
-    }
-    std::mem::forget((socket, waiting));
-    address
 }
 
 /// Reads a request's head.
@@ -130,12 +58,6 @@ fn head(stream: &mut TcpStream) -> String {
         got.push(byte[0]);
     }
     String::from_utf8_lossy(&got).into_owned()
-}
-
-/// Until the other side closes.
-fn wait_for_end(stream: &mut TcpStream) {
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let _ = std::io::copy(stream, &mut std::io::sink());
 }
 
 fn answer(mut stream: TcpStream, bytes: &[u8]) {
@@ -166,40 +88,11 @@ fn silence(stream: TcpStream) {
     say_and_wait(stream, b"");
 }
 
-/// Sends and waits for the end of all that comes.
-fn send(address: SocketAddr, bytes: &str) {
-    let mut client = Client::connect(address);
-    client.send(bytes);
-    let _ = client.rest();
-}
-
 fn get(address: SocketAddr) {
     send(address, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 }
 
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/// A client that breaks its connection a moment after its bytes have gone.
-fn send_and_break(address: SocketAddr, bytes: &str) {
-    let mut client = Client::connect(address);
-    client.send(bytes);
-    pause();
-    client.break_off();
-}
-
-/// A client that closes its sending side a moment after its bytes have gone.
-fn send_and_finish(address: SocketAddr, bytes: &str) {
-    let mut client = Client::connect(address);
-    client.send(bytes);
-    pause();
-    client.finish_sending();
-    let _ = client.rest();
-}
-
-/// Long enough for the proxy to have read and acted, short beside every timeout.
-fn pause() {
-    thread::sleep(Duration::from_millis(150));
-}
 
 #[test]
 fn requests_that_never_become_whole() {
@@ -409,12 +302,14 @@ fn tunnels() {
     ]);
 }
 
-/// How many connections came so far, so that a server can fail the first.
-static ASKED: AtomicUsize = AtomicUsize::new(0);
-
-/// Fails the first and every third request after it.
-fn fails_first(stream: TcpStream, failure: &'static [u8]) {
-    if ASKED.fetch_add(1, SeqCst).is_multiple_of(2) { say_and_close(stream, failure) } else { ok(stream) }
+/// A server that fails every second connection, from the first on.
+fn fails_first(failure: &'static [u8]) -> Site {
+    let asked = Arc::new(AtomicUsize::new(0));
+    with(
+        move |stream| {
+            if asked.fetch_add(1, SeqCst).is_multiple_of(2) { say_and_close(stream, failure) } else { ok(stream) }
+        },
+    )
 }
 
 #[test]
@@ -422,13 +317,13 @@ fn requests_sent_again() {
     check(&[
         story(
             "a status",
-            with(|s| fails_first(s, b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")).backend("retry-on 503"),
+            fails_first(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").backend("retry-on 503"),
             "/x",
             get,
         ),
-        story("empty", with(|s| fails_first(s, b"")).backend("retry-on empty-response"), "/x", get),
-        story("junk", with(|s| fails_first(s, b"SSH-2.0\r\n\r\n")).backend("retry-on junk-response"), "/x", get),
-        story("with a body", with(|s| fails_first(s, b"")).backend("retry-on all-retryable-errors"), "/x", |at| {
+        story("empty", fails_first(b"").backend("retry-on empty-response"), "/x", get),
+        story("junk", fails_first(b"SSH-2.0\r\n\r\n").backend("retry-on junk-response"), "/x", get),
+        story("with a body", fails_first(b"").backend("retry-on all-retryable-errors"), "/x", |at| {
             send(at, "POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc");
         }),
         story(
@@ -467,5 +362,52 @@ fn requests_sent_again() {
             "/x",
             get,
         ),
+    ]);
+}
+
+/// How long its timers were, instead of whether they were reached.
+fn essence_with_times(line: &str) -> String {
+    format!("{} {}", essence(line), spent(line.split_whitespace().nth(4).unwrap_or_default()))
+}
+
+#[test]
+fn what_retries_are_waited_for() {
+    let refused = site().backend(&format!("server a {}", nobody()));
+    super::check(
+        &[
+            story("refused", refused, "/x", get),
+            story("no answer in time", with(silence).backend("retry-on response-timeout"), "/x", get),
+        ],
+        essence_with_times,
+    );
+}
+
+#[test]
+fn requests_whose_sessions_are_killed() {
+    fn kill_soon(on: &Instance) {
+        let mut client = Client::connect(on.address("web"));
+        client.send(REQUEST);
+        pause();
+        on.admin("shutdown sessions server app/a");
+        let _ = client.rest();
+    }
+    let patient = |site: Site| site.defaults("timeout server 5s").defaults("timeout connect 5s");
+    let mute = site().backend(&format!("server a {}", silent()));
+    check(&[
+        story_with_orders("before an answer", patient(with(silence)), "/x", kill_soon),
+        story_with_orders(
+            "in an answer",
+            patient(with(|s| say_and_wait(s, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"))),
+            "/x",
+            kill_soon,
+        ),
+        story_with_orders("while connecting", patient(mute), "/x", kill_soon),
+        story_with_orders("in a tunnel", patient(with(switching)), "/x", |on| {
+            let mut client = Client::connect(on.address("web"));
+            client.send(UPGRADE);
+            pause();
+            on.admin("shutdown sessions server app/a");
+            let _ = client.rest();
+        }),
     ]);
 }
