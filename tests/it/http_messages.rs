@@ -1,6 +1,6 @@
 //! What HTTP/1 messages carry from one side to the other, and how large they may be: FACTS of RFC 9110 and RFC 9112.
 
-use crate::harness::{Client, Origin, Proxy, Reply, Site, TempDir};
+use crate::harness::{Client, Haproxy, Origin, Proxy, Reply, Site, TempDir, curl};
 
 fn ask(proxy: &Proxy, request: &str) -> String {
     let mut client = Client::connect(proxy.address("web"));
@@ -133,4 +133,27 @@ fn malformed_messages_are_not_let_in_by_an_option() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         assert!(!output.status.success() && said.contains("two readers could take it for two"), "{option}: {said}");
     }
+}
+
+#[test]
+fn statuses_beyond_the_rfc_pass_as_with_haproxy() {
+    let answer = |target: &str| format!("HTTP/1.1 {} Odd\r\nContent-Length: 2\r\n\r\nok", &target[1..]);
+    let a = Origin::scripted("a", move |request| Reply::raw(answer(&request.target)));
+    let site = Site::http().server(&a, "");
+    let (haproxy, proxy) = (Haproxy::start(&site.text()), site.start());
+    for (status, ours) in [("600", None), ("999", None), ("1000", Some("502")), ("099", Some("502"))] {
+        let answered = [haproxy.address("web"), proxy.address("web")].map(|address| {
+            let mut client = Client::connect(address);
+            client.send(format!("GET /{status} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+            client.rest_as_text().split(' ').nth(1).unwrap_or_default().to_owned()
+        });
+        // A status has three digits, and none is below 100 (RFC 9110 §15): HAProxy does not look.
+        assert_eq!(answered, [status, ours.unwrap_or(status)]);
+    }
+    let logged = proxy.wait_for("/600 ");
+    assert!(logged.contains(" 600 ") && logged.contains(" ---- "), "{logged}");
+    let others = crate::admin::stat(&proxy, "app", "a", "hrsp_other");
+    assert_eq!(others, "2");
+    let said = curl(&["--http2-prior-knowledge", "-w", "%{http_code}", &proxy.url("http", "web", "/999")]);
+    assert_eq!(said, "ok999");
 }

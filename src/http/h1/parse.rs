@@ -242,8 +242,9 @@ impl ResponseHead {
             Ok(httparse::Status::Partial) => return Ok(Progress::Partial),
             Err(error) => return Err(explain_response(input, error)),
         };
+        // Beyond 599 stand no statuses of the RFC's, but servers use some and clients take them for 5xx (RFC 9110 §15).
         self.status = match response.code {
-            Some(status @ 100..=599) => status,
+            Some(status @ 100..=999) => status,
             _ => return Err(BadResponse::Status),
         };
         self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
