@@ -1,4 +1,4 @@
-//! How are connections opened, besides to where? (HAProxy manual 4.2 `source`, `option tcpka`, 5.2 `source`, `tcp-ut`)
+//! How are connections opened, besides to where? (HAProxy manual 4.2 `source`, `option tcpka`, `option nolinger`, 5.2 `source`, `tcp-ut`)
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,6 +10,8 @@ pub(crate) struct Dial {
     pub keep_alive: Option<KeepAlive>,
     /// `tcp-ut`: how long sent bytes may stay unacknowledged.
     pub user_timeout: Option<Duration>,
+    /// `option nolinger`: the connection is broken (RST) when it is closed, and nothing of it stays in the kernel.
+    pub nolinger: bool,
 }
 
 /// Where a connection to a server comes from.

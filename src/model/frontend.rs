@@ -48,6 +48,8 @@ pub(crate) struct Frontend {
     pub session_rate: Option<u32>,
     /// `option clitcpka`
     pub keep_alive: Option<KeepAlive>,
+    /// `option nolinger`: clients' connections are broken, not ended.
+    pub nolinger: bool,
     /// `backlog`; the kernel's own limit when absent.
     pub backlog: Option<u32>,
     /// Spellings of field names for its clients (`option h1-case-adjust-bogus-client`).
@@ -88,6 +90,8 @@ pub(crate) enum ListenAddress {
         address: SocketAddr,
         v6only: bool,
         interface: Option<String>,
+        /// The largest segment that is agreed on, in bytes.
+        mss: Option<u16>,
     },
     Unix(UnixSocketOptions),
 }
@@ -108,12 +112,13 @@ impl std::fmt::Display for ListenAddress {
     /// As a `bind` line would have it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ListenAddress::Tcp { address, v6only, interface } => {
+            ListenAddress::Tcp { address, v6only, interface, mss } => {
                 write!(f, "{address}")?;
                 if *v6only {
                     f.write_str(" v6only")?;
                 }
-                interface.as_ref().map_or(Ok(()), |name| write!(f, " interface {name}"))
+                interface.as_ref().map_or(Ok(()), |name| write!(f, " interface {name}"))?;
+                mss.map_or(Ok(()), |mss| write!(f, " mss {mss}"))
             }
             ListenAddress::Unix(UnixSocketOptions { path, is_abstract: true, .. }) => {
                 write!(f, "abns@{}", path.display())

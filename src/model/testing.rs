@@ -88,6 +88,7 @@ pub(crate) fn frontend(name: &str, addresses: &[&str]) -> Frontend {
         no_store: false,
         session_rate: None,
         keep_alive: None,
+        nolinger: false,
         backlog: None,
         header_case: None,
     }
@@ -96,7 +97,7 @@ pub(crate) fn frontend(name: &str, addresses: &[&str]) -> Frontend {
 pub(crate) fn listener(address: &str) -> Listener {
     Listener {
         name: address.into(),
-        address: ListenAddress::Tcp { address: socket_address(address), v6only: false, interface: None },
+        address: ListenAddress::Tcp { address: socket_address(address), v6only: false, interface: None, mss: None },
         tls: None,
         accept_proxy: AcceptProxy::No,
         maxconn: None,

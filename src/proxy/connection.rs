@@ -256,7 +256,7 @@ impl Connection {
     fn set_options(&self, plain: &Plain) {
         let frontend = &self.frontend().config;
         let user_timeout = frontend.listeners[self.listener().index].user_timeout;
-        if frontend.keep_alive.is_none() && user_timeout.is_none() {
+        if frontend.keep_alive.is_none() && user_timeout.is_none() && !frontend.nolinger {
             return;
         }
         let Plain::Tcp(stream) = plain else { return };
@@ -266,6 +266,9 @@ impl Connection {
         }
         if user_timeout.is_some() {
             let _ = socket.set_tcp_user_timeout(user_timeout);
+        }
+        if frontend.nolinger {
+            let _ = dial::break_at_close(&socket);
         }
     }
 

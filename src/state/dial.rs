@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
@@ -34,6 +35,9 @@ pub(crate) fn socket(to: SocketAddr, dial: &Dial, client: Option<SocketAddr>) ->
     }
     if dial.user_timeout.is_some() {
         socket.set_tcp_user_timeout(dial.user_timeout)?;
+    }
+    if dial.nolinger {
+        break_at_close(&SockRef::from(&socket))?;
     }
     Ok(socket)
 }
@@ -95,6 +99,11 @@ fn allow_foreign(socket: &Socket, to: IpAddr) -> io::Result<()> {
     if to.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) }
 }
 
+/// What is unsent when the socket is closed is thrown away, and the other side told by a reset (socket(7), SO_LINGER).
+pub(crate) fn break_at_close(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_linger(Some(Duration::ZERO))
+}
+
 /// Switches probes on for a connection, or a listening socket's.
 pub(crate) fn probe(socket: &SockRef<'_>, keep_alive: &KeepAlive) -> io::Result<()> {
     let mut settings = TcpKeepalive::new();
@@ -152,7 +161,6 @@ pub(crate) fn check_rights(config: &Config) -> Result<(), NoRights> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::*;
 
@@ -205,12 +213,13 @@ mod tests {
         let keep_alive =
             KeepAlive { count: Some(4), idle: Some(Duration::from_secs(33)), interval: Some(Duration::from_secs(7)) };
         let user_timeout = Some(Duration::from_millis(1500));
-        let dial = Dial { source: None, keep_alive: Some(keep_alive), user_timeout };
+        let dial = Dial { source: None, keep_alive: Some(keep_alive), user_timeout, nolinger: true };
         let socket = socket("127.0.0.1:1".parse().unwrap(), &dial, None).unwrap();
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(33));
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(7));
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
         assert_eq!(socket.tcp_user_timeout().unwrap(), user_timeout);
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
     }
 }

@@ -79,8 +79,9 @@ impl BoundSocket {
     ) -> Result<Self, BindError> {
         let backlog = i32::try_from(backlog.unwrap_or(DEFAULT_BACKLOG)).unwrap_or(i32::MAX);
         let bound = match address {
-            ListenAddress::Tcp { address, v6only, interface } => {
-                bind_tcp(*address, *v6only, interface.as_deref(), backlog, workers.max(1))
+            ListenAddress::Tcp { address, v6only, interface, mss } => {
+                let options = TcpOptions { v6only: *v6only, interface: interface.as_deref(), mss: *mss };
+                bind_tcp(*address, &options, backlog, workers.max(1))
                     .map(|(sockets, local)| (sockets, Some(local), None))
             }
             ListenAddress::Unix(options) => {
@@ -139,8 +140,7 @@ fn at<T>(step: BindStep, result: io::Result<T>) -> Step<T> {
 
 fn bind_tcp(
     address: SocketAddr,
-    v6only: bool,
-    interface: Option<&str>,
+    options: &TcpOptions<'_>,
     backlog: i32,
     workers: usize,
 ) -> Step<(Vec<OwnedFd>, SocketAddr)> {
@@ -148,8 +148,8 @@ fn bind_tcp(
     let mut sockets = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = at(BindStep::Open, Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)))?;
-        at(BindStep::SetOptions, set_tcp_options(&socket, address, v6only))?;
-        if let Some(interface) = interface {
+        at(BindStep::SetOptions, options.set(&socket, address))?;
+        if let Some(interface) = options.interface {
             at(BindStep::BindToInterface, socket.bind_device(Some(interface.as_bytes())))?;
         }
         at(BindStep::Bind, socket.bind(&SockAddr::from(local)))?;
@@ -165,15 +165,27 @@ fn bind_tcp(
     Ok((sockets.into_iter().map(OwnedFd::from).collect(), local))
 }
 
-fn set_tcp_options(socket: &Socket, address: SocketAddr, v6only: bool) -> io::Result<()> {
-    socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_tcp_nodelay(true)?; // accepted sockets inherit it
-    if address.is_ipv6() {
-        socket.set_only_v6(v6only)?;
+/// What a `bind` line says about its socket.
+struct TcpOptions<'a> {
+    v6only: bool,
+    interface: Option<&'a str>,
+    mss: Option<u16>,
+}
+
+impl TcpOptions<'_> {
+    fn set(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_tcp_nodelay(true)?; // accepted sockets inherit it
+        if let Some(mss) = self.mss {
+            socket.set_tcp_mss(mss.into())?;
+        }
+        if address.is_ipv6() {
+            socket.set_only_v6(self.v6only)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn bind_unix(options: &UnixSocketOptions, backlog: i32, ours: bool) -> Step<(Socket, Option<SocketFile>)> {
@@ -281,7 +293,7 @@ mod tests {
     use super::*;
 
     fn tcp(address: &str) -> ListenAddress {
-        ListenAddress::Tcp { address: address.parse().unwrap(), v6only: false, interface: None }
+        ListenAddress::Tcp { address: address.parse().unwrap(), v6only: false, interface: None, mss: None }
     }
 
     fn unix(path: &Path, mode: Option<u32>) -> ListenAddress {

@@ -24,6 +24,7 @@ mod life_cycle;
 mod logs;
 mod reload;
 mod samples;
+mod sockets;
 mod stats;
 mod tcp;
 mod tcp_rules;

@@ -264,7 +264,22 @@ pub(super) const OPTIONS: &[OptionRow<BindDraft>] = &[
     option("level", 1, How::NotBuilt("runtime sockets are set with `stats socket` in global")),
     option("severity-output", 1, How::NotBuilt("runtime sockets are set with `stats socket` in global")),
     option("expose-fd", 1, How::NoEffect("a reload keeps its sockets in the same process")),
-    option("mss", 1, How::NotBuilt("")),
+    option(
+        "mss",
+        1,
+        How::Read(|args, bind| {
+            let Some(text) = args.text("a size in bytes") else { return };
+            match text.parse() {
+                Ok(size) => {
+                    bind.mark(args, "mss");
+                    bind.raw.mss = Some(size);
+                }
+                Err(_) => {
+                    args.tell_last(Diagnostic::error(format!("`mss` needs a size in bytes; `{text}` is not one")))
+                }
+            }
+        }),
+    ),
     option("cc", 1, How::NotBuilt("")),
     option("tcp-md5sig", 1, How::NotBuilt("")),
     option("tcp-ss", 1, How::NotBuilt("")),

@@ -52,7 +52,7 @@ pub(super) const TABLE: &[Row<ProxyDraft>] = &[
     negatable("option clitcpka", FRONT, switch!(clitcpka)),
     negatable("option srvtcpka", BACK, switch!(srvtcpka)),
     negatable("option tcpka", ALL, How::Read(dial::both_sides)),
-    negatable("option nolinger", ALL, How::NotBuilt("")),
+    negatable("option nolinger", ALL, switch!(nolinger)),
     negatable("option independent-streams", ALL, How::NotBuilt("")),
     negatable("option abortonclose", BACK, switch!(abortonclose)),
     negatable("option accept-invalid-http-request", FRONT, How::Refused(INVALID)),

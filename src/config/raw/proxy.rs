@@ -105,6 +105,9 @@ pub(crate) struct Proxy {
     /// Where connections to servers come from, unless these say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// Breaks connections instead of ending them: of a frontend those of clients, of a backend those to servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nolinger: Option<bool>,
     /// Sends TCP keep-alive probes to clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clitcpka: Option<bool>,
@@ -339,6 +342,9 @@ pub(crate) struct Bind {
     /// Only this network interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// The largest segment of TCP that is agreed on with clients, in bytes: 88 to 32767.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mss: Option<i32>,
     /// How long bytes sent to a client may stay unacknowledged before the connection is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_ut: Option<Span>,

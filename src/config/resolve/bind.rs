@@ -79,14 +79,30 @@ fn listen_address(
                 address: SocketAddr::new(ip, port),
                 v6only: bind.v6only.unwrap_or(bind.v4v6 == Some(false)),
                 interface: bind.interface.clone(),
+                mss: mss(context, path, bind),
             })
         }
         BindAddress::Unix { path: socket, is_abstract } => {
+            if bind.mss.is_some() {
+                context.error(&path.key("mss"), "`mss` is about TCP, this is a unix socket");
+            }
             let rights =
                 Rights { mode: &bind.mode, user: &bind.user, group: &bind.group, uid: bind.uid, gid: bind.gid };
             unix_socket(context, path, &socket, is_abstract, &rights).map(ListenAddress::Unix)
         }
     }
+}
+
+/// Within what the kernel takes (tcp(7), TCP_MAXSEG).
+fn mss(context: &Context<'_>, path: &FieldPath, bind: &raw::Bind) -> Option<u16> {
+    let wanted = bind.mss?;
+    let size = u16::try_from(wanted).ok().filter(|size| (88..=32_767).contains(size));
+    if size.is_none() {
+        let told = Diagnostic::error(format!("`mss` is 88 to 32767 bytes, not {wanted}"));
+        let hint = "a negative size changes a connection that stands already, which Linux does not do";
+        context.tell(&path.key("mss"), if wanted < 0 { told.hint(hint) } else { told });
+    }
+    size
 }
 
 /// The address of a host; the first IPv4 one when a name has several, else the first of all.

@@ -38,7 +38,8 @@ pub(super) fn server(context: &Context<'_>, section: &Section<'_>, layers: &Serv
         idle: proxy.srvtcpka_idle.as_ref(),
         interval: proxy.srvtcpka_intvl.as_ref(),
     });
-    let dial = Dial { source: source.filter(|source| !is_nothing(source)), keep_alive, user_timeout };
+    let nolinger = section.layers.value(|proxy| proxy.nolinger.as_ref()).unwrap_or(false);
+    let dial = Dial { source: source.filter(|source| !is_nothing(source)), keep_alive, user_timeout, nolinger };
     (dial != Dial::default()).then(|| Arc::new(dial))
 }
 

@@ -124,7 +124,9 @@ impl Default for AdminSockets {
 fn listen_address(config: &StatsSocket) -> ListenAddress {
     match &config.address {
         StatsSocketAddress::Unix(options) => ListenAddress::Unix(options.clone()),
-        StatsSocketAddress::Tcp(address) => ListenAddress::Tcp { address: *address, v6only: false, interface: None },
+        StatsSocketAddress::Tcp(address) => {
+            ListenAddress::Tcp { address: *address, v6only: false, interface: None, mss: None }
+        }
     }
 }
 

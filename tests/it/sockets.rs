@@ -1,0 +1,100 @@
+//! What is set on sockets, seen from their other ends, beside HAProxy.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+
+use crate::harness::{DEADLINE, Haproxy, Instance, Site, TempDir, check_config};
+
+/// Runs a story at HAProxy and here: what was seen there, and here.
+fn beside<T>(site: &Site, story: impl Fn(&Instance) -> T) -> [T; 2] {
+    let theirs = story(&Haproxy::start(&site.text()));
+    let ours = story(&site.start());
+    [theirs, ours]
+}
+
+/// How a connection ended: in order, or broken.
+fn end(stream: &mut TcpStream) -> &'static str {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    match stream.read_to_end(&mut Vec::new()) {
+        Ok(_) => "ended",
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => "broken",
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A server that greets and tells how its connections end.
+fn witness() -> (SocketAddr, mpsc::Receiver<&'static str>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"hi");
+            let _ = tell.send(end(&mut stream));
+        }
+    });
+    (address, told)
+}
+
+#[test]
+fn connections_are_broken_instead_of_ended_where_that_is_asked_for() {
+    let check = |front: &str, back: &str, expected: [&str; 2]| {
+        let (address, told) = witness();
+        let site = Site::tcp().defaults("timeout client 300ms").frontend(front).backend(back);
+        let proxy = site.backend(&format!("server s {address}")).start();
+        let mut client = TcpStream::connect(proxy.address("web")).unwrap();
+        let seen = [end(&mut client), told.recv_timeout(DEADLINE).unwrap()];
+        assert_eq!(seen, expected, "client and server with `{front}` and `{back}`");
+    };
+    check("", "", ["ended", "ended"]);
+    check("option nolinger", "", ["broken", "ended"]);
+    check("", "option nolinger", ["ended", "broken"]);
+    check("option nolinger", "no option nolinger", ["broken", "ended"]);
+}
+
+#[test]
+fn servers_are_left_by_a_reset_as_with_haproxy() {
+    let (address, told) = witness();
+    let site = Site::tcp().defaults("timeout client 300ms").defaults("option nolinger");
+    let site = site.frontend("no option nolinger").backend(&format!("server s {address}"));
+    let seen = beside(&site, |proxy| {
+        let mut client = TcpStream::connect(proxy.address("web")).unwrap();
+        (end(&mut client), told.recv_timeout(DEADLINE).unwrap())
+    });
+    assert_eq!(seen, [("ended", "broken"); 2]);
+}
+
+#[test]
+fn clients_agree_on_the_largest_segment_that_is_said() {
+    let (address, _told) = witness();
+    let site = |bind: &str| Site::tcp().bind(bind).backend(&format!("server s {address}"));
+    let agreed = |site: Site| {
+        beside(&site, |proxy| {
+            let mut client = TcpStream::connect(proxy.address("web")).unwrap();
+            client.read_exact(&mut [0; 2]).unwrap();
+            socket2::SockRef::from(&client).tcp_mss().unwrap()
+        })
+    };
+    let [theirs, ours] = agreed(site("bind 127.0.0.1:<web> mss 900"));
+    assert!(theirs == ours && (800..=900).contains(&ours), "{theirs} {ours}");
+    let [theirs, ours] = agreed(site("bind 127.0.0.1:<web>"));
+    assert!(theirs == ours && ours > 900, "{theirs} {ours}");
+}
+
+#[test]
+fn a_segment_size_that_cannot_be_is_told() {
+    let told = |bind: &str| {
+        let output = check_config(&Site::tcp().bind(bind).text(), &TempDir::new(), &[""; 0]);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (bind, expected) in [
+        ("bind 127.0.0.1:<web> mss 20", "`mss` is 88 to 32767 bytes, not 20"),
+        ("bind 127.0.0.1:<web> mss -100", "a negative size changes a connection that stands already"),
+        ("bind 127.0.0.1:<web> mss small", "`mss` needs a size in bytes; `small` is not one"),
+        ("bind unix@<dir>/web.sock mss 1000", "`mss` is about TCP, this is a unix socket"),
+    ] {
+        let said = told(bind);
+        assert!(said.contains(expected), "{bind}: {said}");
+    }
+}
