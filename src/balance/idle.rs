@@ -12,8 +12,8 @@ pub(crate) struct Kept<C> {
     pub since: Instant,
     /// Requests sent over it so far.
     pub uses: u32,
-    /// The name it was opened for, where that is the client's wish (`sni req.hdr(host)`).
-    pub host: Option<Box<[u8]>>,
+    /// What it was opened for, where that is the request's wish: a name (`sni req.hdr(host)`), an address to come from.
+    pub wish: Option<Box<[u8]>>,
 }
 
 /// What a request asks of a connection that others have used.
@@ -23,7 +23,7 @@ pub(crate) struct Wanted<'a> {
     pub proven: bool,
     /// Used within this time.
     pub within: Option<Duration>,
-    pub host: Option<&'a [u8]>,
+    pub wish: Option<&'a [u8]>,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl<C> Idle<C> {
 
     /// The youngest connection that will do.
     pub fn take(&mut self, now: Instant, wanted: Wanted<'_>) -> Option<Kept<C>> {
-        let fits = |kept: &Kept<C>| (!wanted.proven || kept.uses > 1) && kept.host.as_deref() == wanted.host;
+        let fits = |kept: &Kept<C>| (!wanted.proven || kept.uses > 1) && kept.wish.as_deref() == wanted.wish;
         let young = |kept: &Kept<C>| wanted.within.is_none_or(|most| now.saturating_duration_since(kept.since) <= most);
         let at = self.kept.iter().rposition(fits)?;
         if !young(&self.kept[at]) {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn kept(connection: char, second: u64, uses: u32, host: Option<&str>) -> Kept<char> {
-        Kept { connection, since: at(second), uses, host: host.map(|host| host.as_bytes().into()) }
+        Kept { connection, since: at(second), uses, wish: host.map(|host| host.as_bytes().into()) }
     }
 
     fn set() -> Idle<char> {
@@ -117,8 +117,8 @@ mod tests {
         let any = Wanted::default();
         check(any, "dba");
         check(Wanted { proven: true, ..any }, "b");
-        check(Wanted { host: Some(b"x"), ..any }, "c");
-        check(Wanted { host: Some(b"y"), ..any }, "");
+        check(Wanted { wish: Some(b"x"), ..any }, "c");
+        check(Wanted { wish: Some(b"y"), ..any }, "");
         check(Wanted { within: Some(Duration::from_secs(1)), ..any }, "d");
         check(Wanted { within: Some(Duration::from_secs(3)), ..any }, "db");
     }
@@ -183,7 +183,7 @@ mod tests {
                             (number, 0)
                         });
                         let name = host.map(|host| Box::from([host]));
-                        idle.put(Kept { connection, since: at(second), uses: uses + 1, host: name });
+                        idle.put(Kept { connection, since: at(second), uses: uses + 1, wish: name });
                         shadow.push((connection, second, uses + 1, host));
                     }
                     Step::Take { proven, within, host } => {
@@ -191,7 +191,7 @@ mod tests {
                         let wanted = Wanted {
                             proven,
                             within: within.map(Duration::from_secs),
-                            host: name.as_ref().map(|name| &name[..]),
+                            wish: name.as_ref().map(|name| &name[..]),
                         };
                         let fits = |(_, since, uses, of): &(u32, u64, u32, Option<u8>)| {
                             *of == host && (!proven || *uses > 1) && within.is_none_or(|most| second - since <= most)

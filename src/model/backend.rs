@@ -13,7 +13,7 @@ use super::forwarded::Forwarded;
 use super::http::{HeaderCase, ServerProtocol};
 use super::log::LogSettings;
 use super::names::{BackendId, Name, ServerId};
-use super::rule::{HttpRequestRule, HttpResponseRule};
+use super::rule::{HeaderRef, HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
 use super::tcp::TcpRules;
 use super::tls::ServerTls;
@@ -213,6 +213,14 @@ impl Server {
     pub fn presents_clients(&self) -> bool {
         let source = self.dial.as_ref().and_then(|dial| dial.source.as_ref());
         source.is_some_and(|source| matches!(source.presented, Presented::Client | Presented::ClientIp))
+    }
+
+    /// The field of a request that names where its connection comes from (`usesrc hdr_ip`).
+    pub fn presents_field(&self) -> Option<&HeaderRef> {
+        match &self.dial.as_ref()?.source.as_ref()?.presented {
+            Presented::Field(field) => Some(field),
+            _ => None,
+        }
     }
 }
 

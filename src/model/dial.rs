@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::rule::HeaderRef;
+
 /// What is set on the socket of each connection to a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Dial {
@@ -28,13 +30,15 @@ pub(crate) struct Source {
 
 /// Whose address the server sees (`usesrc`). All but our own need CAP_NET_ADMIN or CAP_NET_RAW, and the way back to lead
 /// through this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Presented {
     Own,
     /// The client's, from a port of our own.
     ClientIp,
     /// The client's, from its own port.
     Client,
+    /// The one that this field of the request names (`hdr_ip`), from a port of our own.
+    Field(HeaderRef),
     /// This one; port 0 lets the kernel choose.
     Fixed(SocketAddr),
 }

@@ -11,7 +11,6 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::answer::{self, LocalAnswer};
-use super::clock;
 use super::connection::Connection;
 use super::downstream::{BodyFraming, Downstream};
 use super::record::Account;
@@ -22,19 +21,15 @@ use super::transfer::{Failure, Sides, Transfer, Transferred};
 use super::upstream::OnBehalfOf;
 use super::upstream::attempts::{Attempts, NoUpstream};
 use super::upstream::http2::{Sharing, reach};
-use super::upstream::own::Bond;
-use super::upstream::pool::FRESH;
+use super::upstream::reuse::{Reuse, checkout, is_private, is_shared, keep, source_named, stick};
 use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::view::View;
-use crate::balance::idle::{Kept, Wanted};
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded, respell};
 use crate::logline::{Cause, Phase};
 use crate::model::BackendId;
-use crate::model::backend::{HttpConnectionMode, HttpReuse, RetryOn};
-use crate::model::http::ServerProtocol;
-use crate::model::tls::ServerSni;
+use crate::model::backend::{HttpConnectionMode, RetryOn};
 use crate::rules::Handling;
-use crate::state::snapshot::{BackendInForce, FrontendInForce, ServerInForce};
+use crate::state::snapshot::{BackendInForce, FrontendInForce};
 use crate::sys::Room;
 
 /// The heavy parts of an exchange, used again by the next one on the same worker.
@@ -281,7 +276,8 @@ async fn find_server<D: Downstream>(
             return Ok(Upstream { stream, slot, reused: true, uses, private });
         }
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
-        let client = OnBehalfOf::of(setting.connection);
+        let named = source_named(server, &scratch.request);
+        let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) };
         let sharing = Sharing {
             pool: is_shared(backend, server).then(|| setting.view.pool(id, slot.server).http2()),
             most_uses: server.config.pool.max_reuse,
@@ -312,103 +308,6 @@ async fn find_server<D: Downstream>(
             }
         }
     }
-}
-
-/// Which idle connections may be tried for a request (HAProxy manual 4.2 `http-reuse`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reuse {
-    /// It is its client's first.
-    First,
-    Later,
-    /// An idle connection has just turned out dead.
-    Never,
-}
-
-/// Whether connections to this server belong to the client they were made for: they began with its address or come from
-/// it, or it was said that none is shared.
-fn is_private(backend: &BackendInForce, server: &ServerInForce) -> bool {
-    server.config.send_proxy.is_some()
-        || server.config.presents_clients()
-        || backend.config.http_reuse == HttpReuse::Never
-}
-
-/// Whether requests of several clients may go over one HTTP/2 connection at the same time.
-fn is_shared(backend: &BackendInForce, server: &ServerInForce) -> bool {
-    let sni = server.config.tls.as_ref().and_then(|tls| tls.sni.as_ref());
-    let names_host = matches!(sni, Some(ServerSni::RequestHost | ServerSni::ClientSni));
-    !is_private(backend, server) && !names_host && backend.config.connection == HttpConnectionMode::KeepAlive
-}
-
-/// The name a connection is opened for, where that is the request's wish: no request for another name may use it.
-fn name_wished<'a>(setting: &Setting<'a>, server: &ServerInForce, request: &'a RequestHead) -> Option<&'a [u8]> {
-    match server.config.tls.as_ref()?.sni.as_ref()? {
-        ServerSni::RequestHost => Some(request.host().unwrap_or_default()),
-        ServerSni::ClientSni => Some(setting.connection.sni().unwrap_or_default()),
-        ServerSni::Fixed(_) => None,
-    }
-}
-
-/// An idle connection, the requests sent over it, and whether it is this client's own.
-fn checkout(
-    setting: &Setting<'_>,
-    scratch: &Scratch,
-    id: BackendId,
-    backend: &BackendInForce,
-    server: &ServerInForce,
-    reuse: Reuse,
-) -> Option<(Stream, u32, bool)> {
-    if reuse == Reuse::Never {
-        return None;
-    }
-    if server.config.protocol != ServerProtocol::Http1
-        && is_shared(backend, server)
-        && let Some(stream) = setting.view.pool(id, server.config.id).http2().open_stream(server.config.pool.max_reuse)
-    {
-        return Some((stream, 0, false));
-    }
-    let host = name_wished(setting, server, &scratch.request);
-    // What is its own was perhaps authenticated as it: nothing else will do.
-    if let Some((stream, uses)) = setting.connection.client.checkout(server, host) {
-        return Some((stream, uses, true));
-    }
-    let proven = match (backend.config.http_reuse, reuse) {
-        (HttpReuse::Safe, Reuse::First) => return None,
-        (HttpReuse::Aggressive, Reuse::First) => true,
-        _ => false,
-    };
-    if is_private(backend, server) {
-        return None;
-    }
-    let within = (!scratch.request.is_idempotent()).then_some(FRESH);
-    let pool = setting.view.pool(id, server.config.id);
-    let kept = pool.checkout(clock::now(), Wanted { proven, within, host })?;
-    Some((kept.connection, kept.uses, false))
-}
-
-/// Keeps a connection whose last response has been read to its end, for this client or for all.
-fn keep(setting: &Setting<'_>, scratch: &Scratch, id: BackendId, backend: &BackendInForce, upstream: Upstream) {
-    let server = backend.server(upstream.slot.server);
-    let kept = Kept {
-        connection: upstream.stream,
-        since: clock::now(),
-        uses: upstream.uses + 1,
-        host: name_wished(setting, server, &scratch.request).map(Box::from),
-    };
-    if upstream.private {
-        setting.connection.client.checkin(server, kept);
-    } else {
-        setting.view.pool(id, upstream.slot.server).checkin(kept);
-    }
-}
-
-/// A client that was asked who it is answers the server that asked; and one may be kept at its server by
-/// `option prefer-last-server` (HAProxy manual 4.2).
-fn stick(setting: &Setting<'_>, backend: &BackendInForce, upstream: &Upstream, status: u16) {
-    let bond = match status {
-        401 | 407 => Some(Bond::Challenge),
-        _ => backend.config.prefer_last_server.then_some(Bond::Wish),
-    };
-    setting.connection.client.stick_to(bond.map(|bond| (upstream.slot.state(), bond)));
 }
 
 /// `None` when the client closed first (`option abortonclose`).

@@ -86,7 +86,7 @@ pub(crate) fn talk(shared: &Arc<Shared>, speaks: Speaks, from_client: &[u8], fro
             let (near, far) = duplex(PIPE);
             tokio::task::spawn_local(answer(far, from_server.to_vec()));
             let connection = Stream::Plain(Plain::Memory(near));
-            let ready = Kept { connection, since: clock::now(), uses: 2, host: None };
+            let ready = Kept { connection, since: clock::now(), uses: 2, wish: None };
             worker.view().pool(BackendId(0), ServerId(0)).checkin(ready);
         }
         let (near, far) = duplex(PIPE);

@@ -178,7 +178,7 @@ fn host_and_port(text: &[u8]) -> (usize, i64) {
 }
 
 /// An address as RFC 7239 writes it, IPv4 also with a port (manual 7.3.6, `req.hdr_ip`).
-fn forwarded_address(text: &[u8]) -> Option<IpAddr> {
+pub(super) fn forwarded_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     if let Ok(address) = text.parse() {
         return Some(address);

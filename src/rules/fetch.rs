@@ -1,12 +1,18 @@
 //! Where does a value come from? (HAProxy manual 7.3.2 to 7.3.6)
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
+use super::convert::forwarded_address;
 use super::{Context, TlsFacts, Value, client_certificate};
 use crate::http::{FieldsView, RequestHead, Version};
 use crate::model::rule::{Constant, Fetch, HeaderRef};
+
+/// The address a field names, as `hdr_ip` takes it (manual 7.3.6).
+pub(crate) fn address_in(field: &HeaderRef, request: &RequestHead) -> Option<IpAddr> {
+    forwarded_address(one_header(request.fields(), field)?)
+}
 
 /// Every value of a fetch until `visit` takes one; whether it did. For tests, where any value may hit.
 pub(super) fn any<'a>(fetch: &'a Fetch, context: &Context<'a>, visit: &mut dyn FnMut(Value<'a>) -> bool) -> bool {

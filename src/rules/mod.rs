@@ -14,6 +14,7 @@ mod run;
 mod tcp;
 mod value;
 
+pub(crate) use fetch::address_in;
 pub(crate) use first_bytes::FirstBytes;
 pub(crate) use format::format;
 pub(crate) use matching::holds;

@@ -19,7 +19,8 @@ static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 /// everybody else on the worker with system calls. The next connection goes on behind them.
 const TRIES: u32 = 512;
 
-/// A non-blocking socket that comes from where `dial` says. `client` is whom the connection is made for, if anybody.
+/// A non-blocking socket that comes from where `dial` says. `client` is whom the connection is made for, or whoever is to
+/// be shown instead, if anybody.
 ///
 /// # Errors
 /// The kernel's: an address that is not this machine's, no port left in the range, no right to present foreign ones.
@@ -46,11 +47,13 @@ fn come_from(socket: &Socket, to: SocketAddr, source: &Source, client: Option<So
     if let Some(interface) = &source.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
     }
-    let foreign = match source.presented {
+    let foreign = match &source.presented {
         Presented::Own => None,
-        Presented::ClientIp => client.map(|client| SocketAddr::new(client.ip().to_canonical(), 0)),
+        Presented::ClientIp | Presented::Field(_) => {
+            client.map(|client| SocketAddr::new(client.ip().to_canonical(), 0))
+        }
         Presented::Client => client.map(|client| SocketAddr::new(client.ip().to_canonical(), client.port())),
-        Presented::Fixed(address) => Some(address),
+        Presented::Fixed(address) => Some(*address),
     };
     // A client of the other family cannot be presented: the connection comes from our own address, as HAProxy's does.
     if let Some(foreign) = foreign.filter(|foreign| foreign.is_ipv4() == to.is_ipv4()) {

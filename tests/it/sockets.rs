@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 
-use crate::harness::{DEADLINE, Haproxy, Instance, Site, TempDir, check_config};
+use crate::harness::{Client, DEADLINE, Haproxy, Instance, Site, TempDir, check_config};
 
 /// Runs a story at HAProxy and here: what was seen there, and here.
 fn beside<T>(site: &Site, story: impl Fn(&Instance) -> T) -> [T; 2] {
@@ -63,6 +63,60 @@ fn servers_are_left_by_a_reset_as_with_haproxy() {
         (end(&mut client), told.recv_timeout(DEADLINE).unwrap())
     });
     assert_eq!(seen, [("ended", "broken"); 2]);
+}
+
+/// An HTTP server that answers each request with the address it came from.
+fn mirror() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((stream, peer)) = listener.accept() {
+            std::thread::spawn(move || {
+                let mut stream = Client::over(stream);
+                loop {
+                    match stream.line() {
+                        Ok(line) if !line.is_empty() => continue,
+                        Ok(_) => {}
+                        Err(_) => return,
+                    }
+                    let text = peer.ip().to_string();
+                    stream.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()));
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_field_of_the_request_says_where_its_connection_comes_from() {
+    if !crate::tcp::may_present_others() {
+        return; // what is said then is told in `tcp`
+    }
+    let mirror = mirror();
+    for usesrc in ["hdr_ip(x-from)", "hdr_ip(X-From,1)", "hdr_ip(x-from,-2)", "hdr_ip(x-from,0)"] {
+        let site = Site::http().backend(&format!("server s {mirror} source 0.0.0.0 usesrc {usesrc}"));
+        let [theirs, ours] = beside(&site, |proxy| {
+            let mut client = Client::connect(proxy.address("web"));
+            let mut ask = |fields: &str| {
+                client.send(format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+                client.response().text()
+            };
+            // The same client, one after the other: each over a connection of that address.
+            [
+                ask("X-From: 127.0.0.5\r\n"),
+                ask("X-From: 127.0.0.6, 127.0.0.7\r\n"),
+                ask("X-From: 127.0.0.6\r\nX-From: 127.0.0.5\r\n"),
+                ask("X-From: nobody\r\n"),
+                ask(""),
+                ask("X-From: 127.0.0.5\r\n"),
+            ]
+        });
+        // Where there is no such value HAProxy 2.6 answers 500; the manual has its own address.
+        let expected = theirs.map(|text| if text.contains("500 Internal") { "127.0.0.1".to_owned() } else { text });
+        assert_eq!(ours, expected, "{usesrc}");
+        assert!(usesrc.ends_with(",0)") || ours[1] != ours[0], "{usesrc}: {ours:?}");
+    }
 }
 
 #[test]

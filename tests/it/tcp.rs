@@ -265,14 +265,17 @@ fn connections_to_servers_come_from_where_they_are_told_to() {
     }
 }
 
+/// Whether this process may show servers addresses that are not its machine's (CAP_NET_ADMIN, CAP_NET_RAW).
+pub fn may_present_others() -> bool {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    socket.and_then(|socket| socket.set_ip_transparent_v4(true)).is_ok()
+}
+
 #[test]
 fn a_client_s_own_address_is_presented_where_the_kernel_allows_it() {
     let greeter = greeter();
     let site = Site::tcp().backend(&format!("server s {greeter} source 0.0.0.0 usesrc clientip"));
-    let allowed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
-        .and_then(|socket| socket.set_ip_transparent_v4(true))
-        .is_ok();
-    if !allowed {
+    if !may_present_others() {
         // Without the right there is no start, and the reason is told.
         let mut program = crate::harness::Process::spawn(&site.text(), crate::harness::TempDir::new(), &[]);
         let exit = program.exit();

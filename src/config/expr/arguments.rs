@@ -136,6 +136,19 @@ fn take_escape<'a>(text: &'a str, into: &mut String) -> &'a str {
     &text[c.len_utf8()..]
 }
 
+/// `hdr_ip(name[,occurrence])` of `usesrc`. `None`: occurrence 0, which switches it off (HAProxy manual 4.2 `source`).
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn parse_address_field(text: &str) -> Result<Option<HeaderRef>, ExprError> {
+    let calls = split_calls(text)?;
+    let [call] = calls.as_slice() else {
+        return Err(ExprError::new(0, "nothing can stand behind `hdr_ip(…)` here"));
+    };
+    let field = Arguments { call }.header(false)?;
+    Ok((call.given().get(1).map(String::as_str) != Some("0")).then_some(field))
+}
+
 /// A call's arguments, and how to complain about them.
 pub(super) struct Arguments<'a> {
     pub call: &'a Call,

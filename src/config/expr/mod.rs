@@ -20,6 +20,7 @@ mod tcp_action;
 
 pub(crate) use acl::parse_acl;
 pub(crate) use action::{parse_request_action, parse_response_action};
+pub(crate) use arguments::parse_address_field;
 pub(crate) use condition::parse_condition;
 pub(crate) use format::parse_format;
 pub(crate) use redirect::parse_redirect;

@@ -166,7 +166,7 @@ pub(crate) enum Verify {
 pub(crate) struct Source {
     /// An IP address of this machine, or `0.0.0.0` or `::` for any; on servers also with a port or a range of ports.
     pub address: String,
-    /// Whose address the server sees: `clientip`, `client` (its port too) or an address. Needs CAP_NET_ADMIN.
+    /// Whose address the server sees: `clientip`, `client` (its port too), `hdr_ip(<field>)` or an address. Needs CAP_NET_ADMIN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usesrc: Option<String>,
     /// Only through this network interface.

@@ -9,8 +9,10 @@ use super::context::{Context, Section};
 use super::layers::Said;
 use super::server::ServerLayers;
 use crate::config::address::{Host, Source as Address, parse_source};
+use crate::config::expr::parse_address_field;
 use crate::config::raw::{self, Proxy, Span};
 use crate::diag::{Diagnostic, FieldPath};
+use crate::model::Mode;
 use crate::model::dial::{Dial, KeepAlive, Presented, Source};
 
 /// The kernel's limits for probes (tcp(7)).
@@ -21,10 +23,10 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);
 pub(super) fn server(context: &Context<'_>, section: &Section<'_>, layers: &ServerLayers<'_>) -> Option<Arc<Dial>> {
     let own = layers.said("source", |server| server.source.as_ref());
     let source = match own {
-        Some((written, path)) => source(context, &path, written, Ports::Allowed),
+        Some((written, path)) => source(context, &path, section.mode, written, Ports::Allowed),
         None => {
             let said = section.layers.said("source", |proxy| proxy.source.as_ref());
-            said.and_then(|said| source(context, &said.path, said.value, Ports::Refused))
+            said.and_then(|said| source(context, &said.path, section.mode, said.value, Ports::Refused))
         }
     };
     let user_timeout = layers.said("tcp_ut", |server| server.tcp_ut.as_ref());
@@ -125,7 +127,7 @@ enum Ports {
     Refused,
 }
 
-fn source(context: &Context<'_>, path: &FieldPath, written: &raw::Source, ports: Ports) -> Option<Source> {
+fn source(context: &Context<'_>, path: &FieldPath, mode: Mode, written: &raw::Source, ports: Ports) -> Option<Source> {
     let at = path.key("address");
     let Address { host, ports: range } = match parse_source(&written.address) {
         Ok(address) => address,
@@ -141,12 +143,28 @@ fn source(context: &Context<'_>, path: &FieldPath, written: &raw::Source, ports:
     Some(Source {
         address: look_up(context, &at, &host)?,
         ports: range,
-        presented: presented(context, &path.key("usesrc"), written.usesrc.as_deref())?,
+        presented: presented(context, &path.key("usesrc"), mode, written.usesrc.as_deref())?,
         interface: written.interface.clone(),
     })
 }
 
-fn presented(context: &Context<'_>, path: &FieldPath, usesrc: Option<&str>) -> Option<Presented> {
+/// `usesrc hdr_ip(…)`
+fn address_field(context: &Context<'_>, path: &FieldPath, mode: Mode, text: &str) -> Option<Presented> {
+    if mode == Mode::Tcp {
+        let told = Diagnostic::error("`hdr_ip` is about requests; this is mode tcp");
+        context.tell(path, told.hint("write `usesrc clientip`, or `mode http`"));
+        return None;
+    }
+    match parse_address_field(text) {
+        Ok(field) => Some(field.map_or(Presented::Own, Presented::Field)),
+        Err(error) => {
+            context.error(path, error.to_string());
+            None
+        }
+    }
+}
+
+fn presented(context: &Context<'_>, path: &FieldPath, mode: Mode, usesrc: Option<&str>) -> Option<Presented> {
     let Some(text) = usesrc else { return Some(Presented::Own) };
     let given_up = |name: &Option<String>| name.as_deref().is_some_and(|name| name != "root");
     let global = &context.raw.global;
@@ -158,10 +176,7 @@ fn presented(context: &Context<'_>, path: &FieldPath, usesrc: Option<&str>) -> O
     match text {
         "clientip" => return Some(Presented::ClientIp),
         "client" => return Some(Presented::Client),
-        _ if text.starts_with("hdr_ip(") => {
-            context.error(path, "`usesrc hdr_ip(…)` is known but not built yet");
-            return None;
-        }
+        _ if text.starts_with("hdr_ip(") => return address_field(context, path, mode, text),
         _ => {}
     }
     match parse_source(text) {
@@ -169,7 +184,8 @@ fn presented(context: &Context<'_>, path: &FieldPath, usesrc: Option<&str>) -> O
             Some(Presented::Fixed(SocketAddr::new(ip, ports.map_or(0, |(first, _)| first))))
         }
         _ => {
-            let told = Diagnostic::error(format!("`{text}` is neither `clientip`, `client` nor an address"));
+            let told =
+                Diagnostic::error(format!("`{text}` is neither `clientip`, `client`, `hdr_ip(…)` nor an address"));
             context.tell(path, told.suggest(text, ["clientip", "client"]));
             None
         }

@@ -56,7 +56,7 @@ pub(crate) async fn connect(
 }
 
 async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]>) -> Result<Stream, ConnectError> {
-    let mut plain = open_socket(&server.config, client.client).await.map_err(ConnectError::Io)?;
+    let mut plain = open_socket(&server.config, client.source(&server.config)).await.map_err(ConnectError::Io)?;
     if let Some(version) = server.config.send_proxy {
         let header = match (client.client, client.local) {
             (Some(source), Some(destination)) => Header::Proxied { source, destination },

@@ -6,12 +6,14 @@ pub(crate) mod http2;
 pub(crate) mod http2_exchange;
 pub(crate) mod own;
 pub(crate) mod pool;
+pub(crate) mod reuse;
 pub(crate) mod slot;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::connection::Connection;
+use crate::model::Server;
 use crate::wire::proxy_protocol::ClientTold;
 
 /// What is waited before the same server is tried again, at most (HAProxy manual 4.2, `retries`).
@@ -22,6 +24,8 @@ pub(crate) const TURN_AROUND: Duration = Duration::from_secs(1);
 pub(crate) struct OnBehalfOf<'a> {
     pub client: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
+    /// The address that its request names to be shown to the server (`usesrc hdr_ip`).
+    pub named: Option<IpAddr>,
     /// What it said besides.
     pub told: ClientTold<'a>,
 }
@@ -31,7 +35,15 @@ impl<'a> OnBehalfOf<'a> {
         OnBehalfOf {
             client: connection.ends.peer,
             local: connection.ends.local,
+            named: None,
             told: ClientTold { tls: connection.tls.as_deref(), received: connection.told.as_deref() },
+        }
+    }
+    /// Whose address the server sees, where it is to see a client's.
+    pub fn source(&self, server: &Server) -> Option<SocketAddr> {
+        match server.presents_field() {
+            Some(_) => self.named.map(|address| SocketAddr::new(address, 0)),
+            None => self.client,
         }
     }
 }

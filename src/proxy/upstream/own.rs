@@ -78,8 +78,8 @@ impl Client {
     }
 
     /// Its own connection to a server, if it is still open, and the requests sent over it.
-    pub fn checkout(&self, server: &ServerInForce, host: Option<&[u8]>) -> Option<(Stream, u32)> {
-        self.worker.owned.checkout(self.number, server, host)
+    pub fn checkout(&self, server: &ServerInForce, wish: Option<&[u8]>) -> Option<(Stream, u32)> {
+        self.worker.owned.checkout(self.number, server, wish)
     }
 
     /// Keeps a connection for it whose last response has been read to its end.
@@ -127,12 +127,12 @@ impl Owned {
         number
     }
 
-    fn checkout(&self, client: u64, server: &ServerInForce, host: Option<&[u8]>) -> Option<(Stream, u32)> {
+    fn checkout(&self, client: u64, server: &ServerInForce, wish: Option<&[u8]>) -> Option<(Stream, u32)> {
         let mut by_client = self.by_client.borrow_mut();
         let own = by_client.get_mut(&client)?;
         let at = own.iter().position(|own| {
             Arc::ptr_eq(&own.state.0, &server.state)
-                && own.kept.host.as_deref() == host
+                && own.kept.wish.as_deref() == wish
                 && leads_where(&own.config, &server.config)
         })?;
         let OwnedConnection { mut kept, .. } = own.swap_remove(at);

@@ -1,0 +1,135 @@
+//! Which connections may a request use that others have used, and which are kept behind it? (HAProxy manual 4.2 `http-reuse`)
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::super::clock;
+use super::super::exchange::{Scratch, Setting, Upstream};
+use super::super::stream::Stream;
+use super::own::Bond;
+use super::pool::FRESH;
+use crate::balance::idle::{Kept, Wanted};
+use crate::http::RequestHead;
+use crate::model::BackendId;
+use crate::model::backend::{HttpConnectionMode, HttpReuse};
+use crate::model::http::ServerProtocol;
+use crate::model::tls::ServerSni;
+use crate::rules::address_in;
+use crate::state::snapshot::{BackendInForce, ServerInForce};
+
+/// Which idle connections may be tried for a request (HAProxy manual 4.2 `http-reuse`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Reuse {
+    /// It is its client's first.
+    First,
+    Later,
+    /// An idle connection has just turned out dead.
+    Never,
+}
+
+/// Whether connections to this server belong to the client they were made for: they began with its address or come from
+/// it, or it was said that none is shared.
+pub(in super::super) fn is_private(backend: &BackendInForce, server: &ServerInForce) -> bool {
+    server.config.send_proxy.is_some()
+        || server.config.presents_clients()
+        || backend.config.http_reuse == HttpReuse::Never
+}
+
+/// Whether requests of several clients may go over one HTTP/2 connection at the same time.
+pub(in super::super) fn is_shared(backend: &BackendInForce, server: &ServerInForce) -> bool {
+    let sni = server.config.tls.as_ref().and_then(|tls| tls.sni.as_ref());
+    let names_host = matches!(sni, Some(ServerSni::RequestHost | ServerSni::ClientSni));
+    let follows_request = names_host || server.config.presents_field().is_some();
+    !is_private(backend, server) && !follows_request && backend.config.connection == HttpConnectionMode::KeepAlive
+}
+
+/// What a connection is opened for, where that is the request's wish: no request that wishes otherwise may use it.
+fn wish<'a>(setting: &Setting<'a>, server: &ServerInForce, request: &'a RequestHead) -> Option<Cow<'a, [u8]>> {
+    let sni = server.config.tls.as_ref().and_then(|tls| tls.sni.as_ref());
+    let name = match sni {
+        Some(ServerSni::RequestHost) => Some(request.host().unwrap_or_default()),
+        Some(ServerSni::ClientSni) => Some(setting.connection.sni().unwrap_or_default()),
+        Some(ServerSni::Fixed(_)) | None => None,
+    };
+    if server.config.presents_field().is_none() {
+        return name.map(Cow::Borrowed);
+    }
+    // A NUL stands in no name.
+    let source = source_named(server, request).map(|address| address.to_string()).unwrap_or_default();
+    Some([name.unwrap_or_default(), b"\0", source.as_bytes()].concat().into())
+}
+
+/// The address that a field of the request names for the server to see (`usesrc hdr_ip`).
+pub(in super::super) fn source_named(server: &ServerInForce, request: &RequestHead) -> Option<IpAddr> {
+    address_in(server.config.presents_field()?, request)
+}
+
+/// An idle connection, the requests sent over it, and whether it is this client's own.
+pub(in super::super) fn checkout(
+    setting: &Setting<'_>,
+    scratch: &Scratch,
+    id: BackendId,
+    backend: &BackendInForce,
+    server: &ServerInForce,
+    reuse: Reuse,
+) -> Option<(Stream, u32, bool)> {
+    if reuse == Reuse::Never {
+        return None;
+    }
+    if server.config.protocol != ServerProtocol::Http1
+        && is_shared(backend, server)
+        && let Some(stream) = setting.view.pool(id, server.config.id).http2().open_stream(server.config.pool.max_reuse)
+    {
+        return Some((stream, 0, false));
+    }
+    let wish = wish(setting, server, &scratch.request);
+    let wish = wish.as_deref();
+    // What is its own was perhaps authenticated as it: nothing else will do.
+    if let Some((stream, uses)) = setting.connection.client.checkout(server, wish) {
+        return Some((stream, uses, true));
+    }
+    let proven = match (backend.config.http_reuse, reuse) {
+        (HttpReuse::Safe, Reuse::First) => return None,
+        (HttpReuse::Aggressive, Reuse::First) => true,
+        _ => false,
+    };
+    if is_private(backend, server) {
+        return None;
+    }
+    let within = (!scratch.request.is_idempotent()).then_some(FRESH);
+    let pool = setting.view.pool(id, server.config.id);
+    let kept = pool.checkout(clock::now(), Wanted { proven, within, wish })?;
+    Some((kept.connection, kept.uses, false))
+}
+
+/// Keeps a connection whose last response has been read to its end, for this client or for all.
+pub(in super::super) fn keep(
+    setting: &Setting<'_>,
+    scratch: &Scratch,
+    id: BackendId,
+    backend: &BackendInForce,
+    upstream: Upstream,
+) {
+    let server = backend.server(upstream.slot.server);
+    let kept = Kept {
+        connection: upstream.stream,
+        since: clock::now(),
+        uses: upstream.uses + 1,
+        wish: wish(setting, server, &scratch.request).map(Box::from),
+    };
+    if upstream.private {
+        setting.connection.client.checkin(server, kept);
+    } else {
+        setting.view.pool(id, upstream.slot.server).checkin(kept);
+    }
+}
+
+/// A client that was asked who it is answers the server that asked; and one may be kept at its server by
+/// `option prefer-last-server` (HAProxy manual 4.2).
+pub(in super::super) fn stick(setting: &Setting<'_>, backend: &BackendInForce, upstream: &Upstream, status: u16) {
+    let bond = match status {
+        401 | 407 => Some(Bond::Challenge),
+        _ => backend.config.prefer_last_server.then_some(Bond::Wish),
+    };
+    setting.connection.client.stick_to(bond.map(|bond| (upstream.slot.state(), bond)));
+}
