@@ -63,10 +63,14 @@ WORKLOADS = {
     "http": Workload("HTTP/1.1 keep-alive, 100 bytes, 64 connections", "http", "wrk"),
     "http-10k": Workload("HTTP/1.1 keep-alive, 10 KB", "http", "wrk", size=10240),
     "http-1m": Workload("HTTP/1.1 keep-alive, 1 MB", "http", "wrk", unit="GiB", size=1 << 20, connections=16),
+    "http-1m-up": Workload("HTTP/1.1 keep-alive, uploads of 1 MB", "http", "uploads", unit="GiB", size=1 << 20,
+                           connections=16),
     "http-close": Workload("HTTP/1.1, a connection per request", "http", "wrk_close", unit="conn"),
     "tls": Workload("TLS 1.3 keep-alive, 100 bytes, ECDSA", "tls", "wrk"),
     "tls-10k": Workload("TLS 1.3 keep-alive, 10 KB, ECDSA", "tls", "wrk", size=10240),
     "tls-1m": Workload("TLS 1.3 keep-alive, 1 MB, ECDSA", "tls", "wrk", unit="GiB", size=1 << 20, connections=16),
+    "tls-1m-up": Workload("TLS 1.3 keep-alive, uploads of 1 MB, ECDSA", "tls", "uploads", unit="GiB", size=1 << 20,
+                          connections=16),
     "tls-full": Workload("TLS 1.3 full handshake and one request, ECDSA", "tls", "h2load_connections", unit="conn"),
     "tls-full-rsa": Workload("TLS 1.3 full handshake and one request, RSA 2048", "tls", "h2load_connections",
                              unit="conn", certificate="rsa"),
@@ -198,9 +202,9 @@ def resident_bytes(pid):
 
 # --- clients: each returns operations, seconds, errors, p50, p99 ----------------------------------------------------
 
-def url(workload):
+def url(workload, size=None):
     scheme = "https" if workload.front == "tls" else "http"
-    return f"{scheme}://{PROXY[0]}:{PROXY[1]}/{workload.size}"
+    return f"{scheme}://{PROXY[0]}:{PROXY[1]}/{size or workload.size}"
 
 
 def micros(text):
@@ -234,17 +238,30 @@ def h2load(bench, workload, seconds):
     return int(done[1]), max(1, round(seconds)), int(done[2]) + int(done[3]), None, None
 
 
-def h2load_connections(bench, workload, seconds):
-    """A new TLS connection for each request: batches, because h2load opens all its connections at once."""
+def h2load_batches(bench, seconds, how):
+    """Fixed numbers of requests, again and again."""
     ops, errors, begin = 0, 0, time.monotonic()
     while time.monotonic() - begin < seconds:
-        said = bench.run(["h2load", "-t1", "--h1", "-n50", "-c50", url(workload)], seconds)
+        said = bench.run(["h2load", "-t1", "--h1", *how], seconds)
         done = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", said)
         if not done:
             raise RuntimeError("h2load: " + said)
         ops += int(done[1])
         errors += int(done[2]) + int(done[3])
     return ops, time.monotonic() - begin, errors, None, None
+
+
+def h2load_connections(bench, workload, seconds):
+    """A new TLS connection for each request: batches, because h2load opens all its connections at once."""
+    return h2load_batches(bench, seconds, ["-n50", "-c50", url(workload)])
+
+
+def uploads(bench, workload, seconds):
+    """Bodies of the workload's size go up, answers are small: batches, because h2load does not find an end by time here."""
+    body = bench.work / "upload"
+    body.write_bytes(b"u" * workload.size)
+    return h2load_batches(bench, seconds, [f"-n{50 * workload.connections}", f"-c{workload.connections}", "-d", body,
+                                           url(workload, 100)])
 
 
 def from_json(said):

@@ -204,7 +204,12 @@ impl Service for Responder {
         if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             match stream.read(buffer)? {
                 0 => return Ok(Next::Close),
-                length => state.input.extend_from_slice(&buffer[..length]),
+                length => {
+                    // While a body is skipped nothing waits in front of it.
+                    let skipped = state.skip.min(length);
+                    state.skip -= skipped;
+                    state.input.extend_from_slice(&buffer[skipped..length]);
+                }
             }
             self.take_requests(state);
         }
