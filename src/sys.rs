@@ -4,13 +4,15 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 
 /// Which side of a fork this is.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,6 +112,15 @@ pub(crate) fn replace_stdio(file: BorrowedFd<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the event loop watch a socket, for as long as what is returned lives. The socket must not block.
+///
+/// # Errors
+/// The kernel has no room for one more (epoll_ctl(2)).
+pub(crate) fn watch(socket: Rc<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<Rc<OwnedFd>>> {
+    // SAFETY: `Rc<OwnedFd>` keeps the one descriptor it has open, and cannot give it up while it is held here.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, interest) }?)
 }
 
 fn ok_or_errno(result: libc::c_int) -> io::Result<()> {

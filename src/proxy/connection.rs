@@ -259,8 +259,8 @@ impl Connection {
         if frontend.keep_alive.is_none() && user_timeout.is_none() && !frontend.nolinger {
             return;
         }
-        let Plain::Tcp(stream) = plain else { return };
-        let socket = socket2::SockRef::from(stream);
+        let (Plain::Accepted(accepted), true) = (plain, self.ends.peer.is_some()) else { return };
+        let socket = socket2::SockRef::from(&**accepted);
         if let Some(keep_alive) = &frontend.keep_alive {
             let _ = dial::probe(&socket, keep_alive);
         }

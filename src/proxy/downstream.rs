@@ -112,6 +112,11 @@ pub(crate) trait Downstream {
     /// Writes out all that is queued.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Whether looking after the client costs nothing more. If not it can wait a little: most answers come soon.
+    fn is_watched(&self) -> bool {
+        true
+    }
+
     /// Ready when the client's connection has broken while nothing was expected from it.
     fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error>;
 

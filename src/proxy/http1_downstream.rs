@@ -300,6 +300,10 @@ impl Downstream for Http1Downstream<'_> {
         }
     }
 
+    fn is_watched(&self) -> bool {
+        self.stream.is_watched()
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error> {
         let input = request.input();
         if self.ended || input.len() == input.capacity() {

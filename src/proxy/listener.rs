@@ -8,8 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use rustix::net::{self, SocketFlags};
+use tokio::io::Interest;
 
+use super::accepted::{Accepted, Watch};
 use super::clock;
 use super::connection::{self, Ends};
 use super::stream::Plain;
@@ -18,6 +20,7 @@ use super::worker::Worker;
 use crate::state::listeners::BoundSocket;
 use crate::state::snapshot::ListenerInForce;
 use crate::state::{FrontendState, ListenerState};
+use crate::sys;
 
 /// How often a full process or frontend is asked whether it has room again although no connection has gone: its limit may
 /// have been raised.
@@ -26,33 +29,40 @@ const ROOM_LOOK: Duration = Duration::from_millis(200);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// One listening socket registered with this worker's event loop.
-pub(crate) enum Acceptor {
-    Tcp { listener: TcpListener, local: Option<SocketAddr> },
-    Unix(UnixListener),
+pub(crate) struct Acceptor {
+    listener: Watch,
+    kind: Kind,
+}
+
+enum Kind {
+    Tcp { local: Option<SocketAddr> },
+    Unix,
 }
 
 impl Acceptor {
     pub fn open(socket: &BoundSocket, worker: usize) -> io::Result<Self> {
         let fd: OwnedFd = socket.for_worker(worker)?;
-        match socket.local {
-            Some(local) => Ok(Acceptor::Tcp {
-                listener: TcpListener::from_std(fd.into())?,
-                // A wildcard says nothing about the address a client reached.
-                local: (!local.ip().is_unspecified()).then_some(local),
-            }),
-            None => Ok(Acceptor::Unix(UnixListener::from_std(fd.into())?)),
-        }
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        let kind = match socket.local {
+            // A wildcard says nothing about the address a client reached.
+            Some(local) => Kind::Tcp { local: (!local.ip().is_unspecified()).then_some(local) },
+            None => Kind::Unix,
+        };
+        Ok(Acceptor { listener: sys::watch(Rc::new(fd), Interest::READABLE)?, kind })
     }
 
-    async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>, Option<SocketAddr>)> {
-        match self {
-            Acceptor::Tcp { listener, local } => {
-                let (stream, peer) = listener.accept().await?;
-                let local = local.or_else(|| stream.local_addr().ok());
-                Ok((Plain::Tcp(stream), Some(peer), local))
+    async fn accept(&self) -> io::Result<(Plain, Ends)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accept = |listener: &Rc<OwnedFd>| Ok(net::acceptfrom_with(listener, flags)?);
+        let (socket, peer) = self.listener.async_io(Interest::READABLE, accept).await?;
+        let ends = match self.kind {
+            Kind::Unix => Ends { peer: None, local: None },
+            Kind::Tcp { local } => {
+                let own = || net::getsockname(&socket).ok()?.try_into().ok();
+                Ends { peer: peer.and_then(|peer| peer.try_into().ok()), local: local.or_else(own) }
             }
-            Acceptor::Unix(listener) => Ok((Plain::Unix(listener.accept().await?.0), None, None)),
-        }
+        };
+        Ok((Plain::Accepted(Box::new(Accepted::new(socket))), ends))
     }
 }
 
@@ -116,14 +126,14 @@ pub(crate) async fn accept_loop(worker: Rc<Worker>, socket: u64, acceptor: Accep
             continue;
         }
         match acceptor.accept().await {
-            Ok((stream, peer, local)) => {
+            Ok((stream, ends)) => {
                 hold(&worker, socket).await;
                 let view = worker.view();
                 let Some((index, listener)) = view.listener_of(socket) else { return };
                 #[cfg(test)]
                 super::panic_tests::inject("accept", view.frontend(listener.frontend).config.name.as_bytes());
                 let places = Places::take(&worker, &view, listener);
-                connection::spawn(&worker, view, index, places, stream, Ends { peer, local });
+                connection::spawn(&worker, view, index, places, stream, ends);
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {

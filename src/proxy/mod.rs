@@ -1,5 +1,6 @@
 //! The workers: IO around the engines.
 
+mod accepted;
 mod answer;
 pub(crate) mod buffers;
 pub(crate) mod clock;

@@ -13,6 +13,7 @@ use rustls::server::UnbufferedServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::accepted::Accepted;
 use super::http2_tunnel::Http2Tunnel;
 use super::tls::Tls;
 use super::upstream::http2_exchange::Http2Exchange;
@@ -20,6 +21,8 @@ use crate::sys;
 
 #[derive(Debug)]
 pub(crate) enum Plain {
+    /// A client's, TCP or unix.
+    Accepted(Box<Accepted>),
     Tcp(TcpStream),
     Unix(UnixStream),
     /// Tests without sockets.
@@ -50,23 +53,25 @@ impl Plain {
         asked: usize,
         mut act: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        // `$try` has the event loop make an attempt and note when that would have to wait.
         macro_rules! on {
-            ($socket:ident) => {
+            ($watch:expr, $socket:expr, |$attempt:ident| $try:expr) => {
                 loop {
                     if ready_to.is_readable() {
-                        ready!($socket.poll_read_ready(cx))?;
+                        let _ready = ready!($watch.poll_read_ready(cx))?;
                     } else {
-                        ready!($socket.poll_write_ready(cx))?;
+                        let _ready = ready!($watch.poll_write_ready(cx))?;
                     }
                     let mut less = 0;
-                    let done = $socket.try_io(ready_to, || match act($socket.as_fd()) {
+                    #[allow(unused_mut)] // where it is called from a closure of its own
+                    let mut $attempt = || match act($socket.as_fd()) {
                         Ok(count) if 0 < count && count < asked => {
                             less = count;
                             Err(io::ErrorKind::WouldBlock.into())
                         }
                         done => done,
-                    });
-                    match done {
+                    };
+                    match $try {
                         Err(_) if less > 0 => return Poll::Ready(Ok(less)),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         done => return Poll::Ready(done),
@@ -75,11 +80,27 @@ impl Plain {
             };
         }
         match self {
-            Plain::Tcp(socket) => on!(socket),
-            Plain::Unix(socket) => on!(socket),
+            Plain::Accepted(accepted) => {
+                let watch = match accepted.watch() {
+                    Some(watch) => watch,
+                    None => match accepted.try_at_once(ready_to.is_readable(), asked, &mut act) {
+                        Some(done) => return Poll::Ready(done),
+                        None => accepted.begin_watch()?,
+                    },
+                };
+                on!(watch, accepted, |attempt| watch.try_io(ready_to, |_| attempt()))
+            }
+            Plain::Tcp(socket) => on!(socket, socket, |attempt| socket.try_io(ready_to, attempt)),
+            Plain::Unix(socket) => on!(socket, socket, |attempt| socket.try_io(ready_to, attempt)),
             #[cfg(any(test, fuzzing))]
             Plain::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
+    }
+
+    /// Whether whoever waits for it is woken. What only looks after the client need not make a fresh socket join the event
+    /// loop.
+    pub fn is_watched(&self) -> bool {
+        !matches!(self, Plain::Accepted(accepted) if accepted.watch().is_none())
     }
 
     /// Reads once into the buffer's spare capacity.
@@ -150,6 +171,7 @@ impl AsyncWrite for Plain {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            Plain::Accepted(_) => Poll::Ready(Ok(())),
             Plain::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Plain::Unix(socket) => Pin::new(socket).poll_flush(cx),
             #[cfg(any(test, fuzzing))]
@@ -159,6 +181,10 @@ impl AsyncWrite for Plain {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            Plain::Accepted(accepted) => Poll::Ready(match net::shutdown(&**accepted, net::Shutdown::Write) {
+                Err(rustix::io::Errno::NOTCONN) => Ok(()), // the client was quicker
+                done => Ok(done?),
+            }),
             Plain::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Plain::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             #[cfg(any(test, fuzzing))]
@@ -201,6 +227,14 @@ impl Stream {
             Stream::Plain(Plain::Memory(_)) => None,
             Stream::Plain(plain) => Some(plain),
             Stream::Client(_) | Stream::Server(_) | Stream::Tunnel(_) | Stream::Http2(_) => None,
+        }
+    }
+
+    /// As [`Plain::is_watched`].
+    pub fn is_watched(&self) -> bool {
+        match self {
+            Stream::Plain(plain) => plain.is_watched(),
+            _ => true,
         }
     }
 

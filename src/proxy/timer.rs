@@ -18,6 +18,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 const TICKS_PER_SECOND: u64 = 1_000_000_000 / TICK.subsec_nanos() as u64;
 /// Slots of the wheel: timers further away are filed in the last one and filed again when it comes up.
 const SLOTS: u64 = 512;
+/// Timers a slot holds without asking the allocator; one that held more keeps its room.
+const IN_A_SLOT: usize = 8;
 const NEVER: u64 = u64::MAX;
 
 /// All timers of one worker.
@@ -62,7 +64,7 @@ impl Timers {
             wheel: RefCell::new(Wheel {
                 started: now,
                 next_tick: 0,
-                slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+                slots: (0..SLOTS).map(|_| Vec::with_capacity(IN_A_SLOT)).collect(),
                 entries: Vec::new(),
                 free: Vec::new(),
                 sleeping_until: NEVER,

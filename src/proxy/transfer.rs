@@ -57,6 +57,9 @@ impl Sides {
     }
 }
 
+/// How long a client whose socket has not joined the event loop is not looked after.
+const WATCH_AFTER: Duration = Duration::from_millis(20);
+
 enum Down {
     /// Waiting for the response's head, or in the middle of it.
     Head,
@@ -111,6 +114,8 @@ pub(crate) struct Transfer<'a, 's, D> {
     kill_generation: u64,
     client_deadline: Option<Instant>,
     server_deadline: Option<Instant>,
+    /// When to begin looking after the client.
+    watch_at: Option<Instant>,
 }
 
 impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
@@ -123,6 +128,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
         sides: Sides,
     ) -> Self {
         let kill_generation = upstream.slot.kill_generation();
+        let watch_at = (!down.is_watched()).then(|| clock::now() + WATCH_AFTER);
         scratch.response.clear();
         Transfer {
             setting,
@@ -149,6 +155,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             kill_generation,
             client_deadline: None,
             server_deadline: None,
+            watch_at,
         }
     }
 
@@ -192,6 +199,10 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
     /// Looks after a client that has nothing more to send: one that is gone is not to be found out by the next byte of
     /// an answer that may take hours (server-sent events).
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        if self.watch_at.is_some_and(|at| clock::now() < at) {
+            return Poll::Pending;
+        }
+        self.watch_at = None;
         let request = &mut self.scratch.request;
         if !matches!(self.state, Down::Head) {
             return self.down.poll_gone(cx, request).map(|_| Failure::ClientGone { phase: Phase::Data });
@@ -297,9 +308,20 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
             self.client_deadline = None; // the client has said all it had to say
         }
         let timer = self.setting.timer;
-        timer.set(self.client_deadline.into_iter().chain(self.server_deadline).min());
+        let deadline = self.client_deadline.into_iter().chain(self.server_deadline).min();
+        timer.set(deadline.into_iter().chain(self.watch_at).min());
         if !timer.poll_expired(cx) {
             return Poll::Pending;
+        }
+        if let Some(at) = self.watch_at.take()
+            && deadline.is_none_or(|deadline| at < deadline)
+        {
+            if self.down.body_is_done()
+                && let Poll::Ready(failure) = self.poll_client(cx)
+            {
+                return Poll::Ready(Err(failure));
+            }
+            return self.poll_deadlines(cx);
         }
         let server_first = match (self.client_deadline, self.server_deadline) {
             (Some(client), Some(server)) => server <= client,

@@ -183,7 +183,7 @@ fn a_server_that_takes_no_more_of_a_body_is_a_504_and_not_the_clients_fault() {
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
     while client.try_send([b'x'; 65536]).is_ok() {} // until the proxy gives up
     let line = proxy.wait_for("\"POST / HTTP/1.1\"");
-    assert!(line.contains(" 504 ") && line.contains(" sH-- "), "{line}");
+    assert!(line.contains(" 504 ") && line.contains(" sD-- "), "{line}");
 }
 
 #[test]

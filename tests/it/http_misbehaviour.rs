@@ -134,7 +134,7 @@ fn a_server_that_hears_no_more_and_says_nothing_has_its_time_like_any_other() {
         }
     }
     let line = proxy.wait_for("\"POST / HTTP/1.1\"");
-    assert!(line.contains(" 504 ") && line.contains(" sH-- "), "{line}");
+    assert!(line.contains(" 504 ") && line.contains(" sD-- "), "{line}");
     drop(let_go);
     serving.join().unwrap();
 }
