@@ -158,6 +158,19 @@ impl Downstream for Http1Downstream<'_> {
         loop {
             let mut input = self.buffers.body();
             let read = self.stream.poll_read_into(cx, &mut input);
+            if matches!(read, Poll::Ready(Ok(1..)))
+                && let (Some(left), BodyFraming::Plain, true) = (self.reader.remaining(), framing, out.is_empty())
+            {
+                // These bytes go on as they are, in the buffer they came in.
+                std::mem::swap(out, &mut input);
+                self.buffers.give(input);
+                let taken = usize::try_from(left).map_or(out.len(), |left| left.min(out.len()));
+                self.reader.skip(taken);
+                self.body_read += taken as u64;
+                request.input().extend_from_slice(&out[taken..]); // the start of the next request
+                out.truncate(taken);
+                return Poll::Ready(Ok(self.reader.is_done()));
+            }
             let taken = match read {
                 Poll::Pending => {
                     self.buffers.give(input);
