@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::splice::Pipe;
-use crate::http::{BadBody, RequestHead, ResponseHead};
+use crate::http::{BadBody, RequestHead, ResponseHead, chunk_header};
 
 /// How long a client that is still sending is listened to after its answer, so that the answer is not lost to a reset
 /// (RFC 9112 §9.6), and how much of it.
@@ -36,6 +36,21 @@ pub(crate) enum BodyFraming {
     /// The bytes alone.
     Plain,
     Chunked,
+}
+
+impl BodyFraming {
+    /// Appends some of a body's bytes.
+    pub fn append(self, data: &[u8], out: &mut Vec<u8>) {
+        match self {
+            BodyFraming::Chunked if data.is_empty() => {} // an empty chunk would be the last one
+            BodyFraming::Chunked => {
+                chunk_header(data.len(), out);
+                out.extend_from_slice(data);
+                out.extend_from_slice(b"\r\n");
+            }
+            BodyFraming::Plain => out.extend_from_slice(data),
+        }
+    }
 }
 
 /// What is decided about a response's head before it is written.

@@ -11,8 +11,8 @@ use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions, Left};
 use super::splice::Pipe;
 use super::stream::Stream;
 use crate::http::{
-    BodyReader, EncodeResponse, Framing, LAST_CHUNK, RequestHead, ResponseHead, Version, chunk_header, encode_response,
-    respell,
+    BodyReader, EncodeResponse, Framing, RequestHead, ResponseHead, Version, chunk_header, encode_response,
+    end_chunks_with, respell,
 };
 use crate::model::http::HeaderCase;
 
@@ -107,32 +107,14 @@ impl<'a> Http1Downstream<'a> {
         let mut at = 0;
         while !self.reader.is_done() && at < input.len() {
             let fed = self.reader.feed(&input[at..]).map_err(BodyError::Bad)?;
-            let data = &input[at..][fed.data];
-            if !data.is_empty() && framing == BodyFraming::Chunked {
-                chunk_header(data.len(), out);
-                out.extend_from_slice(data);
-                out.extend_from_slice(b"\r\n");
-            } else {
-                out.extend_from_slice(data);
-            }
+            framing.append(&input[at..][fed.data], out);
             at += fed.consumed;
         }
         if self.reader.is_done() && framing == BodyFraming::Chunked {
-            end_chunks(self.reader.trailers(), out);
+            end_chunks_with(self.reader.trailers(), out);
         }
         self.body_read += at as u64;
         Ok(at)
-    }
-}
-
-/// The last chunk, trailers and the empty line.
-fn end_chunks(trailers: &[u8], out: &mut Vec<u8>) {
-    if trailers.is_empty() {
-        out.extend_from_slice(LAST_CHUNK);
-    } else {
-        out.extend_from_slice(b"0\r\n");
-        out.extend_from_slice(trailers);
-        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -301,7 +283,7 @@ impl Downstream for Http1Downstream<'_> {
 
     fn finish(&mut self, trailers: &[u8]) {
         if self.framing == Framing::Chunked && !self.bodiless {
-            end_chunks(trailers, &mut self.queued);
+            end_chunks_with(trailers, &mut self.queued);
         }
     }
 

@@ -23,7 +23,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
-use crate::http::{BodyLength, RequestHead, ResponseHead, chunk_header, end_chunks};
+use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks};
 
 /// One stream. Dropping it before its response has ended resets the stream.
 #[derive(Debug)]
@@ -167,13 +167,7 @@ impl Downstream for Http2Stream {
         match frame.into_data() {
             Ok(data) => {
                 self.received += data.len() as u64;
-                if framing == BodyFraming::Chunked && !data.is_empty() {
-                    chunk_header(data.len(), out);
-                    out.extend_from_slice(&data);
-                    out.extend_from_slice(b"\r\n");
-                } else {
-                    out.extend_from_slice(&data);
-                }
+                framing.append(&data, out);
                 if self.body.is_end_stream() {
                     self.end_body(None, framing, out);
                 }

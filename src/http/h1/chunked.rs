@@ -245,6 +245,13 @@ pub(crate) fn end_chunks<'f>(trailers: impl Iterator<Item = (&'f [u8], &'f [u8])
     out.extend_from_slice(TRAILERS_END);
 }
 
+/// The same for trailer lines that were looked at already, each with its line end.
+pub(crate) fn end_chunks_with(trailers: &[u8], out: &mut Vec<u8>) {
+    for part in [LAST_CHUNK_SIZE, trailers, TRAILERS_END] {
+        out.extend_from_slice(part);
+    }
+}
+
 fn trailer_lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     raw.split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
