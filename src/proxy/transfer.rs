@@ -276,10 +276,7 @@ impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
                         Poll::Ready(Ok(())) => Poll::Ready(Ok(self.done())),
                         Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
                         Poll::Pending => {
-                            if self.client_deadline.is_none() {
-                                self.client_active();
-                            }
-                            self.server_deadline = None; // it has said all it had to say
+                            self.wait_for_taker(); // the server has said all it had to say
                             Poll::Pending
                         }
                     };

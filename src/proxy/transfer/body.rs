@@ -83,8 +83,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             }
             Some(Poll::Ready(_)) => self.state = Down::Cut { malformed: false },
             Some(Poll::Pending) => {
-                self.client_deadline = None; // it has all there is
-                self.server_deadline.is_none().then(|| self.server_active());
+                self.wait_for_body();
                 return Poll::Pending;
             }
         }
@@ -117,6 +116,12 @@ impl<D: Downstream> Transfer<'_, '_, D> {
     pub(super) fn wait_for_taker(&mut self) {
         self.server_deadline = None;
         self.client_deadline.is_none().then(|| self.client_active());
+    }
+
+    /// The client has all there is: until more comes, this is the server's time.
+    fn wait_for_body(&mut self) {
+        self.client_deadline = None;
+        self.server_deadline.is_none().then(|| self.server_active());
     }
 
     /// Gives the client some of what was read.
@@ -168,10 +173,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
         }
         match self.down.poll_flush(cx) {
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
-            Poll::Ready(Ok(())) => {
-                self.client_deadline = None;
-                self.server_deadline.is_none().then(|| self.server_active());
-            }
+            Poll::Ready(Ok(())) => self.wait_for_body(),
             Poll::Pending => {
                 self.client_deadline.is_none().then(|| self.client_active());
             }
