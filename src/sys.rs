@@ -84,6 +84,19 @@ pub(crate) fn bind_address_no_port(socket: &impl AsRawFd) -> io::Result<()> {
     })
 }
 
+/// Closing the socket will say nothing to its peer (Linux, TCP_REPAIR).
+///
+/// # Errors
+/// Without CAP_NET_ADMIN.
+pub(crate) fn silence(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or_default();
+    // SAFETY: the option reads one int, which `on` is, while this call lasts.
+    ok_or_errno(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, std::ptr::from_ref(&on).cast(), size)
+    })
+}
+
 /// The path that stands for an abstract unix socket: a zero byte, the name, and zeros up to the longest name there can be,
 /// as HAProxy fills it up (unix(7): they all count).
 pub(crate) fn abstract_path(name: &Path) -> PathBuf {

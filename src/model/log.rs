@@ -76,6 +76,20 @@ pub(crate) enum Level {
     Debug = 7,
 }
 
+impl Level {
+    /// As configurations name them.
+    pub const NAMES: [(&str, Level); 8] = [
+        ("emerg", Level::Emerg),
+        ("alert", Level::Alert),
+        ("crit", Level::Crit),
+        ("err", Level::Err),
+        ("warning", Level::Warning),
+        ("notice", Level::Notice),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+    ];
+}
+
 /// What one proxy logs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogSettings {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::rule::Condition;
+use super::log::Level;
+use super::rule::{Condition, Expr};
 
 /// The `tcp-request` rules of one section, those of its defaults first.
 #[derive(Debug, Clone, Default)]
@@ -23,13 +24,47 @@ pub(crate) struct TcpRule {
     pub condition: Option<Condition>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum TcpAction {
     /// No further rule of this kind is asked.
     Accept,
     Reject,
     /// `expect-proxy layer4`: a PROXY header comes first, as with `accept-proxy`. Only in `connection`.
     ExpectProxy,
+    /// The connection is forgotten; its client is told as little of it as the kernel can manage.
+    SilentDrop,
+    /// `set-src`, `set-dst`: what `src` and `dst` say from here on, and all that tells of them.
+    SetAddress(End, Expr),
+    /// `set-src-port`, `set-dst-port`
+    SetPort(End, Expr),
+    /// `set-fc-tos`: of packets to the client (RFC 2474).
+    SetTos(u8),
+    /// `set-fc-mark`: of packets to the client, for filters and routes of this machine (socket(7), SO_MARK).
+    SetMark(u32),
+    /// The level its log line is sent with; `None` sends none. In `content` only, as the next two.
+    SetLogLevel(Option<Level>),
+    SetPriorityClass(Expr),
+    SetPriorityOffset(Expr),
+}
+
+/// One of a connection's two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Source,
+    Destination,
+}
+
+impl TcpAction {
+    /// What its value is computed from.
+    pub fn expr(&self) -> Option<&Expr> {
+        match self {
+            TcpAction::SetAddress(_, expr)
+            | TcpAction::SetPort(_, expr)
+            | TcpAction::SetPriorityClass(expr)
+            | TcpAction::SetPriorityOffset(expr) => Some(expr),
+            _ => None,
+        }
+    }
 }
 
 /// Types of what a PROXY header of version 2 tells besides addresses (spec §2.2.1).

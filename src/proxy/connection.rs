@@ -1,5 +1,6 @@
 //! One client connection from accept to its protocol: PROXY header, TLS handshake, ALPN.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use crate::model::http::ClientProtocol;
 use crate::model::log::Level;
 use crate::model::tcp::TcpRule;
 use crate::model::tls::TlsFacts;
-use crate::rules::TcpVerdict;
+use crate::rules::{Changes, TcpVerdict};
 use crate::state::Shared;
 use crate::state::counters::FrontendShard;
 use crate::state::dial;
@@ -53,8 +54,8 @@ pub(crate) struct Connection {
     pub view: Rc<View>,
     /// Index of its listener in the view.
     listener: usize,
-    /// The client's and our own address, a PROXY header's if there was one.
-    pub ends: Ends,
+    /// The client's and our own address, a PROXY header's if there was one, or what rules say.
+    pub ends: Cell<Ends>,
     pub tls: Option<Box<TlsFacts>>,
     /// What its requests have in common on their way to servers.
     pub client: Client,
@@ -156,7 +157,7 @@ impl Connection {
             worker: Rc::clone(worker),
             view,
             listener,
-            ends,
+            ends: Cell::new(ends),
             tls: None,
             client: Client::new(worker),
             told: None,
@@ -203,7 +204,8 @@ impl Connection {
     }
 
     pub fn facts(&self) -> ClientFacts {
-        ClientFacts { client: self.ends.peer, local: self.ends.local, tls: self.tls.is_some() }
+        let Ends { peer, local } = self.ends.get();
+        ClientFacts { client: peer, local, tls: self.tls.is_some() }
     }
 
     /// The host a TLS client asked for.
@@ -240,12 +242,16 @@ impl Connection {
     }
 
     /// Asks `tcp-request connection` rules: whether a PROXY header is due, or why there is nothing to serve.
-    fn enter(&self) -> Result<bool, Denied> {
+    fn enter(&self, plain: &Plain) -> Result<bool, Denied> {
         let rules = &self.frontend().config.tcp_request.connection;
-        let verdict = if rules.is_empty() { TcpVerdict::Accept } else { self.ask(rules) };
+        let verdict = if rules.is_empty() { TcpVerdict::Accept } else { self.ask(rules, Some(plain)) };
         let shards = [self.count(), self.listener().state.counters.of(self.worker.index)];
-        if verdict == TcpVerdict::Reject {
-            shards.iter().for_each(|shard| shard.denied_connections.add(1));
+        let denied = |shard: &FrontendShard| match verdict {
+            TcpVerdict::Reject => shard.denied_connections.add(1),
+            _ => shard.denied_requests.add(1), // as HAProxy 2.6 counts them
+        };
+        if matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop) {
+            shards.iter().for_each(|shard| denied(shard));
             return Err(Denied);
         }
         shards.iter().for_each(|shard| shard.sessions.add(1));
@@ -273,42 +279,67 @@ impl Connection {
     }
 
     /// Asks `tcp-request session` rules.
-    fn admit(&self) -> Result<(), Denied> {
+    fn admit(&self, stream: &Stream) -> Result<(), Denied> {
         let rules = &self.frontend().config.tcp_request.session;
-        if rules.is_empty() || self.ask(rules) != TcpVerdict::Reject {
+        let verdict = if rules.is_empty() { TcpVerdict::Accept } else { self.ask(rules, stream.carrier()) };
+        if verdict == TcpVerdict::Accept {
             return Ok(());
         }
         for shard in [self.count(), self.listener().state.counters.of(self.worker.index)] {
-            shard.denied_sessions.add(1);
+            match verdict {
+                TcpVerdict::SilentDrop => shard.denied_requests.add(1),
+                _ => shard.denied_sessions.add(1),
+            }
         }
         Err(Denied)
     }
 
-    fn ask(&self, rules: &[TcpRule]) -> TcpVerdict {
+    fn ask(&self, rules: &[TcpRule], socket: Option<&Plain>) -> TcpVerdict {
         let setting = Setting { connection: self, view: &self.view, frontend: self.frontend(), timer: &self.timer };
-        rules_context::tcp_rules(&setting, rules, None, None)
+        let (verdict, changes) = rules_context::tcp_rules(&setting, rules, None, None, Changes::default());
+        self.change(verdict, &changes, socket);
+        verdict
+    }
+
+    /// Does to the connection what rules said.
+    pub fn change(&self, verdict: TcpVerdict, changes: &Changes, socket: Option<&Plain>) {
+        let Ends { peer, local } = self.ends.get();
+        self.ends.set(Ends { peer: changes.src.or(peer), local: changes.dst.or(local) });
+        let Some(Plain::Tcp(stream)) = socket else { return };
+        if verdict == TcpVerdict::SilentDrop {
+            dial::vanish(&stream.into());
+        } else if changes.tos.is_some() || changes.mark.is_some() {
+            dial::mark_packets(&stream.into(), changes.tos, changes.mark);
+        }
     }
 
     /// All that comes before the first byte of the protocol. `None` when it came to nothing, which has been told then.
     async fn open(&mut self, mut plain: Plain) -> Option<Stream> {
-        let expect_proxy = self.enter().ok()?;
+        // Whom a PROXY header is taken from is no rule's to change.
+        let peer = self.ends.get().peer;
+        let expect_proxy = self.enter(&plain).ok()?;
         self.set_options(&plain);
-        let opened = match self.start(&mut plain, expect_proxy).await {
+        let opened = match self.start(&mut plain, peer, expect_proxy).await {
             Ok(None) => Ok(Stream::Plain(plain)),
             Ok(Some(acceptance)) => self.handshake(plain, &acceptance).await,
             Err(bad) => Err(bad),
         };
         let stream = opened.map_err(|bad| self.refuse(&bad)).ok()?;
-        self.admit().ok().map(|()| stream)
+        self.admit(&stream).ok().map(|()| stream)
     }
 
     /// Reads the PROXY header where one is due. Returns how to speak TLS, if it is spoken.
-    async fn start(&mut self, plain: &mut Plain, expect_proxy: bool) -> Result<Option<Arc<Acceptance>>, BadStart> {
+    async fn start(
+        &mut self,
+        plain: &mut Plain,
+        peer: Option<SocketAddr>,
+        expect_proxy: bool,
+    ) -> Result<Option<Arc<Acceptance>>, BadStart> {
         let listener = &self.frontend().config.listeners[self.listener().index];
         let due = match &listener.accept_proxy {
             AcceptProxy::No => false,
             AcceptProxy::Always => true,
-            AcceptProxy::From(networks) => self.ends.peer.is_some_and(|peer| networks.contains(peer.ip())),
+            AcceptProxy::From(networks) => peer.is_some_and(|peer| networks.contains(peer.ip())),
         };
         if due || expect_proxy {
             let timeouts = &self.frontend().config.timeouts;
@@ -319,7 +350,7 @@ impl Connection {
             self.timer.set(None);
             self.told = told.map(Box::new);
             if let Header::Proxied { source, destination } = header {
-                self.ends = Ends { peer: Some(source), local: Some(destination) };
+                self.ends.set(Ends { peer: Some(source), local: Some(destination) });
             }
         }
         Ok(self.listener().tls.clone())
@@ -365,7 +396,7 @@ impl Connection {
         let listener = &frontend.config.listeners[self.listener().index].name;
         let mut line = Vec::with_capacity(128);
         crate::logline::render_refused(
-            self.ends.peer,
+            self.ends.get().peer,
             self.wall_time(self.accepted),
             &frontend.config.name,
             listener,

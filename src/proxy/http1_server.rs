@@ -171,12 +171,12 @@ async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_
             whole(&setting, stream, &mut scratch).await
         }
         HeadRead::Bad(bad) => {
-            tracing::debug!(client = ?connection.ends.peer, %bad, "bad request");
+            tracing::debug!(client = ?connection.ends.get().peer, %bad, "bad request");
             broken(&setting, stream, &mut scratch, started, bad.status(), (Cause::Proxy, Phase::Request)).await;
             false
         }
         HeadRead::BadBody(bad) => {
-            tracing::debug!(client = ?connection.ends.peer, %bad, "bad request");
+            tracing::debug!(client = ?connection.ends.get().peer, %bad, "bad request");
             broken(&setting, stream, &mut scratch, started, 400, (Cause::Proxy, Phase::Request)).await;
             false
         }

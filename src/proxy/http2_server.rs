@@ -38,7 +38,7 @@ pub(crate) async fn serve(connection: Box<Connection>, stream: Stream, early: Ve
     };
     let served = http2_connection::run(stream, early, settings, &connection.timer, leaving, take_up).await;
     if let Err(bad) = served {
-        tracing::debug!(client = ?connection.ends.peer, %bad, "HTTP/2 connection ended");
+        tracing::debug!(client = ?connection.ends.get().peer, %bad, "HTTP/2 connection ended");
         if bad.is_protocol() {
             log_broken(&connection);
         }
@@ -100,7 +100,7 @@ async fn exchange(connection: Rc<Connection>, place: Rc<Place>, request: Http2Re
     connection.count().h2_requests.add(1);
     let next = match read {
         Err(bad) => {
-            tracing::debug!(client = ?connection.ends.peer, %bad, "bad request");
+            tracing::debug!(client = ?connection.ends.get().peer, %bad, "bad request");
             scratch.account.begin_broken(started);
             scratch.account.end(Cause::Proxy, Phase::Request);
             answer::send(&setting, &mut scratch, &mut stream, LocalAnswer::Error(bad.status()), None).await

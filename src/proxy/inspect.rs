@@ -6,13 +6,14 @@ use std::task::Poll;
 
 use super::clock;
 use super::exchange::Setting;
+use super::record::Account;
 use super::rules_context::tcp_rules;
 use super::stream::Stream;
 use super::tcp_session::Early;
 use super::worker::deadline;
 use crate::logline::{Cause, Phase};
 use crate::model::tcp::TcpRules;
-use crate::rules::{FirstBytes, TcpVerdict};
+use crate::rules::{Changes, FirstBytes, TcpVerdict};
 
 /// Asks the rules of a frontend, or of a backend when it is named. What was read is in `early`.
 ///
@@ -20,6 +21,7 @@ use crate::rules::{FirstBytes, TcpVerdict};
 /// How the session ends: refused by a rule, or its client left or fell silent beyond its timeout.
 pub(super) async fn inspect(
     setting: &Setting<'_>,
+    account: &mut Account,
     client: &mut Stream,
     early: &mut Early,
     rules: &TcpRules,
@@ -34,11 +36,22 @@ pub(super) async fn inspect(
     let patience = deadline(began, setting.frontend.config.timeouts.client);
     let mut waits = rules.inspect_delay.is_some();
     glance(setting, client, early).await;
+    let mut ask = |early: &mut Early, client: &Stream, is_all| {
+        let first = FirstBytes::new(&early.bytes, is_all);
+        let before = Changes { handling: early.handling, ..Changes::default() };
+        let (verdict, changes) = tcp_rules(setting, &rules.content, backend, Some(&first), before);
+        if verdict != TcpVerdict::Wait {
+            setting.connection.change(verdict, &changes, client.carrier());
+            account.log_at(changes.log_level);
+            early.handling = changes.handling;
+        }
+        verdict
+    };
     let ended = loop {
-        let first = FirstBytes::new(&early.bytes, !waits || early.is_all());
-        match tcp_rules(setting, &rules.content, backend, Some(&first)) {
+        let is_all = !waits || early.is_all();
+        match ask(early, client, is_all) {
             TcpVerdict::Accept | TcpVerdict::ExpectProxy => break Ok(()),
-            TcpVerdict::Reject => break Err((Cause::Proxy, Phase::Request)),
+            TcpVerdict::Reject | TcpVerdict::SilentDrop => break Err((Cause::Proxy, Phase::Request)),
             TcpVerdict::Wait => {}
         }
         setting.timer.set([over, patience].into_iter().flatten().min());
@@ -46,8 +59,7 @@ pub(super) async fn inspect(
             Some(true) => {}
             // Nothing more comes: what the rules say of what there is goes before that the client is gone.
             Some(false) => {
-                let first = FirstBytes::new(&early.bytes, true);
-                let refused = tcp_rules(setting, &rules.content, backend, Some(&first)) == TcpVerdict::Reject;
+                let refused = matches!(ask(early, client, true), TcpVerdict::Reject | TcpVerdict::SilentDrop);
                 break Err((if refused { Cause::Proxy } else { Cause::Client }, Phase::Request));
             }
             // The end of the wait decides with what is there; a client's own timeout comes first only if it is shorter.

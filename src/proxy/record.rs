@@ -49,6 +49,8 @@ pub(crate) struct Account {
     request_captures: Vec<Option<Vec<u8>>>,
     response_captures: Vec<Option<Vec<u8>>>,
     answered_by_stats: bool,
+    /// What rules say of its log line; `Some(None)` writes none.
+    log_level: Option<Option<Level>>,
 }
 
 /// Counted among a backend's sessions for as long as this lives.
@@ -222,6 +224,11 @@ impl Account {
         self.intercepted = matches!(self.termination, Some((Cause::Local, _)));
     }
 
+    /// A rule may say how important its log line is; the last one wins.
+    pub fn log_at(&mut self, level: Option<Option<Level>>) {
+        self.log_level = level.or(self.log_level);
+    }
+
     pub fn answered_by_stats(&mut self) {
         self.answered_by_stats = true;
     }
@@ -288,8 +295,9 @@ impl Account {
         // Refused without having sent a byte: a client that only connected, not one whose bytes were the trouble.
         let malformed = matches!(self.termination, Some((Cause::Proxy, _)));
         let null = config.dont_log_null && self.refused && !malformed && bytes.received == 0;
-        if setting.frontend.logs.wants(Level::Info) && !null && !(config.dont_log_normal && normal) {
-            self.log(setting, Some(request), bytes);
+        let Some(level) = self.log_level.unwrap_or(Some(Level::Info)) else { return };
+        if setting.frontend.logs.wants(level) && !null && !(config.dont_log_normal && normal) {
+            self.log(setting, level, Some(request), bytes);
         }
     }
 
@@ -301,12 +309,13 @@ impl Account {
         let config = &setting.frontend.config.log;
         let null = config.dont_log_null && bytes.received == 0;
         let normal = config.dont_log_normal && self.termination.is_none() && self.retries == 0;
-        if setting.frontend.logs.wants(Level::Info) && !null && !normal {
-            self.log(setting, None, bytes);
+        let Some(level) = self.log_level.unwrap_or(Some(Level::Info)) else { return };
+        if setting.frontend.logs.wants(level) && !null && !normal {
+            self.log(setting, level, None, bytes);
         }
     }
 
-    fn log(&mut self, setting: &Setting<'_>, request: Option<&RequestHead>, bytes: Bytes) {
+    fn log(&mut self, setting: &Setting<'_>, level: Level, request: Option<&RequestHead>, bytes: Bytes) {
         // Without a server's answer every captured field is absent, but the braces stand (HAProxy 2.6).
         let captures = setting.frontend.config.log.response_captures.len();
         self.response_captures.resize(captures, None);
@@ -320,7 +329,7 @@ impl Account {
         }
         let mut line = setting.connection.worker.buffers.head();
         logline::render(format, &record, &mut line);
-        setting.frontend.logs.send(Level::Info, &line);
+        setting.frontend.logs.send(level, &line);
         setting.connection.worker.buffers.give(line);
     }
 
@@ -432,8 +441,8 @@ impl Account {
         let started = self.started.unwrap_or(connection.accepted);
         let (cause, phase) = self.termination.unwrap_or((Cause::Normal, Phase::Normal));
         Record {
-            client: connection.ends.peer,
-            local: connection.ends.local,
+            client: connection.ends.get().peer,
+            local: connection.ends.get().local,
             listener: connection.listener_number(),
             mode: frontend.config.mode,
             accepted_at: connection.wall_time(started),

@@ -13,8 +13,8 @@ use crate::model::rule::{Answer, AnswerBody, Condition, Redirect};
 use crate::model::stats::{StatsAdmin, StatsPage};
 use crate::model::tcp::TcpRule;
 use crate::rules::{
-    Context, Facts, FirstBytes, TcpVerdict, TlsFacts, Verdict, format, holds, redirect_location, run_request_rules,
-    run_response_rules, run_tcp_rules,
+    Changes, Context, Facts, FirstBytes, TcpVerdict, TlsFacts, Verdict, format, holds, redirect_location,
+    run_request_rules, run_response_rules, run_tcp_rules,
 };
 use crate::state::snapshot::BackendInForce;
 
@@ -56,9 +56,12 @@ pub(crate) fn backend_rules(
 
 /// Whether `tcp-request content` rules refuse a request. In HTTP mode they are asked when it is there (manual 4.2).
 fn refused(setting: &Setting<'_>, rules: &[TcpRule], backend: Option<&str>, scratch: &mut Scratch) -> bool {
+    let mut changes = Changes { handling: scratch.handling, ..Changes::default() };
     let verdict = with_facts(setting, backend, None, |facts| {
-        run_tcp_rules(rules, &Context { request: Some(&scratch.request), response: None, facts })
+        run_tcp_rules(rules, &Context { request: Some(&scratch.request), response: None, facts }, &mut changes)
     });
+    scratch.handling = changes.handling;
+    scratch.account.log_at(changes.log_level);
     let refused = verdict == TcpVerdict::Reject;
     if refused {
         scratch.account.deny(false);
@@ -66,20 +69,23 @@ fn refused(setting: &Setting<'_>, rules: &[TcpRule], backend: Option<&str>, scra
     refused
 }
 
-/// Asks `tcp-request` rules about a connection, given what its client has sent as far as they may look at it.
+/// Asks `tcp-request` rules about a connection, given what its client has sent as far as they may look at it, and what rules
+/// have changed before.
 pub(crate) fn tcp_rules(
     setting: &Setting<'_>,
     rules: &[TcpRule],
     backend: Option<&str>,
     first_bytes: Option<&FirstBytes<'_>>,
-) -> TcpVerdict {
+    mut changes: Changes,
+) -> (TcpVerdict, Changes) {
     if rules.is_empty() {
-        return TcpVerdict::Accept;
+        return (TcpVerdict::Accept, changes);
     }
-    with_facts(setting, backend, None, |facts| {
+    let verdict = with_facts(setting, backend, None, |facts| {
         let facts = Facts { first_bytes, ..*facts };
-        run_tcp_rules(rules, &Context { request: None, response: None, facts: &facts })
-    })
+        run_tcp_rules(rules, &Context { request: None, response: None, facts: &facts }, &mut changes)
+    });
+    (verdict, changes)
 }
 
 /// The first `use_backend` whose condition holds, else the default.
@@ -156,8 +162,8 @@ fn with_facts<T>(
         setting.view.backends.get(id.index()).map_or(0, |backend| backend.rotation.load().members.len() as u32)
     };
     run(&Facts {
-        src: connection.ends.peer,
-        dst: connection.ends.local,
+        src: connection.ends.get().peer,
+        dst: connection.ends.get().local,
         tls: connection.tls.as_ref().map(|tls| TlsFacts {
             sni: tls.sni.as_deref(),
             alpn: tls.alpn.as_deref(),

@@ -106,7 +106,7 @@ async fn begin<'s>(
     early: &mut Early,
 ) -> Result<(&'s BackendInForce, Slot, Stream), (Cause, Phase)> {
     let frontend = &setting.frontend.config;
-    let let_in = inspect(setting, client, early, &frontend.tcp_request, None).await;
+    let let_in = inspect(setting, account, client, early, &frontend.tcp_request, None).await;
     if let Err((Cause::Proxy, _)) = let_in {
         account.deny(false);
         return Err((Cause::Proxy, Phase::Request));
@@ -120,7 +120,8 @@ async fn begin<'s>(
     account.enter_backend(setting.connection.worker.index, id, backend);
     // Who left or fell silent is told with the backend it would have got, as HAProxy does.
     let_in?;
-    let let_in = inspect(setting, client, early, &backend.config.tcp_request, Some(&backend.config.name)).await;
+    let let_in =
+        inspect(setting, account, client, early, &backend.config.tcp_request, Some(&backend.config.name)).await;
     if let Err((Cause::Proxy, _)) = let_in {
         account.deny(false);
     }
@@ -145,8 +146,9 @@ async fn reach(
     early.abort_on_close = backend.config.abort_on_close;
     let mut attempts = Attempts::new(backend, Wish::Any);
     loop {
+        let handling = early.handling;
         let gone = early.until_useless(client, buffers);
-        let (slot, waited) = acquire(backend, attempts.wish, Handling::default(), setting.timer, gone).await;
+        let (slot, waited) = acquire(backend, attempts.wish, handling, setting.timer, gone).await;
         if waited.place > 0 {
             account.waited(&waited);
         }
@@ -191,6 +193,8 @@ pub(super) struct Early {
     broken: bool,
     /// A client that has closed its sending side is not waited for, whatever it has sent.
     abort_on_close: bool,
+    /// What rules say of its turn in a queue.
+    pub handling: Handling,
 }
 
 impl Early {

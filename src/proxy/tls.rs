@@ -111,6 +111,10 @@ impl<S: Session> Tls<S> {
         }
     }
 
+    pub fn carrier(&self) -> &Plain {
+        &self.plain
+    }
+
     pub fn session(&self) -> &S {
         &self.session
     }

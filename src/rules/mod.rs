@@ -20,7 +20,7 @@ pub(crate) use format::format;
 pub(crate) use matching::holds;
 pub(crate) use redirect::redirect_location;
 pub(crate) use run::{Handling, Verdict, run_request_rules, run_response_rules};
-pub(crate) use tcp::{TcpVerdict, run_tcp_rules};
+pub(crate) use tcp::{Changes, TcpVerdict, run_tcp_rules};
 pub(crate) use value::Value;
 
 use std::net::SocketAddr;

@@ -40,6 +40,16 @@ pub(crate) struct Handling {
 const PRIORITY_CLASSES: i64 = 2047;
 const PRIORITY_OFFSETS_MS: i64 = 524_287;
 
+impl Handling {
+    pub(super) fn set_class(&mut self, class: i64) {
+        self.priority_class = class.clamp(-PRIORITY_CLASSES, PRIORITY_CLASSES) as i16;
+    }
+
+    pub(super) fn set_offset(&mut self, offset_ms: i64) {
+        self.priority_offset_ms = offset_ms.clamp(-PRIORITY_OFFSETS_MS, PRIORITY_OFFSETS_MS) as i32;
+    }
+}
+
 /// Runs a section's rules in order. Edits are made at once, so later rules see them.
 pub(crate) fn run_request_rules<'a>(
     rules: &'a [HttpRequestRule],
@@ -60,12 +70,12 @@ pub(crate) fn run_request_rules<'a>(
             HttpRequestAction::DisableRetry => handling.send_once = true,
             HttpRequestAction::SetPriorityClass(expr) => {
                 if let Some(class) = eval(expr, &context).and_then(|value| value.to_integer()) {
-                    handling.priority_class = class.clamp(-PRIORITY_CLASSES, PRIORITY_CLASSES) as i16;
+                    handling.set_class(class);
                 }
             }
             HttpRequestAction::SetPriorityOffset(expr) => {
                 if let Some(offset) = eval(expr, &context).and_then(|value| value.to_integer()) {
-                    handling.priority_offset_ms = offset.clamp(-PRIORITY_OFFSETS_MS, PRIORITY_OFFSETS_MS) as i32;
+                    handling.set_offset(offset);
                 }
             }
             HttpRequestAction::Return(answer) => return Verdict::Return(answer),

@@ -1,8 +1,11 @@
 //! Is a connection let in? `tcp-request` rules in order, with what is known so far (HAProxy manual 4.2, `tcp-request content`).
 
-use super::Context;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use super::matching::decide;
-use crate::model::tcp::{TcpAction, TcpRule};
+use super::{Context, Facts, Handling, eval};
+use crate::model::log::Level;
+use crate::model::tcp::{End, TcpAction, TcpRule};
 
 /// How the rules of one kind ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,26 +13,93 @@ pub(crate) enum TcpVerdict {
     /// A rule said so, or none said anything.
     Accept,
     Reject,
+    /// The same, without a word to the client.
+    SilentDrop,
     /// `expect-proxy layer4`.
     ExpectProxy,
     /// It depends on what the client sends next: ask again then, or when the wait is over.
     Wait,
 }
 
+/// What rules change besides. Of no effect while they wait: they are asked again from the first on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub src: Option<SocketAddr>,
+    pub dst: Option<SocketAddr>,
+    pub tos: Option<u8>,
+    pub mark: Option<u32>,
+    /// `Some(None)`: no log line.
+    pub log_level: Option<Option<Level>>,
+    pub handling: Handling,
+}
+
+impl Changes {
+    /// The address of an end as changed so far.
+    fn end<'a>(&mut self, end: End, facts: &'a mut Facts<'_>) -> (&'a mut Option<SocketAddr>, &mut Option<SocketAddr>) {
+        match end {
+            End::Source => (&mut facts.src, &mut self.src),
+            End::Destination => (&mut facts.dst, &mut self.dst),
+        }
+    }
+
+    /// The port stays (HAProxy manual 4.2, `http-request set-src`).
+    fn set_address(&mut self, end: End, facts: &mut Facts<'_>, address: IpAddr) {
+        let (known, changed) = self.end(end, facts);
+        *known = Some(SocketAddr::new(address, known.map_or(0, |known| known.port())));
+        *changed = *known;
+    }
+
+    /// The address stays; where there is none, as on unix sockets, it is 0.0.0.0.
+    fn set_port(&mut self, end: End, facts: &mut Facts<'_>, port: u16) {
+        let (known, changed) = self.end(end, facts);
+        *known = Some(SocketAddr::new(known.map_or(Ipv4Addr::UNSPECIFIED.into(), |known| known.ip()), port));
+        *changed = *known;
+    }
+}
+
 /// Asks the rules from the first on. One whose condition is not known yet holds up those behind it.
-pub(crate) fn run_tcp_rules(rules: &[TcpRule], context: &Context<'_>) -> TcpVerdict {
+pub(crate) fn run_tcp_rules(rules: &[TcpRule], context: &Context<'_>, changes: &mut Changes) -> TcpVerdict {
+    let mut facts = *context.facts;
     let mut verdict = TcpVerdict::Accept;
     for rule in rules {
-        match rule.condition.as_ref().map_or(Some(true), |condition| decide(condition, context)) {
+        // Later rules see what earlier ones changed.
+        let context = Context { facts: &facts, ..*context };
+        match rule.condition.as_ref().map_or(Some(true), |condition| decide(condition, &context)) {
             Some(false) => continue,
             None => return TcpVerdict::Wait,
             Some(true) => {}
         }
-        match rule.action {
+        let value = rule.action.expr().and_then(|expr| eval(expr, &context));
+        match &rule.action {
             TcpAction::Accept => break,
             TcpAction::Reject => return TcpVerdict::Reject,
+            TcpAction::SilentDrop => return TcpVerdict::SilentDrop,
             // Rules behind it may still reject.
             TcpAction::ExpectProxy => verdict = TcpVerdict::ExpectProxy,
+            TcpAction::SetTos(tos) => changes.tos = Some(*tos),
+            TcpAction::SetMark(mark) => changes.mark = Some(*mark),
+            TcpAction::SetLogLevel(level) => changes.log_level = Some(*level),
+            TcpAction::SetAddress(end, _) => {
+                if let Some(address) = value.and_then(|value| value.to_address()) {
+                    changes.set_address(*end, &mut facts, address);
+                }
+            }
+            TcpAction::SetPort(end, _) => {
+                let port = value.and_then(|value| value.to_integer()).and_then(|port| u16::try_from(port).ok());
+                if let Some(port) = port {
+                    changes.set_port(*end, &mut facts, port);
+                }
+            }
+            TcpAction::SetPriorityClass(_) => {
+                if let Some(class) = value.and_then(|value| value.to_integer()) {
+                    changes.handling.set_class(class);
+                }
+            }
+            TcpAction::SetPriorityOffset(_) => {
+                if let Some(offset) = value.and_then(|value| value.to_integer()) {
+                    changes.handling.set_offset(offset);
+                }
+            }
         }
     }
     verdict
@@ -40,7 +110,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::rule::{Condition, Expr, Fetch, IntegerMatch, Matcher, Term, TermTest, Test, TextMatch};
+    use crate::model::forwarded::{Network, Networks};
+    use crate::model::rule::{
+        Condition, Constant, Expr, Fetch, IntegerMatch, Matcher, Term, TermTest, Test, TextMatch,
+    };
     use crate::rules::FirstBytes;
     use crate::rules::testing::facts;
     use crate::wire::client_hello::testing::hello;
@@ -78,7 +151,7 @@ mod tests {
         let verdict = |is_all| {
             let first = FirstBytes::new(bytes, is_all);
             let facts = super::super::Facts { first_bytes: Some(&first), ..facts() };
-            run_tcp_rules(rules, &Context { request: None, response: None, facts: &facts })
+            run_tcp_rules(rules, &Context { request: None, response: None, facts: &facts }, &mut Changes::default())
         };
         assert_eq!([false, true].map(verdict), expected, "{}", bytes.escape_ascii());
     }
@@ -147,5 +220,36 @@ mod tests {
         check(&[expect()], b"", [ExpectProxy, ExpectProxy]);
         check(&[expect(), rule(TcpAction::Reject, vec![])], b"", [Reject, Reject]);
         check(&[expect(), rule(TcpAction::Accept, vec![]), rule(TcpAction::Reject, vec![])], b"", [ExpectProxy; 2]);
+    }
+
+    fn int(number: i64) -> Expr {
+        Expr { fetch: Fetch::Constant(Constant::Integer(number)), converters: Vec::new() }
+    }
+
+    fn text(text: &str) -> Expr {
+        Expr { fetch: Fetch::Constant(Constant::Text(text.to_string())), converters: Vec::new() }
+    }
+
+    #[test]
+    fn later_rules_see_what_earlier_ones_change() {
+        let comes_from = |address: &str, prefix| {
+            let network = Network { address: address.parse().unwrap(), prefix };
+            vec![vec![term(Fetch::Src, Matcher::Networks(Networks::new(vec![network])))]]
+        };
+        let rules = [
+            rule(TcpAction::SetAddress(End::Source, text("192.0.2.7")), vec![]),
+            rule(TcpAction::SetPort(End::Source, int(99)), comes_from("192.0.2.0", 24)),
+            rule(TcpAction::SetPort(End::Destination, int(70_000)), vec![]),
+            rule(TcpAction::SetAddress(End::Destination, text("nowhere")), vec![]),
+            rule(TcpAction::SetPriorityClass(int(-5000)), vec![]),
+            rule(TcpAction::SilentDrop, comes_from("192.0.2.7", 32)),
+        ];
+        let mut changes = Changes::default();
+        let facts = facts();
+        let verdict = run_tcp_rules(&rules, &Context { request: None, response: None, facts: &facts }, &mut changes);
+        assert_eq!(verdict, TcpVerdict::SilentDrop);
+        let expected = Handling { priority_class: -2047, ..Handling::default() };
+        let expected = Changes { src: "192.0.2.7:99".parse().ok(), handling: expected, ..Changes::default() };
+        assert_eq!(changes, expected, "neither a port beyond 65535 nor a word is taken");
     }
 }

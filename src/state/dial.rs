@@ -107,6 +107,34 @@ pub(crate) fn break_at_close(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_linger(Some(Duration::ZERO))
 }
 
+/// Closing the connection will tell its client nothing, or as little as can be: without the right to keep silent, a reset
+/// that dies at the first router (HAProxy manual 4.2, `silent-drop`).
+pub(crate) fn vanish(socket: &SockRef<'_>) {
+    // Nothing can be done where one of these fails: the connection is gone all the same.
+    let _ = break_at_close(socket);
+    if sys::silence(&**socket).is_err() {
+        let _ = socket.set_ttl_v4(1);
+        let _ = socket.set_unicast_hops_v6(1);
+    }
+}
+
+/// What rules say about packets to a client. It works without, as with HAProxy; what is missing is a right.
+pub(crate) fn mark_packets(socket: &SockRef<'_>, tos: Option<u8>, mark: Option<u32>) {
+    let failed = |what: &str, error: io::Error| tracing::debug!(%error, "cannot set the {what} of packets");
+    if let Some(tos) = tos {
+        // An IPv6 socket may carry IPv4 packets.
+        let set = socket.set_tos_v4(tos.into());
+        if let Err(error) = set.or_else(|_| socket.set_tclass_v6(tos.into())) {
+            failed("type of service", error);
+        }
+    }
+    if let Some(mark) = mark
+        && let Err(error) = socket.set_mark(mark)
+    {
+        failed("mark", error);
+    }
+}
+
 /// Switches probes on for a connection, or a listening socket's.
 pub(crate) fn probe(socket: &SockRef<'_>, keep_alive: &KeepAlive) -> io::Result<()> {
     let mut settings = TcpKeepalive::new();

@@ -27,6 +27,7 @@ mod samples;
 mod sockets;
 mod stats;
 mod tcp;
+mod tcp_changes;
 mod tcp_rules;
 mod terminations;
 mod tls;

@@ -19,7 +19,7 @@ fn tls_server(name: &str) -> Proxy {
 }
 
 /// Sends back what it gets, behind its name, for as long as it runs.
-fn echo(name: &'static str) -> SocketAddr {
+pub fn echo(name: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

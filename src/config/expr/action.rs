@@ -94,7 +94,7 @@ pub(crate) fn parse_response_action(
 }
 
 /// One expression and nothing behind it.
-fn only_expression(words: &[String], scope: &Scope<'_>) -> Result<Expr, ExprError> {
+pub(super) fn only_expression(words: &[String], scope: &Scope<'_>) -> Result<Expr, ExprError> {
     let Some(text) = words.first() else {
         return Err(ExprError::new(0, "an expression is missing").hint("for example `int(10)`"));
     };

@@ -24,16 +24,6 @@ const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp", "audit",
     "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
-const LEVELS: [(&str, Level); 8] = [
-    ("emerg", Level::Emerg),
-    ("alert", Level::Alert),
-    ("crit", Level::Crit),
-    ("err", Level::Err),
-    ("warning", Level::Warning),
-    ("notice", Level::Notice),
-    ("info", Level::Info),
-    ("debug", Level::Debug),
-];
 const FRAMINGS: [(&str, LogFraming); 8] = [
     ("local", LogFraming::Local),
     ("rfc3164", LogFraming::Rfc3164),
@@ -65,8 +55,8 @@ fn target(context: &Context<'_>, path: &FieldPath, raw: &raw::LogTarget) -> Opti
     let word = |field: &str, word: &Option<String>, known: &[(&'static str, Level)]| {
         word.as_deref().map(|word| choose(context, &path.key(field), word, known))
     };
-    let level = word("level", &raw.level, &LEVELS).unwrap_or(Some(Level::Debug));
-    let min_level = word("min_level", &raw.min_level, &LEVELS).unwrap_or(Some(Level::Emerg));
+    let level = word("level", &raw.level, &Level::NAMES).unwrap_or(Some(Level::Debug));
+    let min_level = word("min_level", &raw.min_level, &Level::NAMES).unwrap_or(Some(Level::Emerg));
     let framing = raw.format.as_deref().map(|word| choose(context, &path.key("format"), word, &FRAMINGS));
     let facility = raw.facility.as_deref().map(|word| {
         let known: Vec<(&str, u8)> = FACILITIES.iter().copied().zip(0..).collect();

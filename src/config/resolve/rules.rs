@@ -111,7 +111,7 @@ impl<'c, 'a> Conditions<'c, 'a> {
     }
 
     /// Hands out everything that words may refer to.
-    fn with_scope<T>(&self, side: Side, read: impl FnOnce(&Scope<'_>) -> T) -> T {
+    pub(super) fn with_scope<T>(&self, side: Side, read: impl FnOnce(&Scope<'_>) -> T) -> T {
         read(&Scope {
             mode: self.mode,
             side,

@@ -3,12 +3,12 @@
 use super::context::{Context, Section};
 use super::layers::Layer;
 use super::rules::Conditions;
-use crate::config::expr::{Stage, parse_tcp_action};
+use crate::config::expr::{Scope, Side, Stage, parse_tcp_action};
 use crate::config::raw::TcpRule as RawRule;
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::Mode;
-use crate::model::rule::{Condition, Fetch};
-use crate::model::tcp::{TcpRule, TcpRules};
+use crate::model::rule::Fetch;
+use crate::model::tcp::{TcpAction, TcpRule, TcpRules};
 
 /// The rules that run for a section, those of its defaults first. The back of a `listen` leaves them to its front.
 pub(super) fn request<'a>(context: &Context<'a>, section: &Section<'a>) -> TcpRules {
@@ -46,7 +46,12 @@ impl Reader<'_, '_> {
         let mut actions = rule.actions();
         let action = match (actions.next(), actions.next()) {
             (Some((name, words)), None) => {
-                self.conditions.told(&path.key(name), parse_tcp_action(stage, name, words.as_slice()))
+                let parse = |scope: &Scope<'_>| parse_tcp_action(stage, name, words.as_slice(), scope);
+                let read = self.conditions.told(&path.key(name), self.conditions.with_scope(Side::Request, parse));
+                if let Some(expr) = read.as_ref().ok().and_then(TcpAction::expr) {
+                    self.check_stage(stage, &path.key(name), |asked| asked(&expr.fetch));
+                }
+                read
             }
             (None, _) => {
                 let told = Diagnostic::error("the rule has no action");
@@ -62,21 +67,21 @@ impl Reader<'_, '_> {
         let condition = self.conditions.read(path, rule.if_.as_ref(), rule.unless.as_ref());
         let (Ok(action), Ok(condition)) = (action, condition) else { return None };
         if let Some(condition) = &condition {
-            self.check_stage(stage, &path.key(if rule.if_.is_some() { "if" } else { "unless" }), condition);
+            self.check_stage(stage, &path.key(if rule.if_.is_some() { "if" } else { "unless" }), |asked| {
+                condition.asks(asked)
+            });
         }
         Some(TcpRule { action, condition })
     }
 
-    /// HAProxy only warns of conditions that can never hold.
-    fn check_stage(&self, stage: Stage, path: &FieldPath, condition: &Condition) {
+    /// HAProxy only warns of what can never be there. `asks` tells whether one of the fetches in question is such.
+    fn check_stage(&self, stage: Stage, path: &FieldPath, asks: impl Fn(fn(&Fetch) -> bool) -> bool) {
         let too_early = match stage {
-            Stage::Connection | Stage::Session => {
-                condition.asks(|fetch| fetch.is_of_message() || fetch.is_of_first_bytes())
-            }
-            Stage::Content => self.section.mode == Mode::Tcp && condition.asks(Fetch::is_of_message),
+            Stage::Connection | Stage::Session => asks(|fetch| fetch.is_of_message() || fetch.is_of_first_bytes()),
+            Stage::Content => self.section.mode == Mode::Tcp && asks(Fetch::is_of_message),
         };
         if too_early {
-            let told = format!("`tcp-request {}` is asked before what this condition looks at is there", stage.name());
+            let told = format!("`tcp-request {}` is asked before what this looks at is there", stage.name());
             self.context.tell(path, Diagnostic::error(told).hint("write it as `tcp-request content`"));
         }
     }

@@ -33,8 +33,8 @@ pub(crate) struct OnBehalfOf<'a> {
 impl<'a> OnBehalfOf<'a> {
     pub fn of(connection: &'a Connection) -> Self {
         OnBehalfOf {
-            client: connection.ends.peer,
-            local: connection.ends.local,
+            client: connection.ends.get().peer,
+            local: connection.ends.get().local,
             named: None,
             told: ClientTold { tls: connection.tls.as_deref(), received: connection.told.as_deref() },
         }

@@ -1,0 +1,140 @@
+//! What `tcp-request` rules change about a connection, as its server, its client and its log line tell it, beside HAProxy.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::harness::{Client, Haproxy, Instance, Origin, Proxy, Site};
+use crate::tcp_rules::echo;
+
+/// Client and server as the log has them, and what the server was told of the client, HAProxy's and ours.
+#[track_caller]
+fn check(rules: &[&str], expected: &str) {
+    let site = Site::tcp().backend(&format!("server other {} send-proxy", echo("")));
+    let site = rules.iter().fold(site, |site, rule| site.frontend(rule));
+    let seen = |proxy: &Instance| {
+        let mut client = Client::connect(proxy.address("web"));
+        let ports = [client.local(), proxy.address("web")].map(|address| format!(" {}", address.port()));
+        client.send("hello").finish_sending();
+        let told = client.rest_as_text();
+        let told = told.trim_start_matches(':').trim_end_matches("hello").trim_end();
+        let line = proxy.wait_for(" web app/other ");
+        let from = line.split(' ').next().unwrap_or_default();
+        let own = format!("127.0.0.1:{}", ports[0].trim());
+        format!(
+            "{} {}",
+            if from == own { "own" } else { from },
+            told.replace(&ports[0], " own").replace(&ports[1], " web")
+        )
+    };
+    let theirs = seen(&Haproxy::start(&site.text()));
+    let ours = seen(&site.start());
+    assert_eq!((ours.as_str(), theirs.as_str()), (expected, expected), "{rules:?}");
+}
+
+#[test]
+fn addresses_are_what_rules_say() {
+    check(&[], "own PROXY TCP4 127.0.0.1 127.0.0.1 own web");
+    check(
+        &["tcp-request connection set-src str(192.0.2.7)", "tcp-request connection set-src-port int(99)"],
+        "192.0.2.7:99 PROXY TCP4 192.0.2.7 127.0.0.1 99 web",
+    );
+    check(
+        &["tcp-request session set-dst str(192.0.2.8)", "tcp-request session set-dst-port int(443)"],
+        "own PROXY TCP4 127.0.0.1 192.0.2.8 own 443",
+    );
+    // Later rules see it.
+    check(
+        &[
+            "tcp-request connection set-src str(192.0.2.7)",
+            "tcp-request session set-src-port int(7) if { src 192.0.2.7 }",
+            "tcp-request session set-dst-port int(8) if { src 127.0.0.1 }",
+        ],
+        "192.0.2.7:7 PROXY TCP4 192.0.2.7 127.0.0.1 7 web",
+    );
+}
+
+/// A client from this address of the machine's.
+fn from(source: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn the_level_of_a_log_line_may_be_said_for_each_session_and_request() {
+    let a = Origin::named("a");
+    for site in [Site::tcp(), Site::http()] {
+        let site = site
+            .frontend("tcp-request content set-log-level silent if { src 127.0.0.2 }")
+            .frontend("tcp-request content set-log-level debug if { src 127.0.0.3 }")
+            .frontend("tcp-request content set-log-level err if { src 127.0.0.4 }")
+            .server(&a, "");
+        let text = site.text().replace("format raw local0", "format short local0 info");
+        let lines = |proxy: &Instance| {
+            for last in [2, 3, 4, 1] {
+                let mut client = Client::over(from([127, 0, 0, last], proxy.address("web")));
+                client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").finish_sending();
+                let _ = client.rest();
+            }
+            proxy.wait_for("127.0.0.1:");
+            let said = proxy.said();
+            let of_sessions = said.lines().filter(|line| line.contains(" web app/a "));
+            of_sessions.map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let theirs = lines(&Haproxy::start(&text));
+        assert_eq!(theirs, ["<3>127.0.0.4", "<6>127.0.0.1"]);
+        assert_eq!(lines(&Proxy::start(&text)), theirs);
+    }
+}
+
+#[test]
+fn sessions_may_be_forgotten() {
+    for stage in ["connection", "session", "content"] {
+        let site = Site::tcp().frontend(&format!("tcp-request {stage} silent-drop if {{ src 127.0.0.2 }}"));
+        let site = site.backend(&format!("server other {}", echo("other")));
+        let seen = |proxy: &Instance| {
+            let mut client = from([127, 0, 0, 2], proxy.address("web"));
+            client.write_all(b"hello").unwrap();
+            // Another client is served meanwhile, which tells that the first one has been dealt with.
+            let mut other = Client::connect(proxy.address("web"));
+            other.send("hello").finish_sending();
+            let _ = other.rest();
+            client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            // It is told nothing, or, without the right to keep silent, that it is broken off.
+            assert!(client.read(&mut [0; 10]).is_err());
+            let counted = |column| crate::admin::stat(proxy, "web", "FRONTEND", column);
+            ["dcon", "dses", "dreq"].map(counted)
+        };
+        let theirs = seen(&Haproxy::start(&site.text()));
+        let ours = seen(&site.start());
+        assert_eq!(ours, theirs, "{stage}");
+    }
+}
+
+/// What the kernel says of packets on the proxy's connection with this client.
+fn packets(client: SocketAddr) -> String {
+    let said = crate::harness::tool_output("ss", &["-Htnie", "--tos", &format!("dport = :{}", client.port())], b"");
+    let wanted = |word: &&str| word.starts_with("tos:") || word.starts_with("fwmark:");
+    said.split_whitespace().filter(wanted).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn packets_carry_what_rules_say() {
+    for stage in ["connection", "session", "content"] {
+        let site = Site::tcp().frontend(&format!("tcp-request {stage} set-tos 0x20"));
+        let site = site.backend(&format!("server other {}", echo("other")));
+        let seen = |proxy: &Instance| {
+            let mut client = Client::connect(proxy.address("web"));
+            client.send("hello");
+            crate::harness::eventually("a session", || {
+                (crate::admin::stat(proxy, "app", "other", "scur") == "1").then_some(())
+            });
+            packets(client.local())
+        };
+        let theirs = seen(&Haproxy::start(&site.text()));
+        let ours = seen(&site.start());
+        assert_eq!((ours.as_str(), theirs.as_str()), ("tos:0x20", "tos:0x20"), "{stage}");
+    }
+}
