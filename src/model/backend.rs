@@ -13,7 +13,7 @@ use super::forwarded::Forwarded;
 use super::http::{HeaderCase, ServerProtocol};
 use super::log::LogSettings;
 use super::names::{BackendId, Name, ServerId};
-use super::rule::{HeaderRef, HttpRequestRule, HttpResponseRule};
+use super::rule::{Format, HeaderRef, HttpRequestRule, HttpResponseRule};
 use super::stats::StatsPage;
 use super::tcp::TcpRules;
 use super::tls::ServerTls;
@@ -178,6 +178,8 @@ pub(crate) struct Server {
     pub tls: Option<Arc<ServerTls>>,
     pub send_proxy: Option<ProxyVersion>,
     pub proxy_options: ProxyOptions,
+    /// What such a header tells besides, by type (`set-proxy-v2-tlv-fmt`).
+    pub proxy_values: Vec<(u8, Format)>,
     /// `None`: as the kernel would have it.
     pub dial: Option<Arc<Dial>>,
     pub protocol: ServerProtocol,

@@ -159,6 +159,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         tls: None,
         send_proxy: None,
         proxy_options: Default::default(),
+        proxy_values: Vec::new(),
         dial: None,
         protocol: ServerProtocol::Http1,
         check: None,

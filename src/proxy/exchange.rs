@@ -14,7 +14,7 @@ use super::answer::{self, LocalAnswer};
 use super::connection::Connection;
 use super::downstream::{BodyFraming, Downstream};
 use super::record::Account;
-use super::rules_context;
+use super::rules_context::{self, proxy_values};
 use super::stream::Stream;
 use super::timer::Timer;
 use super::transfer::{Failure, Sides, Transfer, Transferred};
@@ -277,7 +277,8 @@ async fn find_server<D: Downstream>(
         }
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let named = source_named(server, &scratch.request);
-        let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) };
+        let values = proxy_values(setting, &backend.config.name, &server.config, Some(&scratch.request), None);
+        let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) }.telling(&values);
         let sharing = Sharing {
             pool: is_shared(backend, server).then(|| setting.view.pool(id, slot.server).http2()),
             most_uses: server.config.pool.max_reuse,

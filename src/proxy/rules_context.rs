@@ -8,12 +8,12 @@ use super::exchange::{Scratch, Setting};
 use super::record::Account;
 use crate::http::{RequestHead, ResponseHead};
 use crate::logline::{Cause, Phase};
-use crate::model::BackendId;
 use crate::model::rule::{Answer, AnswerBody, Condition, Redirect};
 use crate::model::stats::{StatsAdmin, StatsPage};
 use crate::model::tcp::TcpRule;
+use crate::model::{BackendId, Server};
 use crate::rules::{
-    Changes, Context, Facts, FirstBytes, TcpVerdict, TlsFacts, Verdict, format, holds, redirect_location,
+    Changes, Context, Facts, FirstBytes, TcpVerdict, TlsFacts, Verdict, format, format_bytes, holds, redirect_location,
     run_request_rules, run_response_rules, run_tcp_rules,
 };
 use crate::state::snapshot::BackendInForce;
@@ -86,6 +86,29 @@ pub(crate) fn tcp_rules(
         run_tcp_rules(rules, &Context { request: None, response: None, facts: &facts }, &mut changes)
     });
     (verdict, changes)
+}
+
+/// What the configuration wants a server's PROXY header to tell of this client and its request.
+pub(crate) fn proxy_values(
+    setting: &Setting<'_>,
+    backend: &str,
+    server: &Server,
+    request: Option<&RequestHead>,
+    first_bytes: Option<&FirstBytes<'_>>,
+) -> Vec<(u8, Vec<u8>)> {
+    if server.proxy_values.is_empty() {
+        return Vec::new();
+    }
+    with_facts(setting, Some(backend), Some(&server.name), |facts| {
+        let facts = &Facts { first_bytes, ..*facts };
+        let context = Context { request, response: None, facts };
+        let value = |text| {
+            let mut value = Vec::new();
+            format_bytes(text, &context, &mut value);
+            value
+        };
+        server.proxy_values.iter().map(|(kind, text)| (*kind, value(text))).collect()
+    })
 }
 
 /// The first `use_backend` whose condition holds, else the default.

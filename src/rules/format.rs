@@ -9,12 +9,21 @@ use crate::model::rule::{Format, FormatPart, FormatVariable};
 /// Appends the text. What is not there is left out. Control bytes of values become `%XX`, so that nobody can end a line
 /// by what he sends (run against HAProxy 2.6).
 pub(crate) fn format(format: &Format, context: &Context<'_>, out: &mut Vec<u8>) {
+    format_with(push_encoded, format, context, out);
+}
+
+/// The same for who takes any bytes as they are.
+pub(crate) fn format_bytes(format: &Format, context: &Context<'_>, out: &mut Vec<u8>) {
+    format_with(|value, out| out.extend_from_slice(value), format, context, out);
+}
+
+fn format_with(push: fn(&[u8], &mut Vec<u8>), format: &Format, context: &Context<'_>, out: &mut Vec<u8>) {
     for part in &format.parts {
         match part {
             FormatPart::Text(text) => out.extend_from_slice(text.as_bytes()),
             FormatPart::Expr(expr) => {
                 if let Some(value) = eval(expr, context) {
-                    push_encoded(&value.into_bytes(), out);
+                    push(&value.into_bytes(), out);
                 }
             }
             FormatPart::Variable(variable) => push_variable(*variable, context, out),

@@ -16,7 +16,7 @@ mod value;
 
 pub(crate) use fetch::address_in;
 pub(crate) use first_bytes::FirstBytes;
-pub(crate) use format::format;
+pub(crate) use format::{format, format_bytes};
 pub(crate) use matching::holds;
 pub(crate) use redirect::redirect_location;
 pub(crate) use run::{Handling, Verdict, run_request_rules, run_response_rules};

@@ -1,7 +1,7 @@
 //! What `tcp-request` rules change about a connection, as its server, its client and its log line tell it, beside HAProxy.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::harness::{Client, Haproxy, Instance, Origin, Proxy, Site};
@@ -137,4 +137,80 @@ fn packets_carry_what_rules_say() {
         let ours = seen(&site.start());
         assert_eq!((ours.as_str(), theirs.as_str()), ("tos:0x20", "tos:0x20"), "{stage}");
     }
+}
+
+/// The head of a PROXY header of version 2 and the values behind its addresses.
+fn values(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    assert!(bytes.starts_with(b"\r\n\r\n\0\r\nQUIT\n\x21\x11"), "{}", bytes.escape_ascii());
+    let length = usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
+    let mut rest = &bytes[28..16 + length];
+    let mut found = Vec::new();
+    while let [kind, high, low, behind @ ..] = rest {
+        let (value, behind) = behind.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+        found.push((*kind, value.to_vec()));
+        rest = behind;
+    }
+    found
+}
+
+/// Takes one connection; gives what came over it until its end, or a blank line.
+fn taken() -> (SocketAddr, std::thread::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let taking = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut bytes = Vec::new();
+        let mut piece = [0; 4096];
+        loop {
+            match stream.read(&mut piece) {
+                Ok(count @ 1..) => bytes.extend_from_slice(&piece[..count]),
+                _ => return bytes,
+            }
+            if bytes.ends_with(b"\r\n\r\n") && bytes.len() > 16 {
+                let _ = stream.write_all(b"HTTP/1.1 204 No\r\nConnection: close\r\n\r\n");
+                return bytes;
+            }
+        }
+    });
+    (address, taking)
+}
+
+#[test]
+fn servers_are_told_values_of_the_operators_own() {
+    let (address, taking) = taken();
+    let options = "set-proxy-v2-tlv-fmt(0xE1) %[src]-%[req.len] set-proxy-v2-tlv-fmt(0xE3) %[fc_pp_tlv(0xE9)]";
+    let site = Site::tcp()
+        .bind("bind 127.0.0.1:<web> accept-proxy")
+        .frontend("tcp-request inspect-delay 5s")
+        .frontend("tcp-request content accept if { req.len 5 }")
+        .backend("default-server set-proxy-v2-tlv-fmt(0xE1) overwritten set-proxy-v2-tlv-fmt(226) %b/%s")
+        .backend(&format!("server other {address} send-proxy-v2 {options}"));
+    let proxy = site.start();
+    let mut client = Client::connect(proxy.address("web"));
+    // Any bytes may be told on, also those that would end a line.
+    client.send(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xc0\0\x02\x07\xc0\0\x02\x08\x04\xd2\0\x50\xe9\0\x04a\0\r\n");
+    client.send("hello").finish_sending();
+    let _ = client.rest();
+    let told = values(&taking.join().unwrap());
+    let expected: [(u8, &[u8]); 3] = [(0xe2, b"app/other"), (0xe1, b"192.0.2.7-5"), (0xe3, b"a\0\r\n")];
+    assert_eq!(told, expected.map(|(kind, value)| (kind, value.to_vec())));
+
+    // In mode http they may be about the request.
+    let (address, taking) = taken();
+    let site = Site::http();
+    let proxy = site.backend(&format!("server a {address} send-proxy-v2 set-proxy-v2-tlv-fmt(0xE1) %[path]")).start();
+    assert_eq!(proxy.get("/about").status, 204);
+    assert_eq!(values(&taking.join().unwrap()), [(0xe1, b"/about".to_vec())]);
+}
+
+#[test]
+fn haproxy_takes_a_header_with_such_values() {
+    let behind = Haproxy::start(
+        "defaults\n    mode http\n    timeout client 5s\n    timeout server 5s\n    timeout connect 1s\n\
+         frontend web\n    bind 127.0.0.1:<web> accept-proxy\n    http-request return status 200 content-type text/plain \
+         lf-string \"%[fc_pp_authority] %[fc_pp_unique_id]\"\n",
+    );
+    let options = "send-proxy-v2 proxy-v2-options crc32c set-proxy-v2-tlv-fmt(2) shop.example set-proxy-v2-tlv-fmt(0x05) id-%[dst]";
+    let proxy = Site::tcp().backend(&format!("server s {} {options}", behind.address("web"))).start();
+    assert_eq!(proxy.get("/").text(), "shop.example id-127.0.0.1");
 }

@@ -72,7 +72,7 @@ fn over(base: &Server, line: &Server) -> Server {
     }
     fields!(address weight backup disabled maxconn minconn maxqueue pool_max_conn pool_purge_delay max_reuse check inter fastinter downinter rise fall port addr check_ssl
         check_sni check_alpn check_proto check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn proto ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
-        send_proxy send_proxy_v2 send_proxy_v2_ssl send_proxy_v2_ssl_cn proxy_v2_options source tcp_ut)
+        send_proxy send_proxy_v2 send_proxy_v2_ssl send_proxy_v2_ssl_cn proxy_v2_options set_proxy_v2_tlv_fmt source tcp_ut)
 }
 
 macro_rules! text {
@@ -144,6 +144,23 @@ macro_rules! time {
             }
         })
     };
+}
+
+/// `set-proxy-v2-tlv-fmt(<type>) <format>`
+fn proxy_value(args: &mut Args, server: &mut ServerDraft) {
+    let option = args.keyword().to_owned();
+    let kind = option.split_once('(').and_then(|(_, kind)| kind.strip_suffix(')'));
+    let Some(kind) = kind.filter(|kind| !kind.is_empty()) else {
+        let told = Diagnostic::error(format!("`{option}` names no type"));
+        args.tell_last(told.hint("write `set-proxy-v2-tlv-fmt(0xE1) %[src]`"));
+        args.take();
+        return;
+    };
+    let Some(format) = args.text("a format (`%[src]`)") else { return };
+    let path = server.path.key("set_proxy_v2_tlv_fmt");
+    args.mark_last(path.clone());
+    args.mark_last(path.key(kind));
+    server.raw.set_proxy_v2_tlv_fmt.get_or_insert_default().insert(kind.to_owned(), format);
 }
 
 const VERSION: How<ServerDraft> = How::Read(|args, server: &mut ServerDraft| {
@@ -254,7 +271,7 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("no-send-proxy-v2-ssl", 0, flag!(send_proxy_v2_ssl, false)),
     option("no-send-proxy-v2-ssl-cn", 0, flag!(send_proxy_v2_ssl_cn, false)),
     option("proxy-v2-options", 1, text!(proxy_v2_options, "a list (`ssl,authority,crc32c`)")),
-    option("set-proxy-v2-tlv-fmt", 1, How::NotBuilt("extra fields in PROXY headers")),
+    option("set-proxy-v2-tlv-fmt", 1, How::Read(proxy_value)),
     option("ciphers", 1, text!(ciphers, "suites (`ECDHE+AESGCM`)")),
     option("ciphersuites", 1, text!(ciphersuites, "suites (`TLS_AES_128_GCM_SHA256`)")),
     option("curves", 1, text!(curves, "groups (`X25519:P-256`)")),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +150,9 @@ pub(crate) struct Server {
     /// What a version 2 header tells besides, comma-separated: `ssl`, `cert-cn`, `ssl-cipher`, `crc32c`, `unique-id`, `authority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_v2_options: Option<String>,
+    /// Values of one's own in a version 2 header: `<format>` by type, 0 to 255, also as `0x…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_proxy_v2_tlv_fmt: Option<IndexMap<String, String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

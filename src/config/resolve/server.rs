@@ -6,13 +6,17 @@ use std::sync::Arc;
 use super::bind::{fits, look_up, tell_address};
 use super::context::{Context, Section};
 use super::layers::Said;
+use super::rules::Conditions;
 use super::{check, dial, tls};
 use crate::config::address::{Host, ServerEndpoint, ServerPort, parse_server};
+use crate::config::expr::{Side, parse_format};
 use crate::config::raw;
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::{BackendTimeouts, PoolSettings, ProxyOptions, ProxyVersion, Role, ServerAddress};
 use crate::model::check::Check;
 use crate::model::http::ServerProtocol;
+use crate::model::rule::Format;
+use crate::model::tcp::told;
 use crate::model::{Mode, Server, ServerId};
 use crate::sys;
 
@@ -50,6 +54,13 @@ impl<'a> ServerLayers<'a> {
         self.inherited.iter().find_map(|(server, path)| Some((pick(server)?, path.key(field))))
     }
 
+    /// Every value of a field, the section's own last.
+    pub fn all<T>(&self, field: &str, pick: impl Fn(&'a raw::Server) -> Option<&'a T>) -> Vec<(&'a T, FieldPath)> {
+        let inherited = self.inherited.iter().rev().map(|(server, path)| (*server, path));
+        let layers = inherited.chain([(self.own, &self.path)]);
+        layers.filter_map(|(server, path)| Some((pick(server)?, path.key(field)))).collect()
+    }
+
     pub fn value<T: Copy + 'a>(&self, pick: impl Fn(&'a raw::Server) -> Option<&'a T>) -> Option<T> {
         self.said("", pick).map(|(value, _)| *value)
     }
@@ -60,9 +71,9 @@ impl<'a> ServerLayers<'a> {
 }
 
 /// All servers of a section, those with errors left out after they were told.
-pub(super) fn resolve_all(
-    context: &Context<'_>,
-    section: &Section<'_>,
+pub(super) fn resolve_all<'a>(
+    context: &Context<'a>,
+    section: &Section<'a>,
     timeouts: &BackendTimeouts,
 ) -> Vec<Arc<Server>> {
     let mut servers = Vec::new();
@@ -75,9 +86,9 @@ pub(super) fn resolve_all(
     servers
 }
 
-fn resolve(
-    context: &Context<'_>,
-    section: &Section<'_>,
+fn resolve<'a>(
+    context: &Context<'a>,
+    section: &Section<'a>,
     layers: &ServerLayers<'_>,
     id: ServerId,
     name: &str,
@@ -105,6 +116,11 @@ fn resolve(
     };
     let send_proxy = send_proxy(context, layers);
     let proxy_options = proxy_options(context, layers);
+    let proxy_values = proxy_values(context, section, layers);
+    if !proxy_values.is_empty() && send_proxy != Some(ProxyVersion::V2) {
+        let told = "values of a PROXY header of version 2 without `send-proxy-v2`: nobody gets them";
+        context.warn(layers.path(), "values-without-header", told);
+    }
     let (address, hostname) = place?;
     let check = check::resolve(context, section, layers, &address, hostname.as_deref(), timeouts);
     let dial = dial::server(context, section, layers);
@@ -123,6 +139,7 @@ fn resolve(
         tls,
         send_proxy,
         proxy_options,
+        proxy_values,
         dial,
         protocol,
         check: check.map(Arc::new),
@@ -210,6 +227,36 @@ pub(super) fn sends_v2(layers: &ServerLayers<'_>) -> bool {
     layers.is_on(|server| server.send_proxy_v2.as_ref())
         || layers.is_on(|server| server.send_proxy_v2_ssl.as_ref())
         || layers.is_on(|server| server.send_proxy_v2_ssl_cn.as_ref())
+}
+
+/// Values that a version 2 header carries besides, `default-server`'s where the line does not say others.
+fn proxy_values<'a>(context: &Context<'a>, section: &Section<'a>, layers: &ServerLayers<'_>) -> Vec<(u8, Format)> {
+    let mut values: Vec<(u8, Format)> = Vec::new();
+    for (written, path) in layers.all("set_proxy_v2_tlv_fmt", |server| server.set_proxy_v2_tlv_fmt.as_ref()) {
+        let conditions = Conditions::of(context, section);
+        for (kind, format) in written {
+            let path = path.key(kind);
+            let Some(number) = value_type(kind) else {
+                let told = format!("`{kind}` is no type of value: 0 to 255 but 3, which is the checksum's");
+                context.tell(&path, Diagnostic::error(told).hint("0xE0 to 0xEF are free for one's own"));
+                continue;
+            };
+            let read = conditions.with_scope(Side::Request, |scope| parse_format(format, scope));
+            if let Ok(format) = conditions.told(&path, read) {
+                values.retain(|(known, _)| *known != number);
+                values.push((number, format));
+            }
+        }
+    }
+    values
+}
+
+fn value_type(text: &str) -> Option<u8> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u8::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.ok().filter(|number| *number != told::CRC32C)
 }
 
 /// What a version 2 header tells besides addresses (manual 5.2 `proxy-v2-options`).

@@ -36,8 +36,14 @@ impl<'a> OnBehalfOf<'a> {
             client: connection.ends.get().peer,
             local: connection.ends.get().local,
             named: None,
-            told: ClientTold { tls: connection.tls.as_deref(), received: connection.told.as_deref() },
+            told: ClientTold { tls: connection.tls.as_deref(), received: connection.told.as_deref(), values: &[] },
         }
+    }
+
+    /// As the configuration has it told besides.
+    pub fn telling(mut self, values: &'a [(u8, Vec<u8>)]) -> Self {
+        self.told.values = values;
+        self
     }
     /// Whose address the server sees, where it is to see a client's.
     pub fn source(&self, server: &Server) -> Option<SocketAddr> {

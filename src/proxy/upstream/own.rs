@@ -179,6 +179,8 @@ pub(crate) fn leads_where(old: &Arc<Server>, new: &Arc<Server>) -> bool {
         || (old.address == new.address
             && old.send_proxy == new.send_proxy
             && old.proxy_options == new.proxy_options
+            && old.proxy_values.is_empty()
+            && new.proxy_values.is_empty()
             && old.dial == new.dial
             && old.tls.is_none()
             && new.tls.is_none())

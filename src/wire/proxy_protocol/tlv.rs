@@ -11,6 +11,8 @@ use crate::model::tls::TlsFacts;
 const UNIQUE_ID_LIMIT: usize = 128;
 /// In front of the values within an SSL one: what the client used, and how its certificate was judged.
 const SSL_FIXED: usize = 5;
+/// In front of each value: its type and length.
+const TLV_FIXED: usize = 3;
 /// The client used TLS.
 const SSL_USED: u8 = 0x01;
 /// It showed a certificate on this connection, or when its session began.
@@ -101,6 +103,8 @@ pub(crate) struct ClientTold<'a> {
     pub tls: Option<&'a TlsFacts>,
     /// What a header in front of the client's connection told.
     pub received: Option<&'a Tlvs>,
+    /// What the configuration tells of it, by type.
+    pub values: &'a [(u8, Vec<u8>)],
 }
 
 /// Appends the values a server wants to those addresses of the header that starts at `start`, and corrects its length and
@@ -125,6 +129,12 @@ pub(super) fn write(start: usize, options: ProxyOptions, client: Option<&ClientT
     }
     if options.ssl {
         push(SSL, &ssl(options, client.and_then(|client| client.tls)), out);
+    }
+    for (kind, value) in client.map(|client| client.values).unwrap_or_default() {
+        // What does not fit into the header any more is left out.
+        if out.len() - start - super::V2_FIXED + TLV_FIXED + value.len() <= usize::from(u16::MAX) {
+            push(*kind, value, out);
+        }
     }
     let block = out.len() - start - super::V2_FIXED;
     // Fits: names are shorter than 256 bytes, what was received than [`super::V2_LIMIT`].
@@ -203,7 +213,7 @@ mod tests {
     #[test]
     fn values_stand_as_haproxy_writes_them() {
         let facts = tls();
-        let client = ClientTold { tls: Some(&facts), received: None };
+        let client = ClientTold { tls: Some(&facts), received: None, values: &[] };
         assert_eq!(written(NONE, Some(&client)), b"\x01\x00\x08http/1.1");
         assert_eq!(written(NONE, Some(&ClientTold::default())), b"");
         let ssl = ProxyOptions { ssl: true, ..NONE };
@@ -245,7 +255,8 @@ mod tests {
         };
         let mut facts = TlsFacts { alpn: None, client: Some(Box::new(certificate)), ..tls() };
         let options = ProxyOptions { ssl: true, cert_cn: true, ..NONE };
-        let told = |facts: &TlsFacts| written(options, Some(&ClientTold { tls: Some(facts), received: None }));
+        let told =
+            |facts: &TlsFacts| written(options, Some(&ClientTold { tls: Some(facts), received: None, values: &[] }));
         let expected = b"\x20\x00\x1b\x07\x00\x00\x00\x0a\x21\x00\x07TLSv1.3\x22\x00\x09a.example";
         assert_eq!(told(&facts).escape_ascii().to_string(), expected.escape_ascii().to_string());
         facts.resumed = true;
@@ -259,7 +270,7 @@ mod tests {
             \x01\x00\x08http/1.1\x02\x00\tA.example";
         let (source, destination) = ("127.0.0.1:20004".parse().unwrap(), "127.0.0.1:17011".parse().unwrap());
         let facts = tls();
-        let client = ClientTold { tls: Some(&facts), received: None };
+        let client = ClientTold { tls: Some(&facts), received: None, values: &[] };
         let mut ours = Vec::new();
         let options = ProxyOptions { authority: true, crc32c: true, ..NONE };
         encode_v2_telling(Header::Proxied { source, destination }, options, Some(&client), &mut ours);
@@ -274,7 +285,7 @@ mod tests {
         assert_eq!(received.get(SSL_VERSION), Some(&b"TLSv1.2"[..]));
         assert_eq!((received.get(SSL_CIPHER), received.get(0x30)), (None, None));
         let facts = tls();
-        let client = ClientTold { tls: Some(&facts), received: Some(&received) };
+        let client = ClientTold { tls: Some(&facts), received: Some(&received), values: &[] };
         let options = ProxyOptions { authority: true, unique_id: true, ..NONE };
         assert_eq!(written(options, Some(&client)), b"\x01\x00\x08http/1.1\x02\x00\x05first\x05\x00\x02id");
     }
