@@ -237,8 +237,16 @@ pub fn fuzz_proxy_header(data: &[u8]) {
     assert_eq!(seen, consumed);
     let told = proxy_protocol::tlvs(data.get(..consumed).unwrap_or(data));
     let client = proxy_protocol::ClientTold { tls: None, received: told.as_ref(), values: &[] };
-    let options =
-        ProxyOptions { ssl: true, cert_cn: true, ssl_cipher: true, crc32c: true, unique_id: true, authority: true };
+    let options = ProxyOptions {
+        ssl: true,
+        cert_cn: true,
+        ssl_cipher: true,
+        cert_key: true,
+        cert_sig: true,
+        crc32c: true,
+        unique_id: true,
+        authority: true,
+    };
     let mut out = Vec::new();
     proxy_protocol::encode_v2_telling(header, options, Some(&client), &mut out);
     let again = proxy_protocol::parse(&out);

@@ -266,6 +266,9 @@ pub(crate) struct ProxyOptions {
     /// The common name of the client's certificate.
     pub cert_cn: bool,
     pub ssl_cipher: bool,
+    /// What the certificate shown to the client is made with.
+    pub cert_key: bool,
+    pub cert_sig: bool,
     pub crc32c: bool,
     pub unique_id: bool,
     /// The host the client asked for.

@@ -77,6 +77,7 @@ pub(crate) mod told {
     pub(crate) const SSL_VERSION: u8 = 0x21;
     pub(crate) const SSL_CN: u8 = 0x22;
     pub(crate) const SSL_CIPHER: u8 = 0x23;
+    pub(crate) const SSL_SIG_ALG: u8 = 0x24;
     pub(crate) const SSL_KEY_ALG: u8 = 0x25;
 
     /// Their names in HAProxy's manual (7.3.3, `fc_pp_tlv`).
@@ -90,7 +91,7 @@ pub(crate) mod told {
         ("SSL_CIPHER", SSL_CIPHER),
         ("SSL_CN", SSL_CN),
         ("SSL_KEY_ALG", SSL_KEY_ALG),
-        ("SSL_SIG_ALG", 0x24),
+        ("SSL_SIG_ALG", SSL_SIG_ALG),
         ("SSL_VERSION", SSL_VERSION),
         ("UNIQUE_ID", UNIQUE_ID),
     ];

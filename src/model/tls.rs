@@ -270,4 +270,15 @@ pub(crate) struct TlsFacts {
     pub resumed: bool,
     /// The certificate the client showed, now or when the session began.
     pub client: Option<Box<ClientCertificate>>,
+    /// What the certificate it was shown is made with.
+    pub made_with: Option<Arc<MadeWith>>,
+}
+
+/// Key and signature of a certificate, in HAProxy's words. Empty where it has none for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MadeWith {
+    /// `RSA2048`, `EC256`
+    pub key: Box<str>,
+    /// `RSA-SHA256`, `ecdsa-with-SHA256`
+    pub signature: Box<str>,
 }

@@ -361,7 +361,7 @@ impl Connection {
         self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
         let accepted = self.timer.bound(tls::accept(plain, acceptance)).await;
         self.timer.set(None);
-        let AcceptedTls { tls, terms, sni } = match accepted.ok_or(BadStart::TlsTimedOut)? {
+        let AcceptedTls { tls, terms, sni, made_with } = match accepted.ok_or(BadStart::TlsTimedOut)? {
             Ok(accepted) => accepted,
             Err(error) => {
                 let bad = BadHandshake::from(error);
@@ -371,7 +371,7 @@ impl Connection {
                 });
             }
         };
-        let facts = terms.facts(tls.session(), sni);
+        let facts = TlsFacts { made_with, ..terms.facts(tls.session(), sni) };
         self.count().tls_handshakes.add(1);
         if facts.resumed {
             self.count().tls_resumed.add(1);

@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::time::Duration;
 
-use crate::harness::{Client, Haproxy, Instance, Origin, Proxy, Site};
+use crate::harness::{Authority, Client, Haproxy, Instance, Key, Origin, Proxy, Site, tool_output};
 use crate::tcp_rules::echo;
 
 /// Client and server as the log has them, and what the server was told of the client, HAProxy's and ours.
@@ -213,4 +214,27 @@ fn haproxy_takes_a_header_with_such_values() {
     let options = "send-proxy-v2 proxy-v2-options crc32c set-proxy-v2-tlv-fmt(2) shop.example set-proxy-v2-tlv-fmt(0x05) id-%[dst]";
     let proxy = Site::tcp().backend(&format!("server s {} {options}", behind.address("web"))).start();
     assert_eq!(proxy.get("/").text(), "shop.example id-127.0.0.1");
+}
+
+#[test]
+fn servers_are_told_what_the_certificate_is_made_with() {
+    let authority = Authority::new("Stories");
+    for (kind, expected) in [(Key::Rsa, ["RSA2048", "ecdsa-with-SHA256"]), (Key::Ec, ["EC256", "ecdsa-with-SHA256"])] {
+        let pem = authority.sign(&format!("{kind:?}"), "site.example", kind);
+        let bind = format!("bind 127.0.0.1:<web> ssl crt {}", pem.display());
+        let told = |start: &dyn Fn(&str) -> Box<dyn Deref<Target = Instance>>| {
+            let (address, taking) = taken();
+            let options = "send-proxy-v2 proxy-v2-options cert-sig,cert-key";
+            let site = Site::tcp().bind(&bind).backend(&format!("server s {address} {options}"));
+            let proxy = start(&site.text());
+            let web = proxy.address("web").to_string();
+            tool_output("openssl", &["s_client", "-quiet", "-connect", &web], b"\r\n\r\n");
+            values(&taking.join().unwrap())
+        };
+        let theirs = told(&|text| Box::new(Haproxy::start(text)));
+        let ours = told(&|text| Box::new(Proxy::start(text)));
+        assert_eq!(ours, theirs);
+        let shown = ours[0].1.escape_ascii().to_string();
+        assert!(expected.iter().all(|word| shown.contains(word)), "{shown}");
+    }
 }

@@ -147,7 +147,8 @@ pub(crate) struct Server {
     /// How long sent bytes may stay unacknowledged before the connection is given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp_ut: Option<Span>,
-    /// What a version 2 header tells besides, comma-separated: `ssl`, `cert-cn`, `ssl-cipher`, `crc32c`, `unique-id`, `authority`.
+    /// What a version 2 header tells besides, comma-separated: `ssl`, `cert-cn`, `ssl-cipher`, `cert-key`,
+    /// `cert-sig`, `crc32c`, `unique-id`, `authority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_v2_options: Option<String>,
     /// Values of one's own in a version 2 header: `<format>` by type, 0 to 255, also as `0x…`.

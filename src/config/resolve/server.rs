@@ -275,11 +275,8 @@ fn proxy_options(context: &Context<'_>, layers: &ServerLayers<'_>) -> ProxyOptio
             "unique-id" => options.unique_id = true,
             "authority" => options.authority = true,
             "cert-cn" => (options.ssl, options.cert_cn) = (true, true),
-            "cert-sig" | "cert-key" => {
-                let told =
-                    format!("`{word}` is known but not built yet (what the proxy's own certificate is made with)");
-                context.error(&path, told);
-            }
+            "cert-sig" => (options.ssl, options.cert_sig) = (true, true),
+            "cert-key" => (options.ssl, options.cert_key) = (true, true),
             _ => {
                 let known =
                     ["ssl", "ssl-cipher", "crc32c", "unique-id", "authority", "cert-cn", "cert-sig", "cert-key"];

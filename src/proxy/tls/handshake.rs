@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ProtocolVersion};
 use super::super::stream::Plain;
 use super::window::Window;
 use super::{LEAST_READ, Say, Session, Tls, broken, poll_receive};
+use crate::model::tls::MadeWith;
 use crate::state::tls::{Acceptance, AcceptedTerms};
 
 /// A finished handshake with a client.
@@ -21,6 +22,8 @@ pub(crate) struct AcceptedTls {
     pub terms: Arc<AcceptedTerms>,
     /// The host it asked for.
     pub sni: Option<Box<str>>,
+    /// What the certificate it was shown is made with.
+    pub made_with: Option<Arc<MadeWith>>,
 }
 
 /// Shakes hands with a client. Its hello is read first: terms may depend on it.
@@ -30,11 +33,11 @@ pub(crate) struct AcceptedTls {
 /// [`io::ErrorKind::InvalidData`].
 pub(crate) async fn accept(plain: Plain, acceptance: &Acceptance) -> io::Result<AcceptedTls> {
     let mut hello = Hello { plain, incoming: Window::default(), acceptor: Acceptor::default() };
-    let (terms, sni) = poll_fn(|cx| hello.poll(cx, acceptance)).await?;
+    let Wanted { terms, sni, made_with } = poll_fn(|cx| hello.poll(cx, acceptance)).await?;
     let session = UnbufferedServerConnection::new(Arc::clone(&terms.config)).map_err(broken)?;
     let mut tls = Tls { incoming: hello.incoming, ..Tls::new(hello.plain, session) };
     poll_fn(|cx| tls.poll_handshake(cx)).await?;
-    Ok(AcceptedTls { tls, terms, sni })
+    Ok(AcceptedTls { tls, terms, sni, made_with })
 }
 
 /// Shakes hands with a server.
@@ -53,7 +56,18 @@ pub(crate) async fn connect(
 }
 
 /// What a client is served with, and the host it asked for.
-type Wanted = (Arc<AcceptedTerms>, Option<Box<str>>);
+struct Wanted {
+    terms: Arc<AcceptedTerms>,
+    sni: Option<Box<str>>,
+    made_with: Option<Arc<MadeWith>>,
+}
+
+impl Wanted {
+    /// By a client whose hello is none.
+    fn nothing(acceptance: &Acceptance) -> Self {
+        Wanted { terms: Arc::clone(acceptance.usual()), sni: None, made_with: None }
+    }
+}
 
 /// A client of whom nothing is known yet.
 struct Hello {
@@ -74,16 +88,17 @@ impl Hello {
             let mut new = self.incoming.bytes().get(seen..).unwrap_or_default();
             while !new.is_empty() {
                 if !matches!(self.acceptor.read_tls(&mut new), Ok(1..)) {
-                    return Poll::Ready(Ok((Arc::clone(acceptance.usual()), None)));
+                    return Poll::Ready(Ok(Wanted::nothing(acceptance)));
                 }
                 match self.acceptor.accept() {
                     Ok(None) => {}
                     Ok(Some(accepted)) => {
                         let hello = accepted.client_hello();
                         let sni = hello.server_name().map(Into::into);
-                        return Poll::Ready(Ok((Arc::clone(acceptance.for_client(&hello)), sni)));
+                        let terms = Arc::clone(acceptance.for_client(&hello));
+                        return Poll::Ready(Ok(Wanted { terms, sni, made_with: acceptance.made_with(&hello) }));
                     }
-                    Err(_) => return Poll::Ready(Ok((Arc::clone(acceptance.usual()), None))),
+                    Err(_) => return Poll::Ready(Ok(Wanted::nothing(acceptance))),
                 }
             }
         }

@@ -80,7 +80,7 @@ fn attribute(kind: &Oid<'_>) -> Box<str> {
 }
 
 /// OpenSSL's short name of an algorithm, or its numbers.
-fn algorithm(kind: &Oid<'_>) -> Box<str> {
+pub(super) fn algorithm(kind: &Oid<'_>) -> Box<str> {
     let numbers = kind.to_id_string();
     let short = match numbers.as_str() {
         "1.2.840.113549.1.1.1" => "rsaEncryption",

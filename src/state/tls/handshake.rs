@@ -19,6 +19,7 @@ pub(super) fn facts(connection: &CommonState, sni: Option<Box<str>>) -> TlsFacts
         cipher: connection.negotiated_cipher_suite().map_or("", |suite| suite_name(suite.suite())),
         sni,
         alpn: connection.alpn_protocol().map(Into::into),
+        made_with: None,
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         client: None,
     }

@@ -7,6 +7,7 @@ mod client;
 mod client_facts;
 mod client_verifier;
 mod handshake;
+mod made_with;
 mod possession;
 mod resolver;
 mod server;

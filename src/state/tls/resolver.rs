@@ -14,7 +14,8 @@ use rustls::SignatureAlgorithm;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::model::tls::{Certificate, ListenerTls, Served, SniFilter};
+use super::made_with;
+use crate::model::tls::{Certificate, ListenerTls, MadeWith, Served, SniFilter};
 
 /// A listener's certificates, those in force.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Resolver {
 struct Table {
     /// As the configuration has them, with what was renewed since.
     served: Vec<Served>,
+    /// What each of them is made with.
+    made_with: Vec<Arc<MadeWith>>,
     exact: HashMap<Box<str>, Candidates>,
     /// By what stands behind the `*`, dot included. One label takes its place (RFC 6125 §6.4.3).
     wildcard: HashMap<Box<str>, Candidates>,
@@ -60,6 +63,12 @@ impl Resolver {
             self.table.store(Arc::new(Table::new(served, self.strict_sni)));
         }
         found
+    }
+
+    /// What the certificate this client gets is made with.
+    pub(super) fn made_with(&self, hello: &ClientHello<'_>) -> Option<Arc<MadeWith>> {
+        let table = self.table.load();
+        table.made_with.get(table.choose(hello)?).cloned()
     }
 
     /// The place of the certificate this client gets.
@@ -104,7 +113,8 @@ impl Table {
             // Stable: what is written first goes first among equals.
             candidates.sort_by_key(|index| served.get(*index).is_some_and(is_rsa));
         }
-        Table { served, exact, wildcard, default }
+        let made_with = served.iter().map(|one| Arc::new(made_with::of(&one.certificate.key.cert))).collect();
+        Table { served, made_with, exact, wildcard, default }
     }
 
     fn choose(&self, hello: &ClientHello<'_>) -> Option<usize> {

@@ -10,7 +10,7 @@ use super::handshake;
 use super::resolver::Resolver;
 use super::tickets::TlsShared;
 use super::{provider_for, versions};
-use crate::model::tls::{Certificate, ListenerTls, Terms, Tickets, TlsFacts};
+use crate::model::tls::{Certificate, ListenerTls, MadeWith, Terms, Tickets, TlsFacts};
 
 /// Tickets sent after a TLS 1.3 handshake. A client uses each once (RFC 8446 §C.4) and gets a new one with every
 /// connection, so one keeps it going; each costs an encryption and some 200 bytes.
@@ -57,6 +57,11 @@ impl Acceptance {
         }
         let own = self.certificates.choose(hello).and_then(|index| self.special.get(index)?.as_ref());
         own.unwrap_or(&self.usual)
+    }
+
+    /// What the certificate for this client is made with.
+    pub fn made_with(&self, hello: &ClientHello<'_>) -> Option<Arc<MadeWith>> {
+        self.certificates.made_with(hello)
     }
 
     /// The certificates in force.

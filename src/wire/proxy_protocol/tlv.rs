@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::BadProxyHeader;
 use crate::model::backend::ProxyOptions;
-use crate::model::tcp::told::{ALPN, AUTHORITY, CRC32C, SSL, SSL_CIPHER, SSL_CN, SSL_KEY_ALG, SSL_VERSION, UNIQUE_ID};
+use crate::model::tcp::told::{
+    ALPN, AUTHORITY, CRC32C, SSL, SSL_CIPHER, SSL_CN, SSL_KEY_ALG, SSL_SIG_ALG, SSL_VERSION, UNIQUE_ID,
+};
 use crate::model::tls::TlsFacts;
 
 /// The longest UNIQUE_ID (spec §2.2.5).
@@ -161,17 +163,25 @@ fn ssl(options: ProxyOptions, tls: Option<&TlsFacts>) -> Vec<u8> {
     if shown.is_some() {
         flags |= SSL_CERT_SESSION | if tls.resumed { 0 } else { SSL_CERT_CONNECTION };
     }
-    let mut value = vec![flags];
-    value.extend_from_slice(&shown.map_or(0, |shown| shown.last_error).to_be_bytes());
-    push(SSL_VERSION, tls.protocol.as_bytes(), &mut value);
+    let mut out = vec![flags];
+    out.extend_from_slice(&shown.map_or(0, |shown| shown.last_error).to_be_bytes());
+    push(SSL_VERSION, tls.protocol.as_bytes(), &mut out);
     let name = shown.and_then(|shown| shown.subject.iter().find(|entry| &*entry.kind == "CN"));
     if let Some(name) = name.filter(|_| options.cert_cn) {
-        push(SSL_CN, &name.value, &mut value);
+        push(SSL_CN, &name.value, &mut out);
+    }
+    let made_with = tls.made_with.as_deref();
+    let key = made_with.map(|made| &*made.key).filter(|key| options.cert_key && !key.is_empty());
+    let signature = made_with.map(|made| &*made.signature).filter(|known| options.cert_sig && !known.is_empty());
+    for (kind, value) in [(SSL_KEY_ALG, key), (SSL_SIG_ALG, signature)] {
+        if let Some(value) = value {
+            push(kind, value.as_bytes(), &mut out);
+        }
     }
     if options.ssl_cipher {
-        push(SSL_CIPHER, tls.cipher.as_bytes(), &mut value);
+        push(SSL_CIPHER, tls.cipher.as_bytes(), &mut out);
     }
-    value
+    out
 }
 
 #[cfg(test)]
@@ -187,6 +197,7 @@ mod tests {
             alpn: Some(b"http/1.1"[..].into()),
             resumed: false,
             client: None,
+            made_with: None,
         }
     }
 
@@ -205,6 +216,8 @@ mod tests {
         ssl: false,
         cert_cn: false,
         ssl_cipher: false,
+        cert_key: false,
+        cert_sig: false,
         crc32c: false,
         unique_id: false,
         authority: false,
