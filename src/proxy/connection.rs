@@ -258,6 +258,15 @@ impl Connection {
         Ok(verdict == TcpVerdict::ExpectProxy)
     }
 
+    /// The client's socket, for what is set on TCP.
+    fn tcp_socket<'p>(&self, plain: &'p Plain) -> Option<socket2::SockRef<'p>> {
+        match plain {
+            Plain::Accepted(accepted) if self.listener().socket.local.is_some() => Some((&**accepted).into()),
+            Plain::Tcp(stream) => Some(stream.into()),
+            _ => None,
+        }
+    }
+
     /// What is asked for on the client's socket. It works without: whoever has gone meanwhile is found out later.
     fn set_options(&self, plain: &Plain) {
         let frontend = &self.frontend().config;
@@ -265,8 +274,7 @@ impl Connection {
         if frontend.keep_alive.is_none() && user_timeout.is_none() && !frontend.nolinger {
             return;
         }
-        let (Plain::Accepted(accepted), true) = (plain, self.ends.peer.is_some()) else { return };
-        let socket = socket2::SockRef::from(&**accepted);
+        let Some(socket) = self.tcp_socket(plain) else { return };
         if let Some(keep_alive) = &frontend.keep_alive {
             let _ = dial::probe(&socket, keep_alive);
         }
@@ -305,11 +313,11 @@ impl Connection {
     pub fn change(&self, verdict: TcpVerdict, changes: &Changes, socket: Option<&Plain>) {
         let Ends { peer, local } = self.ends.get();
         self.ends.set(Ends { peer: changes.src.or(peer), local: changes.dst.or(local) });
-        let Some(Plain::Tcp(stream)) = socket else { return };
+        let Some(socket) = socket.and_then(|plain| self.tcp_socket(plain)) else { return };
         if verdict == TcpVerdict::SilentDrop {
-            dial::vanish(&stream.into());
+            dial::vanish(&socket);
         } else if changes.tos.is_some() || changes.mark.is_some() {
-            dial::mark_packets(&stream.into(), changes.tos, changes.mark);
+            dial::mark_packets(&socket, changes.tos, changes.mark);
         }
     }
 
