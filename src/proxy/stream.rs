@@ -220,16 +220,6 @@ impl Stream {
         matches!(self, Stream::Server(tls) if tls.session().alpn_protocol() == Some(b"h2"))
     }
 
-    /// What a client's bytes go over in the end; `None` where they share it with others'.
-    pub fn carrier(&self) -> Option<&Plain> {
-        match self {
-            Stream::Plain(plain) => Some(plain),
-            Stream::Client(tls) => Some(tls.carrier()),
-            Stream::Server(tls) => Some(tls.carrier()),
-            Stream::Tunnel(_) | Stream::Http2(_) => None,
-        }
-    }
-
     /// The socket, where nothing stands between it and the bytes.
     pub fn as_socket(&self) -> Option<&Plain> {
         match self {

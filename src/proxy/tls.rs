@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use self::handshake::{AcceptedTls, accept, connect};
 use self::window::{RECORD_OVERHEAD, RECORD_PLAINTEXT, WINDOW, Window};
-use super::stream::Plain;
+use super::stream::{Plain, Stream};
 
 /// What a read asks the socket for, at least: a whole record.
 const LEAST_READ: usize = RECORD_PLAINTEXT + RECORD_OVERHEAD;
@@ -98,6 +98,18 @@ fn broken(error: Error) -> io::Error {
 trait Taker: FnMut(&[u8]) -> usize {}
 impl<T: FnMut(&[u8]) -> usize> Taker for T {}
 
+impl Stream {
+    /// What a client's bytes go over in the end; `None` where they share it with others'.
+    pub fn carrier(&self) -> Option<&Plain> {
+        match self {
+            Stream::Plain(plain) => Some(plain),
+            Stream::Client(tls) => Some(&tls.plain),
+            Stream::Server(tls) => Some(&tls.plain),
+            Stream::Tunnel(_) | Stream::Http2(_) => None,
+        }
+    }
+}
+
 impl<S: Session> Tls<S> {
     fn new(plain: Plain, session: S) -> Self {
         Tls {
@@ -109,10 +121,6 @@ impl<S: Session> Tls<S> {
             ended: false,
             closing: false,
         }
-    }
-
-    pub fn carrier(&self) -> &Plain {
-        &self.plain
     }
 
     pub fn session(&self) -> &S {
