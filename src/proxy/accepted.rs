@@ -1,12 +1,14 @@
 //! A client's socket, straight from accept: it joins the event loop when it is first waited for.
 //!
-//! What a client wants is often there by the time it is accepted, and is answered without a wait. A connection for one
-//! request then costs two system calls and a turn of the loop less.
+//! Where clients are accepted in a row, what they want is there by then. It is read at once, and if it is answered without a
+//! wait the socket never joins: two system calls and a turn of the loop less for a connection of one request. And the loop
+//! is asked for what is waited for only: a fresh socket can be written to, which is no news.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::task::Context;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -18,43 +20,61 @@ pub(crate) type Watch = AsyncFd<Rc<OwnedFd>>;
 
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    watch: OnceCell<Watch>,
+    watch: RefCell<Option<Watch>>,
     socket: Rc<OwnedFd>,
-    /// The last read took all there was: asking again would only learn that.
+    /// Nothing is there to be read: the last read took all there was, or the client has only just come.
     is_dry: Cell<bool>,
+    /// The loop tells when it can be written to, too.
+    watches_writes: Cell<bool>,
 }
 
 impl Accepted {
-    /// Of a socket that does not block.
-    pub fn new(socket: OwnedFd) -> Self {
-        Accepted { watch: OnceCell::new(), socket: Rc::new(socket), is_dry: Cell::new(false) }
+    /// Of a socket that does not block. `is_late`: the client had to wait to be accepted, so it may have said something.
+    pub fn new(socket: OwnedFd, is_late: bool) -> Self {
+        Accepted {
+            watch: RefCell::new(None),
+            socket: Rc::new(socket),
+            is_dry: Cell::new(!is_late),
+            watches_writes: Cell::new(false),
+        }
     }
 
-    /// Its part in the event loop, if it has joined.
-    pub fn watch(&self) -> Option<&Watch> {
-        self.watch.get()
+    /// Whether it has joined the event loop.
+    pub fn is_watched(&self) -> bool {
+        self.watch.borrow().is_some()
     }
 
-    /// Joins the event loop, which tells at once if there is something to read.
+    /// Its part in the event loop, which tells at once if there is something to read. Whoever waits for room to write is
+    /// the first to have that watched: all that is waited for on this socket must be asked again then, so the task is woken.
     ///
     /// # Errors
     /// The kernel has no room for one more (epoll_ctl(2)).
-    pub fn begin_watch(&self) -> io::Result<&Watch> {
-        if let Some(watch) = self.watch.get() {
-            return Ok(watch);
+    pub fn watch(&self, ready_to: Interest, cx: &Context<'_>) -> io::Result<Ref<'_, Option<Watch>>> {
+        let writes = ready_to.is_writable();
+        if !self.is_watched() || (writes && !self.watches_writes.get()) {
+            let had = self.watch.take().is_some();
+            let interest = if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            self.watch.replace(Some(sys::watch(Rc::clone(&self.socket), interest)?));
+            self.watches_writes.set(writes);
+            if had {
+                cx.waker().wake_by_ref();
+            }
         }
-        let watch = sys::watch(Rc::clone(&self.socket), Interest::READABLE | Interest::WRITABLE)?;
-        Ok(self.watch.get_or_init(|| watch))
+        Ok(self.watch.borrow())
     }
 
     /// Tries without waiting. `None` when there is nothing to be had, or known not to be.
     pub fn try_at_once(
         &self,
-        reads: bool,
+        ready_to: Interest,
         asked: usize,
         act: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Option<io::Result<usize>> {
-        if reads && self.is_dry.get() {
+        let reads = ready_to.is_readable();
+        if reads && (self.is_watched() || self.is_dry.get()) {
+            return None;
+        }
+        if !reads && self.watches_writes.get() {
             return None;
         }
         let done = act(self.socket.as_fd());

@@ -1,13 +1,17 @@
 //! Takes connections in while there is room for them; when there is none, they wait in the kernel's backlog.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::net::{self, SocketFlags};
 use tokio::io::Interest;
 
@@ -32,6 +36,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(crate) struct Acceptor {
     listener: Watch,
     kind: Kind,
+    /// The last connection was waited for, so it may have come alone.
+    alone: Cell<bool>,
 }
 
 enum Kind {
@@ -48,13 +54,26 @@ impl Acceptor {
             Some(local) => Kind::Tcp { local: (!local.ip().is_unspecified()).then_some(local) },
             None => Kind::Unix,
         };
-        Ok(Acceptor { listener: sys::watch(Rc::new(fd), Interest::READABLE)?, kind })
+        Ok(Acceptor { listener: sys::watch(Rc::new(fd), Interest::READABLE)?, kind, alone: Cell::new(false) })
     }
 
     async fn accept(&self) -> io::Result<(Plain, Ends)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accept = |listener: &Rc<OwnedFd>| Ok(net::acceptfrom_with(listener, flags)?);
-        let (socket, peer) = self.listener.async_io(Interest::READABLE, accept).await?;
+        let accept = |listener: &Rc<OwnedFd>| {
+            if self.alone.take() && !has_one_more(listener) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(net::acceptfrom_with(listener, flags)?)
+        };
+        let mut accepting = pin!(self.listener.async_io(Interest::READABLE, accept));
+        let mut waited = false;
+        let (socket, peer) = poll_fn(|cx| {
+            let accepted = accepting.as_mut().poll(cx);
+            waited |= accepted.is_pending();
+            accepted
+        })
+        .await?;
+        self.alone.set(waited);
         let ends = match self.kind {
             Kind::Unix => Ends { peer: None, local: None },
             Kind::Tcp { local } => {
@@ -62,8 +81,14 @@ impl Acceptor {
                 Ends { peer: peer.and_then(|peer| peer.try_into().ok()), local: local.or_else(own) }
             }
         };
-        Ok((Plain::Accepted(Box::new(Accepted::new(socket))), ends))
+        Ok((Plain::Accepted(Box::new(Accepted::new(socket, !waited))), ends))
     }
+}
+
+/// Whether a connection waits to be accepted. To ask costs much less than to try: the kernel makes a socket before it looks.
+fn has_one_more(listener: &Rc<OwnedFd>) -> bool {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    event::poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// The places one connection takes in its process, frontend and listener, given back when dropped.

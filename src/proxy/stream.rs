@@ -81,13 +81,11 @@ impl Plain {
         }
         match self {
             Plain::Accepted(accepted) => {
-                let watch = match accepted.watch() {
-                    Some(watch) => watch,
-                    None => match accepted.try_at_once(ready_to.is_readable(), asked, &mut act) {
-                        Some(done) => return Poll::Ready(done),
-                        None => accepted.begin_watch()?,
-                    },
-                };
+                if let Some(done) = accepted.try_at_once(ready_to, asked, &mut act) {
+                    return Poll::Ready(done);
+                }
+                let watch = accepted.watch(ready_to, cx)?;
+                let Some(watch) = &*watch else { return Poll::Pending };
                 on!(watch, accepted, |attempt| watch.try_io(ready_to, |_| attempt()))
             }
             Plain::Tcp(socket) => on!(socket, socket, |attempt| socket.try_io(ready_to, attempt)),
@@ -100,7 +98,7 @@ impl Plain {
     /// Whether whoever waits for it is woken. What only looks after the client need not make a fresh socket join the event
     /// loop.
     pub fn is_watched(&self) -> bool {
-        !matches!(self, Plain::Accepted(accepted) if accepted.watch().is_none())
+        !matches!(self, Plain::Accepted(accepted) if !accepted.is_watched())
     }
 
     /// Reads once into the buffer's spare capacity.
