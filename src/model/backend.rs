@@ -183,6 +183,8 @@ pub(crate) struct Server {
     /// `None`: as the kernel would have it.
     pub dial: Option<Arc<Dial>>,
     pub protocol: ServerProtocol,
+    /// What WebSockets are passed on in, where that is another one (`ws`).
+    pub websockets: Option<ServerProtocol>,
     pub check: Option<Arc<Check>>,
     /// `disabled`: starts in maintenance.
     pub disabled: bool,

@@ -162,6 +162,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         proxy_values: Vec::new(),
         dial: None,
         protocol: ServerProtocol::Http1,
+        websockets: None,
         check: None,
         disabled: false,
     }

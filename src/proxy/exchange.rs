@@ -119,6 +119,8 @@ pub(crate) struct Upstream {
     pub uses: u32,
     /// Only this client's requests may use it.
     pub private: bool,
+    /// It speaks another protocol than this server's others, for a WebSocket: nobody else uses it.
+    pub aside: bool,
 }
 
 /// Runs one exchange whose request head is complete. The caller writes the record (after the tunnel, if there is one).
@@ -230,7 +232,10 @@ async fn conclude<D: Downstream>(
         Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
         Ok(Transferred::Done { keep_client, keep_server }) => {
             stick(setting, backend, &upstream, scratch.response.status());
-            if keep_server && !upstream.stream.is_http2() && backend.config.connection == HttpConnectionMode::KeepAlive
+            if keep_server
+                && !upstream.aside
+                && !upstream.stream.is_http2()
+                && backend.config.connection == HttpConnectionMode::KeepAlive
             {
                 keep(setting, scratch, id, backend, upstream);
             }
@@ -269,20 +274,23 @@ async fn find_server<D: Downstream>(
         };
         scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
         let server = backend.server(slot.server);
+        let aside = server.websockets.as_deref().filter(|_| asks_for_websocket(&scratch.request));
         if attempts.failed == 0
+            && aside.is_none()
             && let Some((stream, uses, private)) = checkout(setting, scratch, id, backend, server, reuse)
         {
             scratch.account.reused(setting.connection.worker.index, backend, &slot);
-            return Ok(Upstream { stream, slot, reused: true, uses, private });
+            return Ok(Upstream { stream, slot, reused: true, uses, private, aside: false });
         }
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let named = source_named(server, &scratch.request);
         let values = proxy_values(setting, &backend.config.name, &server.config, Some(&scratch.request), None);
         let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) }.telling(&values);
         let sharing = Sharing {
-            pool: is_shared(backend, server).then(|| setting.view.pool(id, slot.server).http2()),
+            pool: (aside.is_none() && is_shared(backend, server)).then(|| setting.view.pool(id, slot.server).http2()),
             most_uses: server.config.pool.max_reuse,
         };
+        let (server, aside) = (aside.unwrap_or(server), aside.is_some());
         let (timeout, timer) = (backend.config.timeouts.connect, setting.timer);
         let global = &setting.view.config.global;
         // Boxed: rare beside the requests that find a pooled connection, and large.
@@ -299,7 +307,7 @@ async fn find_server<D: Downstream>(
         match connected.ok_or((None, Cause::Killed, Phase::Normal))? {
             Ok((stream, reused)) => {
                 scratch.account.connected();
-                return Ok(Upstream { stream, slot, reused, uses: 0, private: is_private(backend, server) });
+                return Ok(Upstream { stream, slot, reused, uses: 0, private: is_private(backend, server), aside });
             }
             Err(error) => {
                 let last = attempts.fail(setting, backend, slot, &error, &mut scratch.account).await;
@@ -309,6 +317,10 @@ async fn find_server<D: Downstream>(
             }
         }
     }
+}
+
+fn asks_for_websocket(request: &RequestHead) -> bool {
+    request.upgrade().is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// `None` when the client closed first (`option abortonclose`).

@@ -12,7 +12,7 @@ use crate::model::log::LogSettings;
 use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Global, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
 use crate::state::logs::{LogIdentity, LogSinks, SinkProblem};
-use crate::state::tls::{Acceptance, TlsShared, client_config};
+use crate::state::tls::{Acceptance, TlsShared, client_config, offering};
 
 /// What workers run by. A request keeps the one it began with to its end.
 #[derive(Debug, Clone)]
@@ -59,6 +59,8 @@ pub(crate) struct ServerInForce {
     pub state: Arc<ServerState>,
     /// Ready to connect with, when the server speaks TLS.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// The same server as WebSockets reach it, where they speak another protocol.
+    pub websockets: Option<Arc<ServerInForce>>,
 }
 
 #[derive(Debug, Clone)]
@@ -251,7 +253,13 @@ impl<'a> Known<'a> {
             None => ServerState::new(Arc::clone(&backend.name), Arc::clone(&server.name), workers),
         };
         state.set_limit(limit(backend, server));
-        ServerInForce { config: Arc::clone(server), state, tls: server.tls.as_deref().map(client_config) }
+        let tls = server.tls.as_deref().map(client_config);
+        let websockets = server.websockets.map(|protocol| {
+            let config = Arc::new(Server { protocol, websockets: None, ..Server::clone(server) });
+            let tls = tls.as_ref().map(|tls| offering(tls, protocol));
+            Arc::new(ServerInForce { config, state: Arc::clone(&state), tls, websockets: None })
+        });
+        ServerInForce { config: Arc::clone(server), state, tls, websockets }
     }
 
     /// `None` for a socket that no `bind` of this configuration wants.

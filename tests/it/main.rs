@@ -35,3 +35,4 @@ mod tls_certificates;
 mod tls_renewal;
 mod uploads;
 mod upstreams;
+mod websocket_protocols;

@@ -6,7 +6,7 @@ use super::draft::ProxyDraft;
 use super::sections;
 use super::table::{How, OptionRow, option, read_options};
 use super::tls::{self, NEVER_OLD, Versions};
-use crate::config::raw::{OneOrMany, Proto, Server, Verify};
+use crate::config::raw::{OneOrMany, Proto, Server, Verify, WebSockets};
 use crate::diag::{Diagnostic, FieldPath};
 
 /// A line while it is read.
@@ -71,7 +71,7 @@ fn over(base: &Server, line: &Server) -> Server {
         };
     }
     fields!(address weight backup disabled maxconn minconn maxqueue pool_max_conn pool_purge_delay max_reuse check inter fastinter downinter rise fall port addr check_ssl
-        check_sni check_alpn check_proto check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn proto ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
+        check_sni check_alpn check_proto check_send_proxy ssl verify verifyhost ca_file crl_file crt sni alpn proto ws ssl_min_ver ssl_max_ver ciphers ciphersuites curves ssl_reuse
         send_proxy send_proxy_v2 send_proxy_v2_ssl send_proxy_v2_ssl_cn proxy_v2_options set_proxy_v2_tlv_fmt source tcp_ut)
 }
 
@@ -340,7 +340,17 @@ pub(super) const OPTIONS: &[OptionRow<ServerDraft>] = &[
     option("tfo", 0, How::NoEffect("connections open without TCP fast open")),
     option("no-tfo", 0, How::NoEffect("connections open without TCP fast open")),
     option("proto", 1, How::Read(proto)),
-    option("ws", 1, How::NotBuilt("WebSocket over HTTP/2 to servers")),
+    option(
+        "ws",
+        1,
+        How::Read(|args, server| {
+            let known = [("auto", WebSockets::Auto), ("h1", WebSockets::H1), ("h2", WebSockets::H2)];
+            if let Some(ws) = args.choice("a protocol", &known) {
+                server.mark(args, "ws");
+                server.raw.ws = Some(ws);
+            }
+        }),
+    ),
     option("log-proto", 1, How::NotBuilt("log balancing")),
     option("log-bufsize", 1, How::NotBuilt("log balancing")),
     option("hash-key", 1, How::NotBuilt("consistent hashing")),

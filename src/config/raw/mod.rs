@@ -24,7 +24,7 @@ pub(crate) use proxy::{
     Mode, Proto, Proxy, ProxyKind, Stats, Timeouts,
 };
 pub(crate) use rules::{HttpRule, RedirectRule, UseBackend, When};
-pub(crate) use server::{Server, Source, Verify};
+pub(crate) use server::{Server, Source, Verify, WebSockets};
 pub(crate) use tcp::{TcpRequest, TcpRule};
 pub(crate) use text::{A_SIZE, A_TIME, OneOrMany, Size, Span, Words};
 

@@ -109,6 +109,9 @@ pub(crate) struct Server {
     /// The protocol spoken to it. Unless said, `h1` in clear text and what `alpn` agrees on over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<Proto>,
+    /// The protocol WebSockets are passed on in; as all else (`auto`) unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ws: Option<WebSockets>,
     /// `TLSv1.2` or `TLSv1.3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_min_ver: Option<String>,
@@ -163,6 +166,17 @@ pub(crate) enum Verify {
     None,
     /// The certificate must be signed by `ca_file` and carry the right name.
     Required,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WebSockets {
+    /// As other requests to that server.
+    Auto,
+    /// Over connections of their own where the server otherwise speaks HTTP/2.
+    H1,
+    /// By extended CONNECT (RFC 8441), which the server must know.
+    H2,
 }
 
 /// `source …`

@@ -142,9 +142,30 @@ fn resolve<'a>(
         proxy_values,
         dial,
         protocol,
+        websockets: websockets(context, section, layers, protocol),
         check: check.map(Arc::new),
         disabled: layers.is_on(|server| server.disabled.as_ref()),
     })
+}
+
+/// What WebSockets are passed on in, where that differs (manual 5.2 `ws`).
+fn websockets(
+    context: &Context<'_>,
+    section: &Section<'_>,
+    layers: &ServerLayers<'_>,
+    protocol: ServerProtocol,
+) -> Option<ServerProtocol> {
+    let (wanted, path) = layers.said("ws", |server| server.ws.as_ref())?;
+    if section.mode == Mode::Tcp {
+        let told = Diagnostic::error("`ws` is about HTTP; this is mode tcp");
+        context.tell(&path, told.hint("remove it, or write `mode http`"));
+    }
+    let wanted = match wanted {
+        raw::WebSockets::Auto => return None,
+        raw::WebSockets::H1 => ServerProtocol::Http1,
+        raw::WebSockets::H2 => ServerProtocol::Http2,
+    };
+    (wanted != protocol).then_some(wanted)
 }
 
 /// The address, and the host name it came from.

@@ -15,6 +15,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 
 use super::{possession, provider, provider_for, versions};
 use crate::model::backend::ServerAddress;
+use crate::model::http::ServerProtocol;
 use crate::model::tls::{OwnCertificate, ServerSni, ServerTls, ServerVerify};
 
 /// Server names whose sessions are kept for resumption; more than one only where the SNI follows the request.
@@ -50,6 +51,17 @@ pub(crate) fn client_config(tls: &ServerTls) -> Arc<ClientConfig> {
     config.alpn_protocols.clone_from(&tls.alpn);
     config.enable_sni = tls.sni.is_some();
     config.resumption = if tls.resume { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
+    Arc::new(config)
+}
+
+/// The same, but only this protocol is offered, if any is.
+pub(crate) fn offering(config: &ClientConfig, protocol: ServerProtocol) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    let name: &[u8] = if protocol == ServerProtocol::Http2 { b"h2" } else { b"http/1.1" };
+    // HTTP/2 over TLS is agreed on, always (RFC 9113 §3.2).
+    if !config.alpn_protocols.is_empty() || protocol == ServerProtocol::Http2 {
+        config.alpn_protocols = vec![name.to_vec()];
+    }
     Arc::new(config)
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::{SupportedProtocolVersion, version};
 
-pub(crate) use client::{client_config, server_name};
+pub(crate) use client::{client_config, offering, server_name};
 pub(crate) use handshake::BadHandshake;
 pub(crate) use server::{Acceptance, AcceptedTerms};
 pub(crate) use tickets::{NoRandomness, TlsShared};
