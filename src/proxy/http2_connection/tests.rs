@@ -1,0 +1,303 @@
+//! Connections of HTTP/2 clients on streams in memory, told as what hyper's client sees.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::client::conn::http2 as client;
+use hyper::{Response, StatusCode};
+use tokio::io::duplex;
+
+use super::super::downstream::{BodyFraming, HeadOptions};
+use super::super::stream::Plain;
+use super::super::timer::Timers;
+use super::*;
+use crate::http::{BodyLength, ResponseHead, ResponseTo};
+
+type Bodies = http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>;
+type Sender = client::SendRequest<Bodies>;
+
+fn none() -> Bodies {
+    Empty::new().boxed_unsync()
+}
+
+fn settings(idle_ms: Option<u64>) -> Http2Settings {
+    let idle = idle_ms.map(Duration::from_millis);
+    Http2Settings {
+        limits: HttpLimits::default(),
+        http2: Http2Limits::default(),
+        offers_websocket: true,
+        idle,
+        stalled: idle,
+    }
+}
+
+/// A client of a connection whose requests `run` answers, and the connection itself.
+async fn connect<R: Future<Output = ()> + 'static>(
+    settings: Http2Settings,
+    leaving: Rc<Cell<bool>>,
+    run: impl Fn(Http2Request) -> R + 'static,
+) -> (Sender, tokio::task::JoinHandle<Result<(), BadHttp2>>, Rc<Timers>) {
+    let (near, far) = duplex(64 * 1024);
+    let timers = Timers::new(clock::refresh());
+    tokio::task::spawn_local(Rc::clone(&timers).drive());
+    let for_server = Rc::clone(&timers);
+    let served = tokio::task::spawn_local(async move {
+        let timer = for_server.timer();
+        let take_up = |request, running: Exchanging| -> Work {
+            let exchange = run(request);
+            Box::pin(async move {
+                exchange.await;
+                drop(running);
+            })
+        };
+        let stream = Stream::Plain(Plain::Memory(near));
+        super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up).await
+    });
+    let (sender, connection) = client::handshake(LocalTasks, TokioIo::new(far)).await.unwrap();
+    tokio::task::spawn_local(async move {
+        let _ = connection.await;
+    });
+    (sender, served, timers)
+}
+
+fn tell<F: Future<Output = ()>>(story: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::time::timeout(Duration::from_secs(10), story).await.expect("the story ends in time");
+    });
+}
+
+fn head(status: u16, body: BodyLength, to: ResponseTo) -> ResponseHead {
+    let mut head = ResponseHead::new();
+    head.start(status, body, to);
+    head
+}
+
+const OPTIONS: HeadOptions = HeadOptions { keep_alive: true, keep_upgrade: false, no_store: false };
+
+/// A request as an exchange has it.
+struct Held {
+    head: RequestHead,
+    stream: Http2Stream,
+    bad: Option<BadRequest>,
+}
+
+impl Http2Request {
+    fn take(self) -> Held {
+        let mut head = RequestHead::new();
+        let Taken { stream, read, .. } = self.into_parts(&mut head, &HttpLimits::default());
+        Held { head, stream, bad: read.err() }
+    }
+}
+
+impl Held {
+    /// The body as an HTTP/1 server would get it.
+    async fn body(&mut self, framing: BodyFraming) -> Vec<u8> {
+        let mut all = Vec::new();
+        let (stream, head) = (&mut self.stream, &mut self.head);
+        while !poll_fn(|cx| stream.poll_body(cx, head, framing, &mut all)).await.unwrap() {}
+        all
+    }
+
+    fn respond(&mut self, answer: &ResponseHead) {
+        self.stream.head(&self.head, answer, OPTIONS);
+    }
+
+    async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let taken = poll_fn(|cx| self.stream.poll_data(cx, bytes)).await?;
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+}
+
+/// Answers with the method, target, host and body of the request, in pieces.
+async fn echo(request: Http2Request) {
+    let mut request = request.take();
+    let mut all = Vec::new();
+    for word in [request.head.method(), request.head.target(), request.head.host().unwrap_or_default()] {
+        all.extend_from_slice(word);
+        all.push(b' ');
+    }
+    all.extend_from_slice(&request.body(BodyFraming::Plain).await);
+    let mut answer = head(200, BodyLength::Chunked, ResponseTo::Other);
+    answer.add_field(b"Connection", b"x-mine");
+    answer.add_field(b"Keep-Alive", b"timeout=5");
+    answer.add_field(b"X-Kept", b"yes");
+    request.respond(&answer);
+    for piece in all.chunks(10_000) {
+        request.send(piece).await.unwrap();
+    }
+    request.stream.finish(b"x-sum: 7\r\n");
+    poll_fn(|cx| request.stream.poll_flush(cx)).await.unwrap();
+}
+
+async fn ask(sender: &mut Sender, method: &str, uri: &str, body: Bodies) -> (Response<()>, Bytes, Option<String>) {
+    let request = Request::builder().method(method).uri(uri).body(body).unwrap();
+    let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap();
+    let trailers = body.trailers().map(|trailers| format!("{trailers:?}"));
+    (Response::from_parts(parts, ()), body.to_bytes(), trailers)
+}
+
+#[test]
+fn a_stream_becomes_a_request_and_its_answer_a_response() {
+    tell(async {
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), echo).await;
+        let (response, body, trailers) = ask(&mut sender, "GET", "http://a.example/x?y", none()).await;
+        assert_eq!((response.status(), &body[..]), (StatusCode::OK, &b"GET /x?y a.example "[..]));
+        assert_eq!(trailers.as_deref(), Some(r#"{"x-sum": "7"}"#));
+        assert_eq!(response.headers().len(), 1, "fields of one hop stay behind: {:?}", response.headers());
+        assert_eq!(response.headers()["x-kept"], "yes");
+    });
+}
+
+#[test]
+fn large_bodies_stream_both_ways() {
+    tell(async {
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), echo).await;
+        let sent = Bytes::from(vec![b'z'; 3_000_000]); // more than every window
+        let upload = Full::new(sent.clone()).boxed_unsync();
+        let (_, body, _) = ask(&mut sender, "POST", "http://a.example/", upload).await;
+        let expected = [&b"POST / a.example "[..], &sent].concat();
+        assert!(body == expected, "{} bytes of {}", body.len(), expected.len());
+    });
+}
+
+#[test]
+fn a_body_of_unknown_length_reaches_a_server_in_chunks() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            assert_eq!(request.head.body(), BodyLength::Chunked);
+            let body = request.body(BodyFraming::Chunked).await;
+            request.respond(&head(200, BodyLength::Length(body.len() as u64), ResponseTo::Other));
+            request.send(&body).await.unwrap();
+            request.stream.finish(b"");
+            poll_fn(|cx| request.stream.poll_flush(cx)).await.expect("a response that was taken went well");
+        };
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+        let fields = [("x-end", "1"), ("content-length", "9"), ("host", "b.example")];
+        let trailers = fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let trailers = http::HeaderMap::from_iter(trailers);
+        let (pieces, body) = tokio::sync::mpsc::unbounded_channel();
+        pieces.send(Bytes::from_static(b"some body!")).unwrap();
+        drop(pieces);
+        let upload = Pieces(body).with_trailers(async move { Some(Ok(trailers)) }).boxed_unsync();
+        let (_, body, _) = ask(&mut sender, "POST", "http://a.example/", upload).await;
+        assert_eq!(body.escape_ascii().to_string(), r"a\r\nsome body!\r\n0\r\nx-end: 1\r\n\r\n");
+    });
+}
+
+#[test]
+fn an_answer_to_head_tells_its_length_and_ends() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            assert!(request.head.is_head() && request.stream.body_is_done());
+            let mut answer = head(200, BodyLength::Length(5), ResponseTo::Head);
+            answer.add_field(b"Content-Length", b"5");
+            request.respond(&answer);
+        };
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+        let (response, body, _) = ask(&mut sender, "HEAD", "http://a.example/", none()).await;
+        assert_eq!((response.headers()["content-length"].as_bytes(), body.len()), (&b"5"[..], 0));
+    });
+}
+
+#[test]
+fn a_request_that_must_be_refused_leaves_the_connection_alive() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            let status = request.bad.map_or(200, |bad| bad.status());
+            request.respond(&head(status, BodyLength::None, ResponseTo::Other));
+        };
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+        let request = Request::get("http://user@a.example/").body(none()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 400);
+        let request = Request::get("http://a.example/").body(none()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    });
+}
+
+#[test]
+fn a_reset_stream_is_noticed() {
+    tell(async {
+        let (seen, mut gone) = tokio::sync::mpsc::unbounded_channel();
+        let answer = move |request: Http2Request| {
+            let seen = seen.clone();
+            async move {
+                let mut request = request.take();
+                request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+                while request.send(&[0; 9999]).await.is_ok() {}
+                seen.send(()).unwrap();
+            }
+        };
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+        let request = Request::get("http://a.example/").body(none()).unwrap();
+        drop(sender.send_request(request).await.unwrap());
+        gone.recv().await.unwrap();
+    });
+}
+
+#[test]
+fn an_exchange_that_gives_up_resets_its_stream() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+            request.send(b"half").await.unwrap();
+        };
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+        let request = Request::get("http://a.example/").body(none()).unwrap();
+        let mut body = sender.send_request(request).await.expect("what there was arrives").into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
+        assert!(body.frame().await.unwrap().is_err());
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    tell(async {
+        let (mut sender, served, _) = connect(settings(Some(50)), Rc::default(), echo).await;
+        ask(&mut sender, "GET", "http://a.example/", none()).await;
+        served.await.unwrap().unwrap();
+    });
+}
+
+/// A body sent piece by piece.
+struct Pieces(tokio::sync::mpsc::UnboundedReceiver<Bytes>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[test]
+fn leaving_finishes_what_runs() {
+    tell(async {
+        let leaving: Rc<Cell<bool>> = Rc::default();
+        let (mut sender, served, timers) = connect(settings(None), Rc::clone(&leaving), echo).await;
+        let (frames, body) = tokio::sync::mpsc::unbounded_channel();
+        let body = Pieces(body).boxed_unsync();
+        let request = Request::post("http://a.example/").body(body).unwrap();
+        let pending = tokio::task::spawn_local(sender.send_request(request));
+        frames.send(Bytes::from_static(b" first")).unwrap();
+        tokio::task::yield_now().await;
+        leaving.set(true);
+        timers.wake_all();
+        frames.send(Bytes::from_static(b" last")).unwrap();
+        drop(frames);
+        let response = pending.await.unwrap().unwrap().into_body().collect().await.unwrap();
+        assert_eq!(&response.to_bytes()[..], b"POST / a.example  first last");
+        assert!(served.await.unwrap().is_ok());
+    });
+}
