@@ -139,6 +139,7 @@ fn status(action: &Action) -> Status {
     match action {
         (_, Some(_)) => Status::Built,
         ("cache-use" | "cache-store", None) => Status::Refused(NO_CACHE),
+        ("set-nice", None) => Status::NoEffect("requests are served in turn"),
         _ => Status::NotBuilt(""),
     }
 }
