@@ -15,12 +15,12 @@ use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustls::Error;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus, WriteTraffic,
 };
+use rustls::{Error, InvalidMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use self::handshake::{AcceptedTls, accept, connect};
@@ -63,6 +63,8 @@ pub(crate) struct Tls<S: Session> {
     ended: bool,
     /// We have.
     closing: bool,
+    /// What came breaks the protocol: no more of it is looked at, and nothing is said but the alert about it.
+    failed: bool,
 }
 
 /// What we would like to tell the peer.
@@ -75,12 +77,19 @@ enum Say<'a> {
 
 /// Reads once, `least` bytes or more if they are there. `Ok(0)` is the end of the connection. A buffer that stays empty
 /// is given back.
+///
+/// # Errors
+/// The socket's. [`io::ErrorKind::InvalidData`] when a message of a handshake does not end within a [`WINDOW`]: it is at
+/// most 64 KB, but rustls keeps the records it comes in, and they may hold a byte each.
 fn poll_receive(
     plain: &mut Plain,
     cx: &mut Context<'_>,
     incoming: &mut Window,
     least: usize,
 ) -> Poll<io::Result<usize>> {
+    if incoming.len() >= WINDOW {
+        return Poll::Ready(Err(broken(InvalidMessage::HandshakePayloadTooLarge.into())));
+    }
     let spare = incoming.spare(least);
     let received = plain.poll_recv_slice(cx, spare);
     match &received {
@@ -120,6 +129,7 @@ impl<S: Session> Tls<S> {
             outgoing: Window::default(),
             ended: false,
             closing: false,
+            failed: false,
         }
     }
 
@@ -130,6 +140,9 @@ impl<S: Session> Tls<S> {
     /// Lets rustls look at all that was received. What it decrypts goes to `taker`, what that has no room for is kept;
     /// what it wants said, and what we say if it is time for that, becomes outgoing. Returns how much of our data did.
     fn turn(&mut self, mut taker: impl Taker, say: Say<'_>) -> io::Result<usize> {
+        if self.failed {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let mut failed = None;
         let mut said = 0;
         loop {
@@ -180,8 +193,14 @@ impl<S: Session> Tls<S> {
             };
             self.incoming.consume(discard);
             // After an error nothing is to be looked at any more, but the peer is to be told.
-            if !goes_on || (failed.is_some() && !self.session.wants_write()) {
-                return failed.map_or(Ok(said), |error| Err(broken(error)));
+            match failed.take_if(|_| !self.session.wants_write()) {
+                Some(error) => {
+                    self.failed = true;
+                    self.incoming.consume(self.incoming.len());
+                    return Err(broken(error));
+                }
+                None if goes_on => {}
+                None => return Ok(said),
             }
         }
     }
@@ -203,6 +222,9 @@ impl<S: Session> Tls<S> {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] when the connection ends without that; rustls' as [`io::ErrorKind::InvalidData`].
     fn poll_take(&mut self, cx: &mut Context<'_>, room: usize, mut taker: impl Taker) -> Poll<io::Result<usize>> {
+        if self.failed {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         loop {
             if !self.plaintext.is_empty() {
                 let taken = taker(self.plaintext.bytes());
@@ -335,7 +357,7 @@ impl<S: Session + Unpin> AsyncWrite for Tls<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !std::mem::replace(&mut this.closing, true) {
+        if !std::mem::replace(&mut this.closing, true) && !this.failed {
             this.turn(|_| 0, Say::Goodbye)?;
         }
         ready!(this.poll_send(cx))?;

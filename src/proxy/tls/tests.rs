@@ -48,6 +48,19 @@ fn lent<S: Session>(tls: &Tls<S>) -> usize {
     [&tls.incoming, &tls.plaintext, &tls.outgoing].iter().filter(|window| !window.has_no_buffer()).count()
 }
 
+/// An alert of TLS 1.3 as it is sent: its two bytes, their content type and a tag.
+const ALERT: usize = 2 + 1 + 16;
+
+/// The lengths of the records in there.
+fn records(mut bytes: &[u8]) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    while let [_, _, _, high, low, rest @ ..] = bytes {
+        lengths.push(usize::from(u16::from_be_bytes([*high, *low])));
+        bytes = rest.get(lengths[lengths.len() - 1]..).unwrap();
+    }
+    lengths
+}
+
 async fn echo(mut server: Server, mut piece: usize) -> Server {
     let mut buffer = Vec::new();
     loop {
@@ -264,5 +277,50 @@ fn our_client_speaks_with_another_server() {
         };
         let (got, _server) = tokio::join!(client, server);
         assert!(got == [7; 200_000]);
+    });
+}
+
+#[test]
+fn after_a_broken_record_nothing_more_is_looked_at_or_said() {
+    run(async {
+        let (client, AcceptedTls { mut tls, .. }) = accepted(TlsVersion::Tls13, 1 << 16).await;
+        let (mut far, _) = client.into_inner();
+        far.write_all(&[&[0x17, 3, 3, 0, 40][..], &[9; 40]].concat()).await.unwrap();
+        let error = tls.read(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(tls.read(&mut [0; 10]).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(tls.write(b"an error page").await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        tls.shutdown().await.unwrap();
+        let mut told = Vec::new();
+        far.read_to_end(&mut told).await.unwrap();
+        let records = records(&told);
+        // The tickets, and the alert.
+        assert_eq!(records.iter().filter(|len| **len == ALERT).count(), 1, "{records:?}");
+        assert_eq!(records.last(), Some(&ALERT));
+        assert_eq!(lent(&tls), 0);
+    });
+}
+
+#[test]
+fn a_hello_in_very_many_records_is_refused() {
+    run(async {
+        let (near, mut far) = duplex(1000);
+        let drip = async {
+            let mut sent = 0;
+            let hello = [&[1, 0, 0xff, 0xf0][..], &[0; 0xfff0]].concat();
+            for byte in hello {
+                let record = [0x16, 3, 1, 0, 1, byte];
+                if far.write_all(&record).await.is_err() {
+                    break;
+                }
+                sent += record.len();
+            }
+            sent
+        };
+        let acceptance = acceptance();
+        let (sent, refused) =
+            tokio::join!(drip, async { accept(Plain::Memory(near), &acceptance).await.err().unwrap() });
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert!(sent < 100_000, "{sent} bytes were taken in");
     });
 }
