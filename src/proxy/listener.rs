@@ -85,10 +85,11 @@ impl Acceptor {
     }
 }
 
-/// Whether a connection waits to be accepted. To ask costs much less than to try: the kernel makes a socket before it looks.
+/// Whether a connection may wait to be accepted: only the kernel's plain no is one, for who is told that waits for the next
+/// client. To ask costs much less than to try: the kernel makes a socket before it looks.
 fn has_one_more(listener: &Rc<OwnedFd>) -> bool {
     let mut asked = [PollFd::new(listener, PollFlags::IN)];
-    event::poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    event::poll(&mut asked, Some(&Timespec::default())) != Ok(0)
 }
 
 /// The places one connection takes in its process, frontend and listener, given back when dropped.
