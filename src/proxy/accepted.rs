@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Context;
 
+use rustix::io::Errno;
+use rustix::net;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -42,6 +44,12 @@ impl Accepted {
     /// Whether it has joined the event loop.
     pub fn is_watched(&self) -> bool {
         self.watch.borrow().is_some()
+    }
+
+    /// Nothing came since the last read, and it is not closed: asked of the kernel, for nobody else has looked.
+    pub fn is_quiet(&self) -> bool {
+        let peeked = net::recv(&self.socket, &mut [0u8; 1], net::RecvFlags::PEEK);
+        matches!(peeked, Err(Errno::AGAIN))
     }
 
     /// Its part in the event loop, which tells at once if there is something to read. Whoever waits for room to write is
@@ -90,5 +98,29 @@ impl Accepted {
 impl AsFd for Accepted {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::stream::{Plain, Stream};
+    use super::*;
+
+    #[tokio::test]
+    async fn what_came_since_the_last_read_is_seen_before_it_is_watched_for() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut stream = Stream::Plain(Plain::Accepted(Box::new(Accepted::new(near.into(), true))));
+        far.write_all(b"a request").unwrap();
+        let mut buffer = Vec::with_capacity(100);
+        std::future::poll_fn(|cx| stream.poll_read_into(cx, &mut buffer)).await.unwrap();
+        assert!(stream.is_quiet());
+        far.write_all(b"another").unwrap();
+        assert!(!stream.is_quiet());
+        drop(far);
+        assert!(!stream.is_quiet());
     }
 }

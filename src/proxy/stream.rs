@@ -255,8 +255,14 @@ impl Stream {
         }
     }
 
-    /// Whether an idle connection is still good: nothing to read and not closed. Costs no system call when nothing happened.
+    /// Whether an idle connection is still good: nothing to read and not closed. Costs no system call when nothing happened,
+    /// where the event loop would have told.
     pub fn is_quiet(&mut self) -> bool {
+        if let Stream::Plain(Plain::Accepted(accepted)) = self
+            && !accepted.is_watched()
+        {
+            return accepted.is_quiet();
+        }
         let mut byte = [0u8; 1];
         let mut buffer = ReadBuf::new(&mut byte);
         let mut cx = Context::from_waker(Waker::noop());
