@@ -301,18 +301,15 @@ impl Downstream for Http1Downstream<'_> {
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error> {
         let input = request.input();
-        if self.ended || input.len() == input.capacity() {
-            return Poll::Pending;
-        }
-        match ready!(self.stream.poll_read_into(cx, input)) {
-            Err(error) => Poll::Ready(error),
-            Ok(0) => {
+        while !self.ended && input.len() < input.capacity() {
+            match ready!(self.stream.poll_read_into(cx, input)) {
+                Err(error) => return Poll::Ready(error),
                 // A client may close its sending side and still wait for the answer.
-                self.ended = true;
-                Poll::Pending
+                // Else it is the next request, sent early, and what comes behind that tells.
+                Ok(count) => self.ended = count == 0,
             }
-            Ok(_) => Poll::Pending, // the next request, sent early
         }
+        Poll::Pending
     }
 
     fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<Left> {
@@ -331,5 +328,44 @@ impl Downstream for Http1Downstream<'_> {
 impl Drop for Http1Downstream<'_> {
     fn drop(&mut self) {
         self.buffers.give(std::mem::take(&mut self.queued));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::task::{Wake, Waker};
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::super::stream::Plain;
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_behind_the_start_of_its_next_request() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let (mut stream, buffers) = (Stream::Plain(Plain::Memory(near)), Buffers::default());
+        let mut request = RequestHead::new();
+        request.put_input(buffers.head());
+        let mut down = Http1Downstream::new(&mut stream, &buffers, &request, None);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut look = || down.poll_left(&mut Context::from_waker(&waker), &mut request, true);
+        assert!(look().is_pending());
+        far.write_all(b"GET /next").await.unwrap();
+        assert!(woken.0.swap(false, Relaxed) && look().is_pending());
+        far.shutdown().await.unwrap();
+        assert!(woken.0.swap(false, Relaxed), "nobody is told that the client has left");
+        assert_eq!(look(), Poll::Ready(Left::Closed));
     }
 }
