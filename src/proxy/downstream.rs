@@ -106,6 +106,12 @@ pub(crate) trait Downstream {
     /// Takes some of the response's body bytes, at least one unless pending. Small ones may stay queued.
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
+    /// Moves all that is queued to the end of `room`, in front of the bytes that come next, so that both leave as one
+    /// piece. Returns how much that was: nothing if it does not fit, or does not belong there.
+    fn give_queued(&mut self, _room: &mut [u8]) -> usize {
+        0
+    }
+
     /// Whether more than one usual buffer may be in flight for this request. Not where a client may have a hundred of them.
     fn takes_bulk(&self) -> bool {
         true

@@ -60,6 +60,29 @@ fn requests_sent_at_once_are_answered_in_order() {
     }
 }
 
+/// Small bodies are copied behind the head, larger ones have it in front of them where it fits, or go beside it.
+#[test]
+fn heads_and_bodies_of_any_size_leave_in_order() {
+    for grows in [false, true] {
+        let origin = Origin::new();
+        let front = crate::model::Frontend { no_store: grows, ..front() };
+        let rig = Rig::start(front, back(&[origin.address()]));
+        let mut client = rig.connect();
+        let mut server: Option<Client> = None;
+        for size in [1, 1023, 1024, 10_000, 12_289, 16_384, 70_000] {
+            client.send(GET);
+            let server = server.get_or_insert_with(|| origin.accept());
+            server.head();
+            let body: String = (b'a'..=b'y').cycle().take(size).map(char::from).collect();
+            server.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}z", size + 1));
+            let head = client.head();
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            assert_eq!(head.len() > format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", size + 1).len(), grows);
+            assert!(client.until("z") == body + "z", "{size} bytes, other ones came");
+        }
+    }
+}
+
 #[test]
 fn chunks_pass_both_ways() {
     let (rig, origin) = one();

@@ -9,6 +9,9 @@ use super::super::downstream::Downstream;
 use super::{Down, Failure, Transfer};
 use crate::logline::Phase;
 
+/// From so many bytes on, moving a head costs less than moving them.
+const HEAD_GOES_IN_FRONT: usize = 1024;
+
 impl<D: Downstream> Transfer<'_, '_, D> {
     /// Moves the body on until one side is waited for. Leaves [`Down::Body`] when it is over.
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
@@ -127,6 +130,10 @@ impl<D: Downstream> Transfer<'_, '_, D> {
     /// Gives the client some of what was read.
     fn push_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let Down::Body { data, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
+        if data.len() >= HEAD_GOES_IN_FRONT {
+            // What was in front of these bytes is done with: the head as the server sent it, or bytes that have gone.
+            data.start -= self.down.give_queued(&mut self.body[..data.start]);
+        }
         match self.down.poll_data(cx, &self.body[data.clone()]) {
             Poll::Ready(Ok(n)) => {
                 data.start += n;
