@@ -9,7 +9,7 @@ per second would measure the load generator as much; CPU per request does not.
     benches/load/run.py -w http,tls --rounds 7           two of them, longer
     benches/load/run.py -w http --contender nginx        a third contender
     benches/load/run.py -w http --contender 'old=/tmp/lockgate -f {haproxy}'
-    benches/load/run.py --contender lockgate --contender haproxy --contender nginx --base best
+    benches/load/run.py --contender lockgate --contender haproxy --contender nginx --base best,haproxy
     benches/load/run.py -w http,http-syslog,http-rules,http-acls,http-page    what features add
 
 Needs: wrk, h2load, openssl, haproxy, and `cargo build --release` done. chromium for http-page. Ports
@@ -399,27 +399,36 @@ UNITS = {"req": "us/request", "conn": "us/connection", "GiB": "ms/GiB", "idle": 
          "checks": "% of a processor"}
 
 
-def table(name, workload, results, base):
-    """Markdown: medians, and the spread of the ratio between runs of the same round."""
+def table(name, workload, results, bases):
+    """Markdown: medians, and the spread of the ratios between runs of the same round."""
     rounds = max(map(len, results.values()), default=0)
     print(f"\n### {name}: {workload.what} ({rounds} rounds)\n")
-    print(f"| | {UNITS[workload.unit]} | to {base}: min | median | max | rate/s | busy | p50 us | p99 us | errors |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    bases = [run.cost for run in results[base]] if base != "best" else \
-        [min(costs) for costs in zip(*([run.cost for run in runs] for name, runs in results.items()
-                                       if runs and name != "lockgate"))]
+    ratios = "".join(f" to {base}: min | median | max |" for base in bases)
+    print(f"| | {UNITS[workload.unit]} |{ratios} rate/s | busy | p50 us | p99 us | errors |")
+    print("|---" * (7 + 3 * len(bases)) + "|")
+    middle = lambda values: statistics.median(values) if values else float("nan")
+    show = lambda values: "%.0f" % middle(values) if values else "-"
     for contender, runs in results.items():
         if not runs:
             print(f"| {contender} | none |")
             continue
-        ratios = [run.cost / of for run, of in zip(runs, bases) if of] or [float("nan")]
-        middle = lambda values: statistics.median(values) if values else float("nan")
-        show = lambda values: "%.0f" % middle(values) if values else "-"
-        print(f"| {contender} | {middle([run.cost for run in runs]):.2f} | {min(ratios):.2f} | {middle(ratios):.2f} | "
-              f"{max(ratios):.2f} | {middle([run.rate for run in runs]):.2f} | {middle([run.busy for run in runs]):.2f} | "
-              f"{show([run.p50_us for run in runs if run.p50_us])} | {show([run.p99_us for run in runs if run.p99_us])} | "
-              f"{sum(run.errors for run in runs)} |")
+        cells = ["%.2f" % middle([run.cost for run in runs])]
+        for base in bases:
+            ratios = [run.cost / of for run, of in zip(runs, costs_of(base, results)) if of] or [float("nan")]
+            cells += ["%.2f" % of(ratios) for of in (min, middle, max)]
+        cells += ["%.2f" % middle([run.rate for run in runs]), "%.2f" % middle([run.busy for run in runs]),
+                  show([run.p50_us for run in runs if run.p50_us]), show([run.p99_us for run in runs if run.p99_us]),
+                  str(sum(run.errors for run in runs))]
+        print(f"| {contender} | {' | '.join(cells)} |")
     sys.stdout.flush()
+
+
+def costs_of(base, results):
+    """What the one that ratios are to cost in each round; `best` is the cheapest of the others."""
+    if base != "best":
+        return [run.cost for run in results[base]]
+    others = [[run.cost for run in runs] for name, runs in results.items() if runs and name != "lockgate"]
+    return [min(costs) for costs in zip(*others)]
 
 
 # --- setting up -----------------------------------------------------------------------------------------------------
@@ -453,7 +462,7 @@ def options():
     parser.add_argument("-w", "--workload", default=",".join(WORKLOADS), help="comma list of: " + ", ".join(WORKLOADS))
     parser.add_argument("--contender", action="append", metavar="NAME[=COMMAND]",
                         help="lockgate, haproxy, nginx or NAME=COMMAND with {haproxy} or {nginx} for the rendered file; repeat")
-    parser.add_argument("--base", default="haproxy", help="whom ratios are to; best: the cheapest of the others in the same round")
+    parser.add_argument("--base", default="haproxy", help="comma list of whom ratios are to; best: the cheapest of the others in the same round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of one measured run")
     parser.add_argument("--warm", type=float, default=1, help="seconds before each")
@@ -465,8 +474,7 @@ def options():
 def main():
     given = options()
     chosen = contenders(given.contender)
-    if given.base not in chosen and given.base != "best":
-        given.base = next(iter(chosen))
+    bases = [base for base in given.base.split(",") if base in chosen or base == "best"] or [next(iter(chosen))]
     work = Path(tempfile.mkdtemp(prefix="lockgate-load-"))
     cpus = sorted(os.sched_getaffinity(0))
     proxy_cpus = set(cpus[:given.threads])
@@ -494,7 +502,7 @@ def main():
                         result = None
                     if result:
                         results[contender].append(result)
-            table(name, workload, results, given.base)
+            table(name, workload, results, bases)
     finally:
         for process in list(bench.processes):
             bench.stop(process)
