@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use self::handshake::{AcceptedTls, accept, connect};
 use self::window::{RECORD_OVERHEAD, RECORD_PLAINTEXT, WINDOW, Window};
+use super::downstream::LINGER_BYTES;
 use super::stream::{Plain, Stream};
 
 /// What a read asks the socket for, at least: a whole record.
@@ -217,6 +218,20 @@ impl<S: Session> Tls<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Tells the peer why nothing more is said, and forgets what else it has sent: closing with something unread makes the
+    /// kernel reset, and the alert may be lost to that.
+    fn tell_why(&mut self, cx: &mut Context<'_>) {
+        let _ = self.poll_send(cx);
+        let mut forgotten = 0;
+        while forgotten < LINGER_BYTES {
+            self.incoming.consume(self.incoming.len());
+            match poll_receive(&mut self.plain, cx, &mut self.incoming, LEAST_READ) {
+                Poll::Ready(Ok(count @ 1..)) => forgotten += count,
+                _ => break,
+            }
+        }
+    }
+
     /// Reads what `taker` has room for; `room` is about how much that is. `Ok(0)` is the end: the peer has said so.
     ///
     /// # Errors
@@ -257,7 +272,7 @@ impl<S: Session> Tls<S> {
                 Say::Nothing,
             );
             if let Err(error) = turned {
-                let _ = self.poll_send(cx); // tells the peer why
+                self.tell_why(cx);
                 return Poll::Ready(Err(error));
             }
             if taken > 0 {

@@ -109,7 +109,7 @@ impl<S: Session> Tls<S> {
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if let Err(error) = self.turn(|_| 0, Say::Nothing) {
-                let _ = self.poll_send(cx); // tells the peer why
+                self.tell_why(cx);
                 return Poll::Ready(Err(error));
             }
             let over = !self.session.is_handshaking();

@@ -283,10 +283,12 @@ fn our_client_speaks_with_another_server() {
 #[test]
 fn after_a_broken_record_nothing_more_is_looked_at_or_said() {
     run(async {
-        let (client, AcceptedTls { mut tls, .. }) = accepted(TlsVersion::Tls13, 1 << 16).await;
+        const PIPE: usize = 200_000;
+        let (client, AcceptedTls { mut tls, .. }) = accepted(TlsVersion::Tls13, PIPE).await;
         let (mut far, _) = client.into_inner();
-        far.write_all(&[&[0x17, 3, 3, 0, 40][..], &[9; 40]].concat()).await.unwrap();
+        far.write_all(&[&[0x17, 3, 3, 0, 40][..], &[9; PIPE - 5]].concat()).await.unwrap();
         let error = tls.read(&mut [0; 10]).await.unwrap_err();
+        far.write_all(&[9; PIPE]).await.unwrap(); // all that came before has been read
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert_eq!(tls.read(&mut [0; 10]).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(tls.write(b"an error page").await.unwrap_err().kind(), io::ErrorKind::InvalidData);
