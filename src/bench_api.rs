@@ -321,6 +321,12 @@ pub fn fuzz_pem(data: &[u8]) {
     crate::config::fuzz_pem(data);
 }
 
+/// Fuzz target: a hostile peer's bytes never make TLS panic, go round in circles, keep buffers or hand on what was not said.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_tls(data: &[u8]) {
+    crate::proxy::fuzz_tls(data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,5 +366,6 @@ mod tests {
     fn seeds_of_the_worker_pass() {
         check("http1", fuzz_http1);
         check("http2", fuzz_http2);
+        check("tls", fuzz_tls);
     }
 }

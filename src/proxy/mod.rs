@@ -43,4 +43,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use tls::hostile::fuzz as fuzz_tls;
 pub(crate) use worker::spawn_workers;

@@ -7,6 +7,8 @@
 //! soon as there is nothing to read.
 
 mod handshake;
+#[cfg(any(test, fuzzing))]
+pub(super) mod hostile;
 mod window;
 
 use std::fmt;

@@ -34,7 +34,7 @@ impl Window {
     }
 
     /// Nothing is lent.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn has_no_buffer(&self) -> bool {
         self.buffer.is_empty()
     }
