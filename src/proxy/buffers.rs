@@ -24,13 +24,53 @@ const KEPT_PIPES: usize = 64;
 /// How long no pipe is made or kept once descriptors have run out: they are worth more as connections.
 const SCARCE: Duration = Duration::from_secs(1);
 
+/// Things kept for the next use. Those that nobody has needed for a while go: after a rush a worker is not to keep what the
+/// rush took.
+#[derive(Debug)]
+pub(super) struct Kept<T> {
+    kept: Vec<T>,
+    /// The fewest there were since the last look: so many have not been needed.
+    unneeded: usize,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept::new()
+    }
+}
+
+impl<T> Kept<T> {
+    pub const fn new() -> Self {
+        Kept { kept: Vec::new(), unneeded: 0 }
+    }
+
+    pub fn take(&mut self) -> Option<T> {
+        let taken = self.kept.pop();
+        self.unneeded = self.unneeded.min(self.kept.len());
+        taken
+    }
+
+    /// Lets go of it if there are `most` already.
+    pub fn give(&mut self, thing: T, most: usize) {
+        if self.kept.len() < most {
+            self.kept.push(thing);
+        }
+    }
+
+    /// Lets go of half of what has not been needed since the last time.
+    pub fn trim(&mut self) {
+        self.kept.truncate(self.kept.len() - self.unneeded / 2);
+        self.unneeded = self.kept.len();
+    }
+}
+
 /// One worker's buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    heads: RefCell<Vec<Vec<u8>>>,
-    bodies: RefCell<Vec<Vec<u8>>>,
-    bulk: RefCell<Vec<Vec<u8>>>,
-    pipes: RefCell<Vec<Pipe>>,
+    heads: RefCell<Kept<Vec<u8>>>,
+    bodies: RefCell<Kept<Vec<u8>>>,
+    bulk: RefCell<Kept<Vec<u8>>>,
+    pipes: RefCell<Kept<Pipe>>,
     /// Descriptors have run out; see [`SCARCE`].
     scarce_until: Cell<Option<Instant>>,
 }
@@ -38,17 +78,17 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// An empty buffer of [`HEAD_BUFFER`] bytes or more.
     pub fn head(&self) -> Vec<u8> {
-        self.heads.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(HEAD_BUFFER))
+        self.heads.borrow_mut().take().unwrap_or_else(|| Vec::with_capacity(HEAD_BUFFER))
     }
 
     /// An empty buffer of [`BODY_BUFFER`] bytes or more.
     pub fn body(&self) -> Vec<u8> {
-        self.bodies.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BODY_BUFFER))
+        self.bodies.borrow_mut().take().unwrap_or_else(|| Vec::with_capacity(BODY_BUFFER))
     }
 
     /// An empty buffer of [`BULK_BUFFER`] bytes or more.
     pub fn bulk(&self) -> Vec<u8> {
-        self.bulk.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BULK_BUFFER))
+        self.bulk.borrow_mut().take().unwrap_or_else(|| Vec::with_capacity(BULK_BUFFER))
     }
 
     /// An empty pipe; none when the kernel gives no further one, or has lately given no descriptor.
@@ -62,15 +102,14 @@ impl Buffers {
                 self.make_room_after(error);
             })
         };
-        let kept = self.pipes.borrow_mut().pop();
+        let kept = self.pipes.borrow_mut().take();
         kept.or_else(|| made().ok())
     }
 
     /// Takes a pipe back; one that still holds bytes is closed.
     pub fn give_pipe(&self, pipe: Pipe) {
-        let mut pipes = self.pipes.borrow_mut();
-        if pipe.held() == 0 && pipes.len() < KEPT_PIPES && !self.are_descriptors_scarce() {
-            pipes.push(pipe);
+        if pipe.held() == 0 && !self.are_descriptors_scarce() {
+            self.pipes.borrow_mut().give(pipe, KEPT_PIPES);
         }
     }
 
@@ -95,11 +134,16 @@ impl Buffers {
             BULK_BUFFER.. => (&self.bulk, KEPT_BULK),
             _ => return, // an empty one left behind by a move
         };
-        let mut kind = kind.borrow_mut();
-        if kind.len() < kept {
-            buffer.clear();
-            kind.push(buffer);
+        buffer.clear();
+        kind.borrow_mut().give(buffer, kept);
+    }
+
+    /// Gives back what has not been needed since the last time. To be called every second or so.
+    pub fn trim(&self) {
+        for kind in [&self.heads, &self.bodies, &self.bulk] {
+            kind.borrow_mut().trim();
         }
+        self.pipes.borrow_mut().trim();
     }
 }
 
@@ -108,20 +152,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_rush_took_goes_again_and_what_is_in_use_stays() {
+        let buffers = Buffers::default();
+        let rush: Vec<_> = (0..100).map(|_| buffers.head()).collect();
+        rush.into_iter().for_each(|buffer| buffers.give(buffer));
+        let kept = || buffers.heads.borrow().kept.len();
+        assert_eq!(kept(), 100);
+        buffers.trim();
+        assert_eq!(kept(), 100, "all have been needed since the beginning");
+        for _ in 0..20 {
+            let used: Vec<_> = (0..3).map(|_| buffers.head()).collect();
+            used.into_iter().for_each(|buffer| buffers.give(buffer));
+            buffers.trim();
+        }
+        assert_eq!(kept(), 4, "three in use, and one that half is not worth");
+    }
+
+    #[test]
     fn pipes_make_room_for_connections_once_descriptors_run_out() {
         let buffers = Buffers::default();
         let lent = buffers.pipe().unwrap();
         buffers.give_pipe(buffers.pipe().unwrap());
         buffers.make_room_after(&io::Error::from_raw_os_error(libc::ECONNABORTED));
-        assert_eq!(buffers.pipes.borrow().len(), 1);
+        assert_eq!(buffers.pipes.borrow().kept.len(), 1);
 
         buffers.make_room_after(&io::Error::from_raw_os_error(libc::EMFILE));
-        assert!(buffers.pipes.borrow().is_empty() && buffers.pipe().is_none());
+        assert!(buffers.pipes.borrow().kept.is_empty() && buffers.pipe().is_none());
         buffers.give_pipe(lent);
-        assert!(buffers.pipes.borrow().is_empty());
+        assert!(buffers.pipes.borrow().kept.is_empty());
 
         buffers.scarce_until.set(Some(clock::now()));
         buffers.give_pipe(buffers.pipe().unwrap());
-        assert_eq!(buffers.pipes.borrow().len(), 1);
+        assert_eq!(buffers.pipes.borrow().kept.len(), 1);
     }
 }

@@ -26,6 +26,7 @@ use rustls::{Error, InvalidMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use self::handshake::{AcceptedTls, accept, connect};
+pub(crate) use self::window::trim;
 use self::window::{RECORD_OVERHEAD, RECORD_PLAINTEXT, WINDOW, Window};
 use super::downstream::LINGER_BYTES;
 use super::stream::{Plain, Stream};

@@ -20,6 +20,7 @@ use super::clock;
 use super::exchange::Exchanges;
 use super::listener;
 use super::timer::Timers;
+use super::tls;
 use super::upstream::own::Owned;
 use super::upstream::slot::Slot;
 use super::view::View;
@@ -28,7 +29,7 @@ use crate::state::events::{Event, Phase};
 use crate::state::listeners::BoundSocket;
 use crate::state::{Shared, Snapshot, threads};
 
-/// How often idle server connections are looked through.
+/// How often idle server connections and kept buffers are looked through.
 const PURGE_EVERY: Duration = Duration::from_secs(1);
 /// What connections get to end and be logged once everything stops.
 const LAST_MOMENT: Duration = Duration::from_millis(250);
@@ -212,6 +213,8 @@ async fn purge(worker: Rc<Worker>) {
         tokio::time::sleep(PURGE_EVERY).await;
         worker.view().purge_idle(clock::now());
         worker.owned.purge();
+        worker.buffers.trim();
+        tls::trim();
     }
 }
 

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::super::buffers::Kept;
+
 /// What a record adds to its plaintext, at most, in bytes: header, content type or nonce, tag (RFC 8446 §5.2; RFC 5288
 /// §3).
 pub(super) const RECORD_OVERHEAD: usize = 32;
@@ -17,7 +19,7 @@ pub(super) const WINDOW: usize = 4 * (RECORD_PLAINTEXT + RECORD_OVERHEAD) + 2048
 const KEPT: usize = 64;
 
 thread_local! {
-    static BUFFERS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Kept<Box<[u8]>>> = const { RefCell::new(Kept::new()) };
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +56,7 @@ impl Window {
     /// What can be filled, at least `room` bytes of it.
     pub fn spare(&mut self, room: usize) -> &mut [u8] {
         if self.buffer.is_empty() {
-            let kept = if room <= WINDOW { BUFFERS.with_borrow_mut(Vec::pop) } else { None };
+            let kept = if room <= WINDOW { BUFFERS.with_borrow_mut(Kept::take) } else { None };
             self.buffer = kept.unwrap_or_else(|| vec![0; room.max(WINDOW)].into_boxed_slice());
         }
         if self.buffer.len() - self.filled.end < room {
@@ -118,12 +120,12 @@ fn give(buffer: Box<[u8]>) {
         return;
     }
     // A thread that ends has no buffers any more.
-    let _ = BUFFERS.try_with(|buffers| {
-        let mut buffers = buffers.borrow_mut();
-        if buffers.len() < KEPT {
-            buffers.push(buffer);
-        }
-    });
+    let _ = BUFFERS.try_with(|buffers| buffers.borrow_mut().give(buffer, KEPT));
+}
+
+/// Gives back what this thread has not needed since the last time.
+pub(crate) fn trim() {
+    BUFFERS.with_borrow_mut(Kept::trim);
 }
 
 #[cfg(test)]
