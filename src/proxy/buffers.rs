@@ -18,8 +18,9 @@ pub(crate) const BULK_BUFFER: usize = 256 * 1024;
 pub(crate) const BYTES_IN_A_ROW: usize = 1024 * 1024;
 /// Buffers of a kind kept for the next use; more are given back to the allocator.
 const KEPT: usize = 256;
-/// The same for the largest ones, and for pipes: each is two descriptors.
+/// The same for the largest ones, and for large pipes: a user has a share of 64 of them.
 const KEPT_BULK: usize = 16;
+/// The same for all pipes: each is two descriptors.
 const KEPT_PIPES: usize = 64;
 /// How long no pipe is made or kept once descriptors have run out: they are worth more as connections.
 const SCARCE: Duration = Duration::from_secs(1);
@@ -108,8 +109,11 @@ impl Buffers {
 
     /// Takes a pipe back; one that still holds bytes is closed.
     pub fn give_pipe(&self, pipe: Pipe) {
-        if pipe.held() == 0 && !self.are_descriptors_scarce() {
-            self.pipes.borrow_mut().give(pipe, KEPT_PIPES);
+        if let Some(pipe) = pipe.emptied()
+            && !self.are_descriptors_scarce()
+        {
+            let kept = if pipe.is_large() { KEPT_BULK } else { KEPT_PIPES };
+            self.pipes.borrow_mut().give(pipe, kept);
         }
     }
 
