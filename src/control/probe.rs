@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_tcp_quickack;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::net::{TcpSocket, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::probe_http2 as http2;
@@ -86,20 +87,21 @@ impl Probe {
     }
 
     async fn over_tcp(&self, address: SocketAddr, began: Instant) -> Result<(CheckPhase, Judgement), Failure> {
-        let stream = match &self.check.dial {
-            None => self.connecting(TcpStream::connect(address)).await?,
-            Some(settings) => {
-                let connect = async {
-                    let socket = dial::socket(address, settings, None)?;
-                    TcpSocket::from_std_stream(socket.into()).connect(address).await
-                };
-                self.connecting(connect).await?
-            }
+        let connect = async {
+            let socket = match &self.check.dial {
+                None if address.is_ipv4() => TcpSocket::new_v4()?,
+                None => TcpSocket::new_v6()?,
+                Some(settings) => TcpSocket::from_std_stream(dial::socket(address, settings, None)?.into()),
+            };
+            // The one that speaks first, or ends it with a reset, need not acknowledge the connection before: a packet less.
+            let _ = set_tcp_quickack(&socket, false);
+            socket.connect(address).await
         };
+        let stream = self.connecting(connect).await?;
         if self.only_connects() {
             // Nothing was said, so nothing can be lost: a reset leaves no socket behind in TIME_WAIT.
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-        } else {
+        } else if !self.asks_at_once() {
             // A question is not to wait for the acknowledgement of the one before, and the socket works without.
             let _ = stream.set_nodelay(true);
         }
@@ -121,6 +123,11 @@ impl Probe {
 
     fn only_connects(&self) -> bool {
         matches!(self.check.kind, CheckKind::Connect) && self.tls.is_none() && self.check.send_proxy.is_none()
+    }
+
+    /// All it has to say is one question.
+    fn asks_at_once(&self) -> bool {
+        self.tls.is_none() && self.check.send_proxy.is_none() && self.check.protocol != ServerProtocol::Http2
     }
 
     async fn connecting<S>(&self, connect: impl Future<Output = io::Result<S>>) -> Result<S, Failure> {
