@@ -298,7 +298,10 @@ def rendered(bench, kind, workload, where):
         return None
     defaults, frontend, behind = FEATURES[workload.feature]
     text = text.replace("@DEFAULTS@", defaults).replace("@FRONTEND@", frontend).replace("@BEHIND@", behind)
-    for name, value in (("THREADS", bench.options.threads), ("LISTEN", "%s:%d" % PROXY), ("FIRST", first), ("SECOND", second),
+    # HAProxy wants two descriptors for each connection and one for each server within the usual limit of 20,000.
+    connections = 7000 if workload.unit == "checks" else 9000
+    for name, value in (("THREADS", bench.options.threads), ("CONNECTIONS", connections), ("LISTEN", "%s:%d" % PROXY),
+                        ("FIRST", first), ("SECOND", second),
                         ("CERTIFICATE", bench.work / f"{workload.certificate}.pem"), ("DIR", where)):
         text = text.replace(f"@{name}@", str(value))
     path = where / template.name

@@ -18,8 +18,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 const TICKS_PER_SECOND: u64 = 1_000_000_000 / TICK.subsec_nanos() as u64;
 /// Slots of the wheel: timers further away are filed in the last one and filed again when it comes up.
 const SLOTS: u64 = 512;
-/// Timers a slot holds without asking the allocator; one that held more keeps its room.
+/// Timers a slot holds without asking the allocator; one that held more keeps room for [`MOST_KEPT`].
 const IN_A_SLOT: usize = 8;
+const MOST_KEPT: usize = 64;
 const NEVER: u64 = u64::MAX;
 
 /// All timers of one worker.
@@ -174,7 +175,8 @@ impl Wheel {
                 }
             }
             if self.slots[slot].is_empty() {
-                self.slots[slot] = filed; // keeps its capacity
+                filed.shrink_to(MOST_KEPT); // or each rush would leave its room in another slot
+                self.slots[slot] = filed;
             }
         }
         woken
@@ -324,6 +326,16 @@ mod tests {
         second.set(Some(story.at(200)));
         assert!(!story.expired_at(&second, 190));
         assert!(story.expired_at(&second, 220));
+    }
+
+    #[test]
+    fn a_slot_forgets_a_rush() {
+        let story = Story::new();
+        let rush: Vec<_> = (0..1000).map(|_| story.timers.timer()).collect();
+        rush.iter().for_each(|timer| timer.set(Some(story.at(50))));
+        assert!(story.expired_at(&rush[999], 70));
+        let wheel = story.timers.wheel.borrow();
+        assert!(wheel.slots.iter().all(|slot| slot.capacity() <= MOST_KEPT));
     }
 
     #[test]
