@@ -19,7 +19,7 @@ pub(crate) const WORTH_IT: usize = 16 * 1024;
 /// What a pipe is asked to hold, in bytes.
 const PIPE_SIZE: usize = 256 * 1024;
 /// The same once so much in a row was taken as soon as it came. Who takes it so fast waits for more each time, and waking
-/// somebody costs more than moving bytes: TCP in bulk takes 1.5 times as long with the smaller size only. For a body of a
+/// somebody costs more than moving bytes: TCP in bulk takes 1.7 times as long with the smaller size only. For a body of a
 /// megabyte the larger one gains nothing. An unprivileged process may have no more than this (pipe-max-size).
 const LARGE_PIPE_SIZE: usize = 1024 * 1024;
 /// A pipe that holds less is worth nothing. The kernel makes it so (two pages) for a user who has used up the share of pages
