@@ -334,7 +334,7 @@ impl Watch {
             }
         }
         self.process.connections.sample(process.total_connections.load(Relaxed), elapsed_ms);
-        self.process.requests.sample(process.total_requests.load(Relaxed), elapsed_ms);
+        self.process.requests.sample(process.counters.requests(), elapsed_ms);
         self.process.sessions.sample(all.sessions, elapsed_ms);
         self.process.tls.sample(all.tls_handshakes, elapsed_ms);
         self.process.bytes_out.sample(all.bytes_out, elapsed_ms);

@@ -58,7 +58,7 @@ pub(crate) async fn send<D: Downstream>(
     down: &mut D,
     answer: LocalAnswer,
     backend: Option<&BackendInForce>,
-) -> Next {
+) -> Next<'static> {
     let to = to_whom(&scratch.request);
     let mut response = ResponseHead::new();
     let body = match answer {
@@ -142,7 +142,7 @@ async fn write<D: Downstream>(
     response: &ResponseHead,
     body: &[u8],
     keep: bool,
-) -> Next {
+) -> Next<'static> {
     let options = HeadOptions { keep_alive: keep, keep_upgrade: false, no_store: false };
     down.head(&scratch.request, response, options);
     let body = if response.body().is_empty() { &[][..] } else { body };
@@ -196,7 +196,7 @@ pub(crate) async fn serve_page<D: Downstream>(
     down: &mut D,
     (page, kind): (&Arc<StatsPage>, PageKind),
     proxy: &Name,
-) -> Next {
+) -> Next<'static> {
     scratch.account.answered_by_stats();
     scratch.account.end(Cause::Local, Phase::Request);
     let Some(body) = read_body(setting, scratch, down).await else {
@@ -246,7 +246,7 @@ async fn send_reply<D: Downstream>(
     scratch: &mut Scratch,
     down: &mut D,
     reply: PageReply,
-) -> Next {
+) -> Next<'static> {
     let mut response = ResponseHead::new();
     let length = match &reply.body {
         PageBody::Whole(body) => BodyLength::Length(body.len() as u64),
@@ -273,7 +273,7 @@ async fn stream<D: Downstream>(
     down: &mut D,
     response: &ResponseHead,
     mut pieces: mpsc::Receiver<Bytes>,
-) -> Next {
+) -> Next<'static> {
     let options = HeadOptions { keep_alive: false, keep_upgrade: false, no_store: false };
     down.head(&scratch.request, response, options);
     if response.body().is_empty() || !flush(setting, down).await {

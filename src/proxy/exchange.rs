@@ -98,22 +98,22 @@ pub(crate) struct Setting<'a> {
 }
 
 /// What is left to be done when an exchange is over.
-pub(crate) enum Next {
+pub(crate) enum Next<'b> {
     /// The client's connection can take another request.
     KeepAlive,
     Close,
     /// The server has switched protocols: what it sent behind its 101 is in the buffer. The tunnel ends the exchange.
     Tunnel {
         server: Stream,
-        slot: Slot,
+        slot: Slot<'b>,
         early: Vec<u8>,
     },
 }
 
 /// A connection to the server an exchange is given to.
-pub(crate) struct Upstream {
+pub(crate) struct Upstream<'b> {
     pub stream: Stream,
-    pub slot: Slot,
+    pub slot: Slot<'b>,
     pub reused: bool,
     /// Requests sent over it before this one.
     pub uses: u32,
@@ -124,7 +124,7 @@ pub(crate) struct Upstream {
 }
 
 /// Runs one exchange whose request head is complete. The caller writes the record (after the tunnel, if there is one).
-pub(crate) async fn run<D: Downstream>(setting: &Setting<'_>, scratch: &mut Scratch, down: &mut D) -> Next {
+pub(crate) async fn run<'s, D: Downstream>(setting: &'s Setting<'_>, scratch: &mut Scratch, down: &mut D) -> Next<'s> {
     let frontend = setting.frontend;
     if let Some(local) = rules_context::frontend_rules(setting, scratch) {
         return answer::send(setting, scratch, down, local, None).await;
@@ -169,13 +169,13 @@ fn write_request(scratch: &mut Scratch, backend: &BackendInForce) {
 }
 
 /// Finds a server and transfers; a pooled connection that turns out dead before a byte of answer costs one more round.
-async fn serve<D: Downstream>(
+async fn serve<'b, D: Downstream>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
     down: &mut D,
     id: BackendId,
-    backend: &BackendInForce,
-) -> Next {
+    backend: &'b BackendInForce,
+) -> Next<'b> {
     let mut reuse = if setting.connection.client.asks_first() { Reuse::First } else { Reuse::Later };
     let wish = setting.connection.client.last_of(backend).map_or(Wish::Any, Wish::Same);
     let mut attempts = Attempts::new(backend, wish);
@@ -219,15 +219,15 @@ async fn serve<D: Downstream>(
 }
 
 /// Accounts for how the transfer ended and keeps what can be kept.
-async fn conclude<D: Downstream>(
+async fn conclude<'b, D: Downstream>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
     down: &mut D,
     id: BackendId,
-    backend: &BackendInForce,
-    upstream: Upstream,
+    backend: &'b BackendInForce,
+    upstream: Upstream<'b>,
     outcome: Result<Transferred, Failure>,
-) -> Next {
+) -> Next<'b> {
     match outcome {
         Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
         Ok(Transferred::Done { keep_client, keep_server }) => {
@@ -257,15 +257,15 @@ const NO_SERVER: NoUpstream = (Some(503), Cause::Server, Phase::Connect);
 
 /// A slot and a connection, from the pool or new, with the retries the backend allows. On failure: the status to answer
 /// and how it is logged.
-async fn find_server<D: Downstream>(
+async fn find_server<'b, D: Downstream>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
     down: &mut D,
     id: BackendId,
-    backend: &BackendInForce,
+    backend: &'b BackendInForce,
     reuse: Reuse,
     attempts: &mut Attempts,
-) -> Result<Upstream, NoUpstream> {
+) -> Result<Upstream<'b>, NoUpstream> {
     loop {
         let slot = match try_acquire(backend, attempts.wish) {
             Ok(Some(slot)) => slot,
@@ -336,13 +336,13 @@ async fn unless_left<D: Downstream, F: Future + Unpin>(
     .await
 }
 
-async fn wait_for_slot<D: Downstream>(
+async fn wait_for_slot<'b, D: Downstream>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
     down: &mut D,
-    backend: &BackendInForce,
+    backend: &'b BackendInForce,
     wish: Wish,
-) -> Result<Slot, NoUpstream> {
+) -> Result<Slot<'b>, NoUpstream> {
     let request = &mut scratch.request;
     let abort_on_close = backend.config.abort_on_close;
     let gone = poll_fn(|cx| down.poll_left(cx, request, abort_on_close).map(|_| ()));
@@ -363,5 +363,8 @@ async fn wait_for_slot<D: Downstream>(
 
 /// Milliseconds between two instants, for timers.
 pub(crate) fn ms_between(from: Instant, to: Instant) -> i64 {
+    if from == to {
+        return 0; // most are of one turn of the loop
+    }
     i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
 }

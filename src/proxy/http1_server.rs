@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -274,7 +273,7 @@ pub(super) async fn tunnel(
     setting: &Setting<'_>,
     client: &mut Stream,
     mut server: Stream,
-    slot: Slot,
+    slot: Slot<'_>,
     (from_client, from_server): (Vec<u8>, Vec<u8>),
     scratch: &mut Scratch,
     bytes: &mut Bytes,
@@ -295,7 +294,7 @@ pub(super) async fn tunnel(
         stop: &stop,
     };
     let ended = tunnel.run().await;
-    worker.shared.process.spliced_bytes.fetch_add(ended.spliced, Relaxed);
+    worker.counts().spliced_bytes.add(ended.spliced);
     bytes.received += ended.to_server;
     bytes.sent += ended.to_client;
     if ended.termination.cause != Cause::Normal {

@@ -127,7 +127,7 @@ async fn tunnel(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
     upgrade: Option<OnUpgrade>,
-    (server, slot, early): (Stream, Slot, Vec<u8>),
+    (server, slot, early): (Stream, Slot<'_>, Vec<u8>),
     bytes: &mut Bytes,
 ) {
     let Some(upgrade) = upgrade else { return };

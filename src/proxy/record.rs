@@ -119,7 +119,7 @@ impl Account {
     }
 
     /// A server was chosen for the next attempt.
-    pub fn give_to(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot, attempts: &Attempts) {
+    pub fn give_to(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot<'_>, attempts: &Attempts) {
         let selected = self.server.as_ref().is_none_or(|(id, _)| *id != slot.server);
         if selected {
             // The time until the last choice counts as waiting, whatever it was spent with; that until the server is
@@ -151,7 +151,7 @@ impl Account {
     }
 
     /// A new connection is tried; failed ones count as well (HAProxy manual 9.1, `connect`).
-    pub fn connecting(&self, worker: usize, backend: &BackendInForce, slot: &Slot) {
+    pub fn connecting(&self, worker: usize, backend: &BackendInForce, slot: &Slot<'_>) {
         backend.state.counters.of(worker).connections.add(1);
         slot.state().counters.of(worker).connections.add(1);
     }
@@ -163,7 +163,7 @@ impl Account {
     }
 
     /// An idle connection is used again.
-    pub fn reused(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot) {
+    pub fn reused(&mut self, worker: usize, backend: &BackendInForce, slot: &Slot<'_>) {
         self.connected();
         backend.state.counters.of(worker).reuses.add(1);
         slot.state().counters.of(worker).reuses.add(1);

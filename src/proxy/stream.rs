@@ -19,6 +19,9 @@ use super::tls::Tls;
 use super::upstream::http2_exchange::Http2Exchange;
 use crate::sys;
 
+/// Writes up to here are tried without asking the event loop first.
+const SMALL_WRITE: usize = 16 * 1024;
+
 #[derive(Debug)]
 pub(crate) enum Plain {
     /// A client's, TCP or unix.
@@ -79,6 +82,18 @@ impl Plain {
                 }
             };
         }
+        // A socket nearly always has room for what is small; only where it has none is the event loop asked.
+        let small = ready_to.is_writable() && asked <= SMALL_WRITE;
+        macro_rules! at_once {
+            ($socket:expr) => {
+                if small {
+                    match act($socket.as_fd()) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        done => return Poll::Ready(done),
+                    }
+                }
+            };
+        }
         match self {
             Plain::Accepted(accepted) => {
                 if let Some(done) = accepted.try_at_once(ready_to, asked, &mut act) {
@@ -88,8 +103,14 @@ impl Plain {
                 let Some(watch) = &*watch else { return Poll::Pending };
                 on!(watch, accepted, |attempt| watch.try_io(ready_to, |_| attempt()))
             }
-            Plain::Tcp(socket) => on!(socket, socket, |attempt| socket.try_io(ready_to, attempt)),
-            Plain::Unix(socket) => on!(socket, socket, |attempt| socket.try_io(ready_to, attempt)),
+            Plain::Tcp(socket) => {
+                at_once!(socket);
+                on!(socket, socket, |attempt| socket.try_io(ready_to, attempt))
+            }
+            Plain::Unix(socket) => {
+                at_once!(socket);
+                on!(socket, socket, |attempt| socket.try_io(ready_to, attempt))
+            }
             #[cfg(any(test, fuzzing))]
             Plain::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
@@ -258,16 +279,22 @@ impl Stream {
     /// Whether an idle connection is still good: nothing to read and not closed. Costs no system call when nothing happened,
     /// where the event loop would have told.
     pub fn is_quiet(&mut self) -> bool {
-        if let Stream::Plain(Plain::Accepted(accepted)) = self
-            && !accepted.is_watched()
-        {
-            return accepted.is_quiet();
+        let nothing = |tried: io::Result<_>| matches!(tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        match self {
+            Stream::Plain(Plain::Accepted(accepted)) if !accepted.is_watched() => return accepted.is_quiet(),
+            Stream::Plain(Plain::Tcp(socket)) => return nothing(socket.try_io(Interest::READABLE, || peek(&*socket))),
+            Stream::Plain(Plain::Unix(socket)) => return nothing(socket.try_io(Interest::READABLE, || peek(&*socket))),
+            _ => {}
         }
         let mut byte = [0u8; 1];
         let mut buffer = ReadBuf::new(&mut byte);
         let mut cx = Context::from_waker(Waker::noop());
         Pin::new(self).poll_read(&mut cx, &mut buffer).is_pending()
     }
+}
+
+fn peek(socket: &impl AsFd) -> io::Result<usize> {
+    Ok(net::recv(socket, &mut [0u8; 1], net::RecvFlags::PEEK)?.0)
 }
 
 macro_rules! each {

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -92,7 +91,7 @@ async fn session(
     }
     .run()
     .await;
-    worker.shared.process.spliced_bytes.fetch_add(ended.spliced, Relaxed);
+    worker.counts().spliced_bytes.add(ended.spliced);
     if ended.termination.cause != Cause::Normal {
         account.end(ended.termination.cause, ended.termination.phase);
     }
@@ -105,7 +104,7 @@ async fn begin<'s>(
     account: &mut Account,
     client: &mut Stream,
     early: &mut Early,
-) -> Result<(&'s BackendInForce, Slot, Stream), (Cause, Phase)> {
+) -> Result<(&'s BackendInForce, Slot<'s>, Stream), (Cause, Phase)> {
     let frontend = &setting.frontend.config;
     let let_in = inspect(setting, account, client, early, &frontend.tcp_request, None).await;
     if let Err((Cause::Proxy, _)) = let_in {
@@ -132,13 +131,13 @@ async fn begin<'s>(
 }
 
 /// A slot on a server and a connection to it, with the retries the backend allows.
-async fn reach(
+async fn reach<'b>(
     setting: &Setting<'_>,
     account: &mut Account,
     client: &mut Stream,
     early: &mut Early,
-    backend: &BackendInForce,
-) -> Result<(Slot, Stream), (Cause, Phase)> {
+    backend: &'b BackendInForce,
+) -> Result<(Slot<'b>, Stream), (Cause, Phase)> {
     let connection = setting.connection;
     let (worker, buffers) = (connection.worker.index, &connection.worker.buffers);
     let on_behalf = OnBehalfOf::of(connection);

@@ -78,12 +78,12 @@ enum Down {
     },
 }
 
-pub(crate) struct Transfer<'a, 's, D> {
-    setting: &'a Setting<'s>,
+pub(crate) struct Transfer<'a, 'b, D> {
+    setting: &'a Setting<'a>,
     backend: &'a BackendInForce,
     scratch: &'a mut Scratch,
     down: &'a mut D,
-    upstream: &'a mut Upstream,
+    upstream: &'a mut Upstream<'b>,
     sides: Sides,
     /// Bytes of `out` that the server has taken.
     sent: usize,
@@ -118,13 +118,13 @@ pub(crate) struct Transfer<'a, 's, D> {
     watch_at: Option<Instant>,
 }
 
-impl<'a, 's, D: Downstream> Transfer<'a, 's, D> {
+impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
     pub fn new(
-        setting: &'a Setting<'s>,
+        setting: &'a Setting<'a>,
         backend: &'a BackendInForce,
         scratch: &'a mut Scratch,
         down: &'a mut D,
-        upstream: &'a mut Upstream,
+        upstream: &'a mut Upstream<'b>,
         sides: Sides,
     ) -> Self {
         let kill_generation = upstream.slot.kill_generation();

@@ -25,6 +25,7 @@ use super::upstream::own::Owned;
 use super::upstream::slot::Slot;
 use super::view::View;
 use crate::logline::Cause;
+use crate::state::counters::ProcessShard;
 use crate::state::events::{Event, Phase};
 use crate::state::listeners::BoundSocket;
 use crate::state::{Shared, Snapshot, threads};
@@ -67,6 +68,11 @@ impl Worker {
             connections: Cell::new(0),
             shared,
         })
+    }
+
+    /// Its shard of what is counted for the process.
+    pub fn counts(&self) -> &ProcessShard {
+        self.shared.process.counters.of(self.index)
     }
 
     /// The configuration to begin an exchange with.
@@ -274,7 +280,7 @@ pub(crate) fn deadline(since: Instant, after: Option<Duration>) -> Option<Instan
 }
 
 /// Why a tunnel must end now, if it must: its server's sessions are killed, or everything stops.
-pub(crate) fn must_stop(worker: &Worker, slot: &Slot, generation: u64) -> Option<Cause> {
+pub(crate) fn must_stop(worker: &Worker, slot: &Slot<'_>, generation: u64) -> Option<Cause> {
     if slot.kill_generation() != generation {
         return Some(Cause::Killed);
     }

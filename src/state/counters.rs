@@ -106,6 +106,16 @@ counters! {
     }
 }
 
+/// Counted for the process.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct ProcessShard {
+    /// HTTP requests over all frontends (`CumReq`).
+    pub requests: Count,
+    /// Bytes that went from socket to socket inside the kernel.
+    pub spliced_bytes: Count,
+}
+
 /// How many there are now and how many there ever were at once. Any worker writes.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -210,6 +220,16 @@ impl Sharded<BackendShard> {
         let mut totals = BackendTotals::default();
         self.iter().for_each(|shard| shard.add_to(&mut totals));
         totals
+    }
+}
+
+impl Sharded<ProcessShard> {
+    pub fn requests(&self) -> u64 {
+        self.iter().map(|shard| shard.requests.get()).fold(0, u64::wrapping_add)
+    }
+
+    pub fn spliced_bytes(&self) -> u64 {
+        self.iter().map(|shard| shard.spliced_bytes.get()).fold(0, u64::wrapping_add)
     }
 }
 

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use super::counters::Gauge;
+use super::counters::{Gauge, ProcessShard, Sharded};
 use super::panics::Panics;
 use super::snapshot::Snapshot;
 use crate::model::Name;
@@ -54,9 +54,7 @@ pub(crate) struct Process {
     /// Wakes accept loops that wait for room.
     pub room: Room,
     pub total_connections: AtomicU64,
-    pub total_requests: AtomicU64,
-    /// Bytes that went from socket to socket inside the kernel.
-    pub spliced_bytes: AtomicU64,
+    pub counters: Sharded<ProcessShard>,
     pub tls_connections: Gauge,
     /// Defects met so far: tasks that panicked and were cut off from the rest.
     pub panics: Panics,
@@ -108,8 +106,7 @@ impl Process {
             connections: Gauge::default(),
             room: Room::default(),
             total_connections: AtomicU64::new(0),
-            total_requests: AtomicU64::new(0),
-            spliced_bytes: AtomicU64::new(0),
+            counters: Sharded::new(workers),
             tls_connections: Gauge::default(),
             panics: Panics::default(),
             workers,

@@ -86,8 +86,7 @@ impl Account {
 
     pub(super) fn count(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
         let worker = setting.connection.worker.index;
-        let process = &setting.connection.worker.shared.process;
-        process.total_requests.fetch_add(1, Relaxed);
+        setting.connection.worker.counts().requests.add(1);
         let frontend = setting.frontend.state.counters.of(worker);
         frontend.requests.add(1);
         count_frontend_status(frontend, self.status);

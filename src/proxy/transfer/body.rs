@@ -1,7 +1,6 @@
 //! A response's body on its way from the server to the client: spliced where that is possible and pays, else through one
 //! lent buffer.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use super::super::buffers::{BODY_BUFFER, BULK_BUFFER, BYTES_IN_A_ROW};
@@ -112,7 +111,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
 
     /// Counts bytes that were delivered without having been copied here.
     pub(super) fn count_spliced(&self, count: usize) {
-        self.setting.connection.worker.shared.process.spliced_bytes.fetch_add(count as u64, Relaxed);
+        self.setting.connection.worker.counts().spliced_bytes.add(count as u64);
     }
 
     /// The client does not take what there is: this is not the server's time.

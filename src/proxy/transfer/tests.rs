@@ -1,7 +1,6 @@
 //! Request bodies on their way to the server: which are spliced, and does anyone notice but the counter?
 
 use std::io::{Read, Write};
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 use super::super::testing::{Client, Origin, Rig, back, front};
@@ -39,7 +38,7 @@ fn exactly(from: &mut Client, len: usize) -> Vec<u8> {
 }
 
 fn spliced(rig: &Rig) -> usize {
-    rig.shared.process.spliced_bytes.load(Relaxed) as usize
+    rig.shared.process.counters.spliced_bytes() as usize
 }
 
 /// What the log says of status and end: `200 ----`.

@@ -62,7 +62,7 @@ impl Attempts {
         &mut self,
         setting: &Setting<'_>,
         backend: &BackendInForce,
-        slot: Slot,
+        slot: Slot<'_>,
         error: &ConnectError,
         account: &mut Account,
     ) -> Option<NoUpstream> {

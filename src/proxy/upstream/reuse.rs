@@ -108,7 +108,7 @@ pub(in super::super) fn keep(
     scratch: &Scratch,
     id: BackendId,
     backend: &BackendInForce,
-    upstream: Upstream,
+    upstream: Upstream<'_>,
 ) {
     let server = backend.server(upstream.slot.server);
     let kept = Kept {
@@ -126,7 +126,7 @@ pub(in super::super) fn keep(
 
 /// A client that was asked who it is answers the server that asked; and one may be kept at its server by
 /// `option prefer-last-server` (HAProxy manual 4.2).
-pub(in super::super) fn stick(setting: &Setting<'_>, backend: &BackendInForce, upstream: &Upstream, status: u16) {
+pub(in super::super) fn stick(setting: &Setting<'_>, backend: &BackendInForce, upstream: &Upstream<'_>, status: u16) {
     let bond = match status {
         401 | 407 => Some(Bond::Challenge),
         _ => backend.config.prefer_last_server.then_some(Bond::Wish),

@@ -12,16 +12,15 @@ use super::super::timer::Timer;
 use crate::balance::queue::{Ticket, Want};
 use crate::model::ServerId;
 use crate::rules::Handling;
+use crate::state::ServerState;
 use crate::state::snapshot::{BackendInForce, ServerInForce};
 use crate::state::waiting::free;
-use crate::state::{BackendState, ServerState};
 
 /// One of a server's slots, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Slot<'b> {
     pub server: ServerId,
-    state: Arc<ServerState>,
-    backend: Arc<BackendState>,
+    backend: &'b BackendInForce,
 }
 
 /// Why there is no server for a request.
@@ -65,16 +64,16 @@ pub(crate) enum Wish {
     Same(ServerId),
 }
 
-enum Try {
-    Got(Slot),
+enum Try<'b> {
+    Got(Slot<'b>),
     Full,
     NoneUp,
 }
 
-impl Slot {
+impl<'b> Slot<'b> {
     /// Changes when control wants this server's sessions to end.
     pub fn kill_generation(&self) -> u64 {
-        self.state.kill_generation.load(Relaxed)
+        self.state().kill_generation.load(Relaxed)
     }
 
     /// Runs a future. `None`: control wanted this server's sessions to end first, and has woken all who hold a timer.
@@ -89,19 +88,19 @@ impl Slot {
         .await
     }
 
-    pub fn state(&self) -> &Arc<ServerState> {
-        &self.state
+    pub fn state(&self) -> &'b Arc<ServerState> {
+        &self.backend.server(self.server).state
     }
 }
 
-impl Drop for Slot {
+impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        free(&self.state, &self.backend);
+        free(self.state(), &self.backend.state);
     }
 }
 
 /// The next server in turn that has room, or the one that is wished for.
-fn try_once(backend: &BackendInForce, wish: Wish) -> Try {
+fn try_once(backend: &BackendInForce, wish: Wish) -> Try<'_> {
     let rotation = backend.rotation.load();
     let avoid = match wish {
         Wish::Any => None,
@@ -129,14 +128,12 @@ fn try_once(backend: &BackendInForce, wish: Wish) -> Try {
 }
 
 /// One of the server's slots, if it has one to give.
-fn enter(backend: &BackendInForce, id: ServerId) -> Option<Slot> {
-    let state = &backend.server(id).state;
-    let slot = || Slot { server: id, state: Arc::clone(state), backend: Arc::clone(&backend.state) };
-    state.try_enter(&backend.state).then(slot)
+fn enter(backend: &BackendInForce, id: ServerId) -> Option<Slot<'_>> {
+    backend.server(id).state.try_enter(&backend.state).then(|| Slot { server: id, backend })
 }
 
 /// A slot at once, if nobody waits for one already.
-pub(crate) fn try_acquire(backend: &BackendInForce, wish: Wish) -> Result<Option<Slot>, NoServer> {
+pub(crate) fn try_acquire(backend: &BackendInForce, wish: Wish) -> Result<Option<Slot<'_>>, NoServer> {
     if !backend.state.room.is_empty() {
         return Ok(None);
     }
@@ -148,13 +145,13 @@ pub(crate) fn try_acquire(backend: &BackendInForce, wish: Wish) -> Result<Option
 }
 
 /// Waits for a slot among those who wait already, for `timeout queue` at most. `gone` resolves when the client leaves.
-pub(crate) async fn acquire(
-    backend: &BackendInForce,
+pub(crate) async fn acquire<'b>(
+    backend: &'b BackendInForce,
     wish: Wish,
     handling: Handling,
     timer: &Timer,
     gone: impl Future<Output = ()>,
-) -> (Result<Slot, NoServer>, Waited) {
+) -> (Result<Slot<'b>, NoServer>, Waited) {
     match try_acquire(backend, wish) {
         Ok(Some(slot)) => return (Ok(slot), Waited::default()),
         Ok(None) => {}
@@ -224,7 +221,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Slot, NoServer>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Slot<'a>, NoServer>> {
         let Some(ticket) = self.ticket else { return Poll::Ready(Err(NoServer::NoneUp)) };
         let backend = self.backend;
         let room = &backend.state.room;
@@ -233,8 +230,7 @@ impl<'a> Place<'a> {
             let known = backend.servers.iter().find(|server| Arc::ptr_eq(&server.state, &state));
             if let Some(server) = known {
                 self.left();
-                let backend = Arc::clone(&backend.state);
-                return Poll::Ready(Ok(Slot { server: server.config.id, state, backend }));
+                return Poll::Ready(Ok(Slot { server: server.config.id, backend }));
             }
             // Of a server that came with a reload, which this request does not know: for those behind it.
             free(&state, &backend.state);
