@@ -1,25 +1,24 @@
-//! How is one HTTP/2 client connection served? hyper speaks the protocol; each stream becomes a request head as HTTP/1
-//! has it and runs the same exchange.
+//! How is one HTTP/2 client connection served? h2, the engine of hyper, speaks the protocol; each stream becomes a request
+//! head as HTTP/1 has it and runs the same exchange, as a task of its own.
 //!
-//! Not carried, because hyper's server cannot: interim responses other than what it sends itself. They are left out,
-//! never garbled.
+//! h2 and not hyper's server around it: that one wants a response to ask for its body, where an exchange pushes, and knows
+//! no interim responses.
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::clock;
 use super::downstream::Downstream;
-use super::http2_io::{LocalTasks, Watched};
-use super::http2_stream::{Counted, Http2Stream, Work};
+use super::http2_io::{Counted, FLOODED, Watched};
+use super::http2_stream::{Cut, Http2Stream};
 use super::stream::Stream;
 use super::timer::Timer;
 use crate::http::{BadRequest, ExtendedConnect, RequestHead, RequestParts};
@@ -27,21 +26,19 @@ use crate::model::Global;
 use crate::model::frontend::FrontendTimeouts;
 use crate::model::global::HttpLimits;
 use crate::model::http::Http2Limits;
-use crate::wire::http2_frames::{Flood, FrameGuard};
+use crate::wire::http2_frames::FrameGuard;
 use crate::wire::websocket;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::ext::Protocol;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::ext::Protocol;
+use h2::server::{self, SendResponse};
+use http::{Method, Request};
 
 /// Streams a client may open and reset before we have looked at them; more ends the connection ("rapid reset").
 const RESETS: usize = 20;
 /// Streams we reset because of a client's mistakes before the connection ends.
 const MISTAKES: usize = 256;
-/// Bytes of one response that hyper may hold back for a slow client.
+/// Bytes of one response that h2 may hold back for a slow client.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// The one protocol an extended CONNECT may ask for (RFC 8441 §5).
@@ -59,39 +56,39 @@ impl Http2Request {
     /// # Errors
     /// The request cannot be passed on. Answer the status; the connection itself is fine.
     pub fn into_parts(self, head: &mut RequestHead, limits: &HttpLimits) -> Taken {
-        let Http2Request { mut parts, stream } = self;
-        let protocol = parts.extensions.remove::<Protocol>();
-        let is_websocket = protocol.is_some_and(|protocol| protocol.as_str() == WEBSOCKET);
-        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
+        let Http2Request { parts, stream } = self;
+        let is_websocket = asks_for_websocket(&parts);
         let mut random = [0; websocket::KEY_LEN];
-        let key = match &upgrade {
+        let key = if is_websocket {
             // Without random numbers the key is a constant: it only proves that the server understood the question.
-            Some(_) => {
-                let _ = aws_lc_rs::rand::fill(&mut random);
-                websocket::key(random)
-            }
-            None => String::new(),
+            let _ = aws_lc_rs::rand::fill(&mut random);
+            websocket::key(random)
+        } else {
+            String::new()
         };
         let asked = RequestParts {
-            method: if upgrade.is_some() { b"GET" } else { parts.method.as_str().as_bytes() },
+            method: if is_websocket { b"GET" } else { parts.method.as_str().as_bytes() },
             authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
             path_and_query: parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes(),
-            has_body: upgrade.is_none() && !stream.body_is_done(),
-            extended_connect: upgrade
-                .is_some()
+            has_body: !stream.body_is_done(),
+            extended_connect: is_websocket
                 .then_some(ExtendedConnect { protocol: WEBSOCKET.as_bytes(), key: key.as_bytes() }),
         };
         let fields = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let read = head.from_parts(asked, fields, limits);
-        Taken { stream, upgrade, read }
+        Taken { stream, read }
     }
+}
+
+/// Whether this is an extended CONNECT for a WebSocket (RFC 8441 §4).
+fn asks_for_websocket(parts: &http::request::Parts) -> bool {
+    let protocol = parts.extensions.get::<Protocol>();
+    parts.method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str() == WEBSOCKET)
 }
 
 /// A request whose head was written down.
 pub(crate) struct Taken {
     pub stream: Http2Stream,
-    /// What the stream becomes when its extended CONNECT is answered well.
-    pub upgrade: Option<OnUpgrade>,
     pub read: Result<(), BadRequest>,
 }
 
@@ -123,65 +120,60 @@ impl Http2Settings {
 
 /// The client broke the protocol, or its connection broke.
 #[derive(Debug)]
-pub(crate) struct BadHttp2(hyper::Error);
+pub(crate) struct BadHttp2(h2::Error);
 
 impl BadHttp2 {
-    /// The client's bytes are no HTTP/2, rather than its connection having broken.
+    /// The client's bytes are no HTTP/2, or too much of it, rather than its connection having broken.
     pub fn is_protocol(&self) -> bool {
-        let Some(cause) = std::error::Error::source(&self.0) else { return false };
-        let io = cause.downcast_ref::<io::Error>();
-        io.is_none_or(|error| error.get_ref().is_some_and(|inner| inner.is::<Flood>()))
+        self.0.get_io().is_none_or(|error| error.kind() == FLOODED)
     }
 }
 
 impl fmt::Display for BadHttp2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match std::error::Error::source(&self.0) {
-            Some(cause) => write!(f, "HTTP/2 connection failed: {cause}"),
-            None => write!(f, "HTTP/2 connection failed: {}", self.0),
-        }
+        write!(f, "HTTP/2 connection failed: {}", self.0)
     }
 }
 
 impl std::error::Error for BadHttp2 {}
 
 /// Serves until the client closes, breaks the protocol or stays idle too long, or `leaving` says that no more requests
-/// are to be taken; those that run are finished. `early` was read already. Each request becomes what `take_up` makes of
-/// it, boxed at once because it is large; what it is given besides must live as long as that.
+/// are to be taken; those that run are finished. `early` was read already. Each request becomes a task that does what
+/// `take_up` makes of it; what it is given besides must live as long as that.
 ///
 /// # Errors
 /// [`BadHttp2`]; running exchanges notice that their client is gone.
-pub(crate) async fn run(
+pub(crate) async fn run<W: Future<Output = ()> + 'static>(
     stream: Stream,
     early: Vec<u8>,
     settings: Http2Settings,
     timer: &Timer,
     leaving: impl Fn() -> bool,
-    take_up: impl Fn(Http2Request, Exchanging) -> Work,
+    take_up: impl Fn(Http2Request, Exchanging) -> W,
 ) -> Result<(), BadHttp2> {
     let activity = Rc::new(Activity::new());
-    let service = service_fn(|request: Request<Incoming>| {
+    let begin = |(request, respond): (Request<RecvStream>, SendResponse<Bytes>)| {
         let (parts, body) = request.into_parts();
-        let (stream, reply) = Http2Stream::new(body, &activity.replies);
+        let stream = Http2Stream::new(body, respond, asks_for_websocket(&parts), &activity.cut);
         activity.taken.set(activity.taken.get().saturating_add(1));
         let running = Exchanging { running: Some(Counted::new(&activity.exchanges)), activity: Rc::clone(&activity) };
-        reply.head(take_up(Http2Request { parts, stream }, running))
-    });
+        tokio::task::spawn_local(take_up(Http2Request { parts, stream }, running));
+    };
     let guard = FrameGuard::of_client(settings.http2.glitches, clock::now());
-    let io = TokioIo::new(Watched::new(stream, early, guard, Rc::clone(&activity.wrote_at)));
-    let mut connection = pin!(builder(&settings).serve_connection(io, service));
+    let watched = Watched::new(stream, early, guard, Rc::clone(&activity.wrote_at));
+    let mut speaker = Speaker::Greeting { handshake: builder(&settings).handshake(watched), goodbye: false };
     let mut idleness = Idleness { timer, settings, goodbye_at: None };
     poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            if let Poll::Ready(ended) = speaker.poll(cx, &activity.cut, begin) {
                 // Once told to go, a client may leave as it likes.
                 let left = idleness.goodbye_at.is_some();
                 return Poll::Ready(ended.or_else(|error| if left { Ok(()) } else { Err(BadHttp2(error)) }));
             }
             let enough = settings.http2.total_streams.is_some_and(|most| activity.taken.get() >= most);
-            match idleness.look(cx, &activity, enough || leaving()) {
+            match idleness.look(cx, &activity, speaker.has_streams(), enough || leaving()) {
                 Look::Wait => return Poll::Pending,
-                Look::SayGoodbye => connection.as_mut().graceful_shutdown(),
+                Look::SayGoodbye => speaker.say_goodbye(),
                 Look::CutOff => return Poll::Ready(Ok(())),
             }
         }
@@ -189,19 +181,73 @@ pub(crate) async fn run(
     .await
 }
 
-fn builder(settings: &Http2Settings) -> http2::Builder<LocalTasks> {
-    let mut builder = http2::Builder::new(LocalTasks);
+/// Our end of the protocol.
+enum Speaker {
+    Greeting {
+        handshake: server::Handshake<Watched, Bytes>,
+        /// We are leaving; it is said as soon as that can be.
+        goodbye: bool,
+    },
+    Serving(server::Connection<Watched, Bytes>),
+}
+
+impl Speaker {
+    /// Gives every request that comes to `begin`. Ready when the connection has ended.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        cut: &Cut,
+        begin: impl Fn((Request<RecvStream>, SendResponse<Bytes>)),
+    ) -> Poll<Result<(), h2::Error>> {
+        if let Speaker::Greeting { handshake, goodbye } = self {
+            let mut connection = ready!(Pin::new(handshake).poll(cx))?;
+            if *goodbye {
+                connection.graceful_shutdown();
+            }
+            *self = Speaker::Serving(connection);
+        }
+        let Speaker::Serving(connection) = self else { return Poll::Pending };
+        loop {
+            let cut = cut.take(cx);
+            loop {
+                match connection.poll_accept(cx) {
+                    Poll::Ready(Some(request)) => begin(request?),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending if cut.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            // What there was of their responses has been written as far as it could be.
+            cut.into_iter().for_each(|(mut stream, reason)| stream.send_reset(reason));
+        }
+    }
+
+    /// Some request, or the end of some response, is still under way.
+    fn has_streams(&self) -> bool {
+        matches!(self, Speaker::Serving(connection) if connection.has_streams())
+    }
+
+    /// Takes no more requests, and says so.
+    fn say_goodbye(&mut self) {
+        match self {
+            Speaker::Greeting { goodbye, .. } => *goodbye = true,
+            Speaker::Serving(connection) => connection.graceful_shutdown(),
+        }
+    }
+}
+
+fn builder(settings: &Http2Settings) -> server::Builder {
+    let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(settings.http2.streams)
         .max_pending_accept_reset_streams(RESETS)
-        .max_local_error_reset_streams(MISTAKES)
+        .max_local_error_reset_streams(Some(MISTAKES))
         .max_header_list_size(settings.limits.head.try_into().unwrap_or(u32::MAX))
-        .initial_stream_window_size(settings.http2.stream_window)
+        .initial_window_size(settings.http2.stream_window)
         .initial_connection_window_size(settings.http2.connection_window)
         .max_frame_size(settings.http2.frame)
         .header_table_size(settings.http2.header_table)
-        .max_send_buf_size(SEND_BUFFER)
-        .auto_date_header(false); // the server's own, or none
+        .max_send_buffer_size(SEND_BUFFER);
     if settings.offers_websocket {
         builder.enable_connect_protocol();
     }
@@ -223,12 +269,11 @@ enum Look {
 }
 
 impl Idleness<'_> {
-    fn look(&mut self, cx: &Context<'_>, activity: &Activity, leaving: bool) -> Look {
+    fn look(&mut self, cx: &Context<'_>, activity: &Activity, has_streams: bool, leaving: bool) -> Look {
         if leaving && self.goodbye_at.is_none() {
             return self.say_goodbye();
         }
-        activity.keep_waker(cx);
-        self.timer.set(self.deadline(activity));
+        self.timer.set(self.deadline(activity, has_streams));
         if !self.timer.poll_expired(cx) {
             return Look::Wait;
         }
@@ -241,7 +286,7 @@ impl Idleness<'_> {
     }
 
     /// None while exchanges run: they have their own timeouts.
-    fn deadline(&self, activity: &Activity) -> Option<Instant> {
+    fn deadline(&self, activity: &Activity, has_streams: bool) -> Option<Instant> {
         if activity.exchanges.get() > 0 {
             return None; // they wake us when the last one ends
         }
@@ -251,7 +296,7 @@ impl Idleness<'_> {
             Some(at) => (self.settings.stalled.or(self.settings.idle)?, at.max(activity.busy_at.get())),
         };
         // A client that still takes the end of a response is not idle.
-        let since = if activity.replies.get() > 0 { since.max(activity.wrote_at.get()) } else { since };
+        let since = if has_streams { since.max(activity.wrote_at.get()) } else { since };
         since.checked_add(limit)
     }
 }
@@ -262,14 +307,12 @@ struct Activity {
     exchanges: Rc<Cell<u32>>,
     /// Requests so far.
     taken: Cell<u32>,
-    /// Responses that hyper has not wholly taken.
-    replies: Rc<Cell<u32>>,
+    /// Streams to be reset.
+    cut: Rc<Cut>,
     /// When the last exchange ended.
     busy_at: Cell<Instant>,
     /// When the client last took bytes.
     wrote_at: Rc<Cell<Instant>>,
-    /// The connection's task.
-    connection: RefCell<Option<Waker>>,
 }
 
 impl Activity {
@@ -278,26 +321,16 @@ impl Activity {
         Activity {
             exchanges: Rc::default(),
             taken: Cell::new(0),
-            replies: Rc::default(),
+            cut: Rc::default(),
             busy_at: Cell::new(now),
             wrote_at: Rc::new(Cell::new(now)),
-            connection: RefCell::default(),
-        }
-    }
-
-    fn keep_waker(&self, cx: &Context<'_>) {
-        let mut connection = self.connection.borrow_mut();
-        if !connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *connection = Some(cx.waker().clone());
         }
     }
 
     fn exchange_ended(&self) {
         self.busy_at.set(clock::now());
-        if self.exchanges.get() == 0
-            && let Some(connection) = &*self.connection.borrow()
-        {
-            connection.wake_by_ref();
+        if self.exchanges.get() == 0 {
+            self.cut.wake_connection();
         }
     }
 }

@@ -15,7 +15,10 @@ use super::clock;
 use super::stream::Stream;
 use crate::wire::http2_frames::FrameGuard;
 
-/// One connection's bytes, as hyper gets them.
+/// What reading fails with once a peer only keeps us busy: h2 hands on an error's kind, but not what it was.
+pub(crate) const FLOODED: io::ErrorKind = io::ErrorKind::QuotaExceeded;
+
+/// One connection's bytes, as h2 gets them.
 pub(crate) struct Watched {
     stream: Stream,
     /// Read already; goes first.
@@ -93,7 +96,7 @@ impl AsyncRead for Watched {
         }
         let read = buffer.filled().get(start..).unwrap_or_default();
         let looked = self.guard.received(read, clock::now());
-        Poll::Ready(looked.map_err(|flood| io::Error::new(io::ErrorKind::InvalidData, flood)))
+        Poll::Ready(looked.map_err(|flood| io::Error::new(FLOODED, flood)))
     }
 }
 
@@ -132,5 +135,22 @@ pub(crate) struct LocalTasks;
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
     fn execute(&self, task: F) {
         tokio::task::spawn_local(task);
+    }
+}
+
+/// Counts itself for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(Rc<Cell<u32>>);
+
+impl Counted {
+    pub fn new(count: &Rc<Cell<u32>>) -> Self {
+        count.set(count.get() + 1);
+        Counted(Rc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use hyper::upgrade::OnUpgrade;
-
 use super::answer::{self, LocalAnswer};
 use super::clock;
 use super::connection::Connection;
@@ -13,8 +11,7 @@ use super::downstream::{BodyFraming, Downstream, LINGER, LINGER_BYTES};
 use super::exchange::{self, Next, Scratch, Setting};
 use super::http1_server;
 use super::http2_connection::{self, Exchanging, Http2Request, Http2Settings, Taken};
-use super::http2_stream::{Http2Stream, Work};
-use super::http2_tunnel::Http2Tunnel;
+use super::http2_stream::Http2Stream;
 use super::record::Bytes;
 use super::stream::Stream;
 use super::timer::Timer;
@@ -32,10 +29,7 @@ pub(crate) async fn serve(connection: Box<Connection>, stream: Stream, early: Ve
     let place = Rc::new(Place::new(&connection));
     let (streams, views) = (Rc::clone(&connection), Rc::clone(&place));
     let leaving = || connection.worker.is_leaving() || place.newest(&connection).is_none();
-    let take_up = move |request, running| -> Work {
-        let (connection, place) = (Rc::clone(&streams), Rc::clone(&views));
-        Box::pin(exchange(connection, place, request, running))
-    };
+    let take_up = move |request, running| exchange(Rc::clone(&streams), Rc::clone(&views), request, running);
     let served = http2_connection::run(stream, early, settings, &connection.timer, leaving, take_up).await;
     if let Err(bad) = served {
         tracing::debug!(client = ?connection.ends.get().peer, %bad, "HTTP/2 connection ended");
@@ -95,7 +89,7 @@ async fn exchange(connection: Rc<Connection>, place: Rc<Place>, request: Http2Re
     let frontend = view.frontend(frontend);
     let setting = Setting { connection: &connection, view: &view, frontend, timer: &timer };
     let mut scratch = worker.exchanges.take();
-    let Taken { mut stream, upgrade, read } = request.into_parts(&mut scratch.request, &view.config.global.limits);
+    let Taken { mut stream, read } = request.into_parts(&mut scratch.request, &view.config.global.limits);
     let head_len = scratch.request.head_len() as u64;
     connection.count().h2_requests.add(1);
     let next = match read {
@@ -115,7 +109,7 @@ async fn exchange(connection: Rc<Connection>, place: Rc<Place>, request: Http2Re
     let mut bytes = Bytes { received: head_len + body, sent };
     if let Next::Tunnel { server, slot, early } = next {
         // Boxed: rare, and large.
-        Box::pin(tunnel(&setting, &mut scratch, upgrade, (server, slot, early), &mut bytes)).await;
+        Box::pin(tunnel(&setting, &mut scratch, &mut stream, (server, slot, early), &mut bytes)).await;
     }
     scratch.account.write(&setting, &scratch.request, bytes);
     worker.exchanges.give(scratch);
@@ -126,21 +120,13 @@ async fn exchange(connection: Rc<Connection>, place: Rc<Place>, request: Http2Re
 async fn tunnel(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
-    upgrade: Option<OnUpgrade>,
+    client: &mut Http2Stream,
     (server, slot, early): (Stream, Slot<'_>, Vec<u8>),
     bytes: &mut Bytes,
 ) {
-    let Some(upgrade) = upgrade else { return };
-    setting.timer.set_after(setting.frontend.config.timeouts.client);
-    let opened = setting.timer.bound(Http2Tunnel::open(upgrade)).await;
-    setting.timer.set(None);
-    match opened.flatten() {
-        Some(tunnel) => {
-            let mut client = Stream::Tunnel(Box::new(tunnel));
-            http1_server::tunnel(setting, &mut client, server, slot, (Vec::new(), early), scratch, bytes).await;
-        }
-        None => scratch.account.end(Cause::Client, Phase::Data),
-    }
+    let Some(tunnel) = client.open_tunnel() else { return };
+    let mut client = Stream::Tunnel(Box::new(tunnel));
+    http1_server::tunnel(setting, &mut client, server, slot, (Vec::new(), early), scratch, bytes).await;
 }
 
 /// A client that is still sending when its answer is complete is listened to for a while: some (curl 7.88 is one) lose an

@@ -1,138 +1,134 @@
 //! One request of an HTTP/2 connection, as an exchange sees it.
 //!
-//! hyper wants a whole `Response` with a body it polls; an exchange wants to push. Between them stands a [`Pipe`] with
-//! room for one piece: the exchange waits while the client's flow control does not take it, which is the back-pressure.
-//!
-//! The exchange runs inside hyper's own task of the stream until the response's head is there, and to its end when all of
-//! the response came at once, as most do. Only what goes on longer becomes a task of its own: hyper does not poll a body
-//! while the client's flow control blocks it, and an upload and the timeouts must go on then.
-//!
-//! Left out, because hyper's server cannot send it: interim responses.
+//! An exchange pushes its response into the stream, which takes one piece more once its client's window and the room for
+//! what is unsent allow it: that is the back-pressure. The last piece is held back until it is known to be the last, so
+//! that it ends the stream itself.
 
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::future::poll_fn;
+use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
+use super::http2_tunnel::Http2Tunnel;
 use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks};
+
+/// Bytes of interim responses that one stream may have. Nothing holds a client's headers back, so whoever does not take
+/// them would make them pile up here; what is more is left out.
+const INTERIM_LIMIT: usize = 64 * 1024;
 
 /// One stream. Dropping it before its response has ended resets the stream.
 #[derive(Debug)]
 pub(crate) struct Http2Stream {
-    body: Incoming,
+    /// Gone with the tunnel, if the stream has become one.
+    body: Option<RecvStream>,
     body_done: bool,
-    pipe: Rc<RefCell<Pipe>>,
+    respond: SendResponse<Bytes>,
+    /// Once the head was sent.
+    send: Option<SendStream<Bytes>>,
+    /// What is to be sent next, in this order.
+    head: Option<Response<()>>,
+    data: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    /// Nothing follows what is to be sent.
+    ended: bool,
+    /// The end has been sent, or the stream has become a tunnel.
+    closed: bool,
+    /// Bytes of interim responses so far.
+    interim: usize,
+    cut: Rc<Cut>,
     received: u64,
     sent: u64,
 }
 
-/// An exchange that is not over.
-pub(crate) type Work = Pin<Box<dyn Future<Output = ()>>>;
-
-/// From an exchange to hyper.
+/// Streams of one connection whose responses were cut. They are reset once the connection had a turn to write what there
+/// was of them: a reset drops what is queued.
 #[derive(Debug, Default)]
-struct Pipe {
-    head: Option<Response<()>>,
-    data: Option<Bytes>,
-    trailers: Option<HeaderMap>,
-    state: PipeState,
-    /// hyper let go of its end: the client reset the stream, or its connection is gone.
-    client_gone: bool,
-    producer: Option<Waker>,
-    consumer: Option<Waker>,
+pub(crate) struct Cut {
+    streams: RefCell<Vec<(SendStream<Bytes>, Reason)>>,
+    /// The connection's task.
+    connection: RefCell<Option<Waker>>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum PipeState {
-    #[default]
-    Open,
-    Ended,
-    /// The exchange gave up in the middle: the stream is to be reset, once the connection had a turn to write what
-    /// there was. A reset drops what is queued.
-    Breaking,
-    Broken,
-}
+impl Cut {
+    pub fn later(&self, stream: SendStream<Bytes>, reason: Reason) {
+        self.streams.borrow_mut().push((stream, reason));
+        self.wake_connection();
+    }
 
-impl Pipe {
-    fn wake_consumer(&mut self) {
-        if let Some(consumer) = self.consumer.take() {
-            consumer.wake();
+    pub fn wake_connection(&self) {
+        if let Some(connection) = &*self.connection.borrow() {
+            connection.wake_by_ref();
         }
     }
 
-    fn wake_producer(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            producer.wake();
+    /// Those to be reset once the connection has been polled.
+    pub fn take(&self, cx: &Context<'_>) -> Vec<(SendStream<Bytes>, Reason)> {
+        let mut connection = self.connection.borrow_mut();
+        if !connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *connection = Some(cx.waker().clone());
         }
-    }
-
-    /// Wakes hyper's task when there is something for it.
-    fn wait_for_producer(&mut self, cx: &Context<'_>) {
-        keep_waker(&mut self.consumer, cx);
-    }
-
-    /// Ready when hyper has taken all it was given.
-    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.client_gone {
-            return Poll::Ready(Err(gone()));
-        }
-        if self.head.is_none() && self.data.is_none() {
-            return Poll::Ready(Ok(()));
-        }
-        keep_waker(&mut self.producer, cx);
-        Poll::Pending
+        self.streams.take()
     }
 }
 
-/// Cloning a waker costs an atomic operation, and it is the same one nearly always.
-fn keep_waker(place: &mut Option<Waker>, cx: &Context<'_>) {
-    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-        *place = Some(cx.waker().clone());
-    }
-}
-
-fn gone() -> io::Error {
+/// The stream was reset, or its connection is gone.
+pub(super) fn gone(_: h2::Error) -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
-/// Counts itself for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct Counted(Rc<Cell<u32>>);
-
-impl Counted {
-    pub fn new(count: &Rc<Cell<u32>>) -> Self {
-        count.set(count.get() + 1);
-        Counted(Rc::clone(count))
+/// Ready with how many bytes the stream takes at once, at least one, when `wanted` are to be sent.
+pub(super) fn poll_room(
+    stream: &mut SendStream<Bytes>,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    stream.reserve_capacity(wanted);
+    while stream.capacity() == 0 {
+        match ready!(stream.poll_capacity(cx)) {
+            Some(Ok(_)) => {} // may be none yet
+            Some(Err(error)) => return Poll::Ready(Err(gone(error))),
+            None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
     }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
+    Poll::Ready(Ok(stream.capacity()))
 }
 
 impl Http2Stream {
-    /// The exchange's end, and hyper's, which lives until all of the response is handed to the connection.
-    pub fn new(body: Incoming, replies: &Rc<Cell<u32>>) -> (Self, Reply) {
-        let pipe = Rc::new(RefCell::new(Pipe::default()));
-        let body_done = body.is_end_stream();
-        let stream = Http2Stream { body, body_done, pipe: Rc::clone(&pipe), received: 0, sent: 0 };
-        (stream, Reply { pipe, work: None, _counted: Counted::new(replies) })
+    /// `is_tunnel`: what its client sends is no body, but belongs to the tunnel it asks for.
+    pub fn new(body: RecvStream, respond: SendResponse<Bytes>, is_tunnel: bool, cut: &Rc<Cut>) -> Self {
+        Http2Stream {
+            body_done: is_tunnel || body.is_end_stream(),
+            body: Some(body),
+            respond,
+            send: None,
+            head: None,
+            data: None,
+            trailers: None,
+            ended: false,
+            closed: false,
+            interim: 0,
+            cut: Rc::clone(cut),
+            received: 0,
+            sent: 0,
+        }
     }
 
     /// The whole response was given to the connection.
     pub fn is_answered(&self) -> bool {
-        self.pipe.borrow().state == PipeState::Ended
+        self.ended
+    }
+
+    /// The tunnel it has become by its answer, which has been sent.
+    pub fn open_tunnel(&mut self) -> Option<Http2Tunnel> {
+        let (body, send) = (self.body.take()?, self.send.take()?);
+        self.closed = true;
+        Some(Http2Tunnel::new(body, send, Rc::clone(&self.cut)))
     }
 
     fn end_body(&mut self, trailers: Option<&HeaderMap>, framing: BodyFraming, out: &mut Vec<u8>) {
@@ -144,6 +140,43 @@ impl Http2Stream {
     }
 }
 
+impl Http2Stream {
+    /// Sends what is to be sent as far as the client takes it; ready when nothing is left.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.send_head()?;
+        if let (Some(_), Some(send)) = (&self.data, &mut self.send) {
+            // Any room will do: what has none waits in the stream, one piece at most.
+            ready!(poll_room(send, 1, cx))?;
+        }
+        Poll::Ready(self.send_rest())
+    }
+
+    fn send_head(&mut self) -> io::Result<()> {
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let is_all = self.ended && self.data.is_none() && self.trailers.is_none();
+        self.send = Some(self.respond.send_response(head, is_all).map_err(gone)?);
+        self.closed = is_all;
+        Ok(())
+    }
+
+    fn send_rest(&mut self) -> io::Result<()> {
+        let Some(send) = &mut self.send else { return Ok(()) };
+        if let Some(data) = self.data.take() {
+            self.closed = self.ended && self.trailers.is_none();
+            send.send_data(data, self.closed).map_err(gone)?;
+        }
+        if self.ended && !self.closed {
+            self.closed = true;
+            match self.trailers.take() {
+                Some(trailers) => send.send_trailers(trailers),
+                None => send.send_data(Bytes::new(), true),
+            }
+            .map_err(gone)?;
+        }
+        Ok(())
+    }
+}
+
 impl Downstream for Http2Stream {
     fn poll_body(
         &mut self,
@@ -152,27 +185,22 @@ impl Downstream for Http2Stream {
         framing: BodyFraming,
         out: &mut Vec<u8>,
     ) -> Poll<Result<bool, BodyError>> {
-        if self.body_done {
-            return Poll::Ready(Ok(true));
-        }
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
-            if !self.body.is_end_stream() {
-                // Reset with NO_ERROR: the library takes that for an end, but no server may take half a request for all.
-                return Poll::Ready(Err(BodyError::Gone(gone())));
-            }
-            self.end_body(None, framing, out);
-            return Poll::Ready(Ok(true));
-        };
-        let frame = frame.map_err(|_| BodyError::Gone(gone()))?;
-        match frame.into_data() {
-            Ok(data) => {
+        let Some(body) = self.body.as_mut().filter(|_| !self.body_done) else { return Poll::Ready(Ok(true)) };
+        let lost = |error| BodyError::Gone(gone(error));
+        match ready!(body.poll_data(cx)) {
+            Some(data) => {
+                let data = data.map_err(lost)?;
+                let _ = body.flow_control().release_capacity(data.len()); // a stream that is gone has no window
                 self.received += data.len() as u64;
                 framing.append(&data, out);
-                if self.body.is_end_stream() {
+                if body.is_end_stream() {
                     self.end_body(None, framing, out);
                 }
             }
-            Err(other) => self.end_body(other.trailers_ref(), framing, out),
+            None => {
+                let trailers = ready!(body.poll_trailers(cx)).map_err(lost)?;
+                self.end_body(trailers.as_ref(), framing, out);
+            }
         }
         Poll::Ready(Ok(self.body_done))
     }
@@ -181,7 +209,20 @@ impl Downstream for Http2Stream {
         self.body_done
     }
 
-    fn interim(&mut self, _request: &RequestHead, _response: &ResponseHead) {}
+    fn interim(&mut self, _request: &RequestHead, response: &ResponseHead) {
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::from_u16(response.status()).unwrap_or(StatusCode::PROCESSING);
+        let mut bytes = 0;
+        for (name, value) in response.end_to_end() {
+            bytes += append(head.headers_mut(), name, value);
+        }
+        // Also without fields it takes some room.
+        self.interim += usize::try_from(bytes).unwrap_or(usize::MAX).max(64);
+        // One that cannot be told is left out; what follows meets the same trouble.
+        if self.interim <= INTERIM_LIMIT && self.respond.send_informational(head).is_ok() {
+            self.sent += bytes;
+        }
+    }
 
     fn head(&mut self, _request: &RequestHead, response: &ResponseHead, options: HeadOptions) {
         let mut head = Response::new(());
@@ -199,22 +240,16 @@ impl Downstream for Http2Stream {
         if options.no_store {
             head.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        let mut pipe = self.pipe.borrow_mut();
-        pipe.head = Some(head);
-        if matches!(response.body(), BodyLength::None | BodyLength::Length(0)) {
-            pipe.state = PipeState::Ended;
-        }
-        pipe.wake_consumer();
+        self.head = Some(head);
+        self.ended = !switched && matches!(response.body(), BodyLength::None | BodyLength::Length(0));
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut pipe = self.pipe.borrow_mut();
-        if pipe.data.is_some() || pipe.client_gone {
-            ready!(pipe.poll_empty(cx))?;
+        if self.data.is_some() {
+            ready!(self.poll_send(cx))?;
         }
         self.sent += bytes.len() as u64;
-        pipe.data = Some(Bytes::copy_from_slice(bytes));
-        pipe.wake_consumer();
+        self.data = Some(Bytes::copy_from_slice(bytes));
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -230,23 +265,21 @@ impl Downstream for Http2Stream {
                 self.sent += append(&mut map, &line[..colon], line[colon + 1..].trim_ascii_start());
             }
         }
-        let mut pipe = self.pipe.borrow_mut();
-        pipe.trailers = (!map.is_empty()).then_some(map);
-        pipe.state = PipeState::Ended;
-        pipe.wake_consumer();
+        self.trailers = (!map.is_empty()).then_some(map);
+        self.ended = true;
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pipe.borrow_mut().poll_empty(cx)
+        self.poll_send(cx)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, _request: &mut RequestHead) -> Poll<io::Error> {
-        let mut pipe = self.pipe.borrow_mut();
-        if pipe.client_gone {
-            return Poll::Ready(gone());
-        }
-        keep_waker(&mut pipe.producer, cx);
-        Poll::Pending
+        let reset = match &mut self.send {
+            _ if self.closed => return Poll::Pending, // nobody is left to wait for
+            Some(send) => send.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(|_| io::ErrorKind::ConnectionReset.into())
     }
 
     /// Fields count as HTTP/1 would have sent them, so that numbers compare.
@@ -266,132 +299,17 @@ fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> u64 {
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
-        let mut pipe = self.pipe.borrow_mut();
-        if pipe.state == PipeState::Open {
-            pipe.state = PipeState::Breaking;
+        if self.closed {
+            return;
         }
-        pipe.wake_consumer();
-    }
-}
-
-/// hyper's end of the pipe: waits for the head, then is the body.
-pub(crate) struct Reply {
-    pipe: Rc<RefCell<Pipe>>,
-    /// The exchange, while it runs in here.
-    work: Option<Work>,
-    _counted: Counted,
-}
-
-/// The exchange ended without a whole response.
-#[derive(Debug)]
-pub(crate) struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("response was cut")
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl Reply {
-    /// The response, once the exchange `work` has sent its head.
-    pub async fn head(mut self, work: Work) -> Result<Response<Reply>, Broken> {
-        self.work = Some(work);
-        let head = poll_fn(|cx| {
-            self.poll_work(cx);
-            let mut pipe = self.pipe.borrow_mut();
-            match pipe.head.take() {
-                Some(head) => {
-                    pipe.wake_producer();
-                    Poll::Ready(Ok(head))
-                }
-                None if pipe.state != PipeState::Open => Poll::Ready(Err(Broken)),
-                None => {
-                    pipe.wait_for_producer(cx);
-                    Poll::Pending
-                }
-            }
-        })
-        .await?;
-        if !self.all_is_there() {
-            self.set_free();
+        // What there is goes out, whether there is room for it or not: it is one piece at most.
+        let sent = self.send_head().and_then(|()| self.send_rest());
+        if self.closed && sent.is_ok() {
+            return;
         }
-        Ok(head.map(|()| self))
-    }
-
-    fn all_is_there(&self) -> bool {
-        self.pipe.borrow().state == PipeState::Ended
-    }
-
-    fn poll_work(&mut self, cx: &mut Context<'_>) {
-        // Taken out while it is polled: one that panics is not polled again.
-        if let Some(mut work) = self.work.take()
-            && work.as_mut().poll(cx).is_pending()
-        {
-            self.work = Some(work);
+        match self.send.take() {
+            Some(send) => self.cut.later(send, Reason::INTERNAL_ERROR),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
         }
-    }
-
-    /// Lets the exchange go on by itself.
-    fn set_free(&mut self) {
-        if let Some(work) = self.work.take() {
-            tokio::task::spawn_local(work);
-        }
-    }
-}
-
-impl Body for Reply {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        let data = this.pipe.borrow_mut().data.take();
-        if let Some(data) = data {
-            this.pipe.borrow_mut().wake_producer();
-            if this.work.is_some() {
-                // All of the response is there: what is left to do is to account for it. A client that is still sending
-                // is listened to elsewhere.
-                this.poll_work(cx);
-                this.set_free();
-            }
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        let mut pipe = this.pipe.borrow_mut();
-        match pipe.state {
-            PipeState::Ended => Poll::Ready(pipe.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
-            PipeState::Breaking => {
-                pipe.state = PipeState::Broken;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            PipeState::Broken => Poll::Ready(Some(Err(Broken))),
-            PipeState::Open => {
-                pipe.wait_for_producer(cx);
-                Poll::Pending
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let pipe = self.pipe.borrow();
-        pipe.data.is_none() && pipe.trailers.is_none() && pipe.state == PipeState::Ended
-    }
-
-    /// Lengths are told by the response's own Content-Length.
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        let mut pipe = self.pipe.borrow_mut();
-        // With all of it taken, this is how a response ends well.
-        pipe.client_gone = pipe.state != PipeState::Ended || pipe.head.is_some() || pipe.data.is_some();
-        pipe.wake_producer();
-        drop(pipe);
-        self.set_free();
     }
 }

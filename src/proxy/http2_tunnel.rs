@@ -1,16 +1,32 @@
-//! Bytes both ways inside one HTTP/2 stream (RFC 8441): what a WebSocket becomes once both sides agreed.
+//! Bytes both ways inside one stream of an HTTP/2 client (RFC 8441): what a WebSocket becomes once both sides agreed.
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use bytes::{Buf, Bytes};
+use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that is a connection now.
-pub(crate) struct Http2Tunnel(TokioIo<Upgraded>);
+use super::http2_stream::{Cut, gone, poll_room};
+
+/// A stream that is a connection now. Dropping it before it was shut down resets the stream.
+pub(crate) struct Http2Tunnel {
+    receive: RecvStream,
+    /// What came and was not read yet. Its client's window opens when it is read.
+    unread: Bytes,
+    /// `None` once its end was sent.
+    send: Option<SendStream<Bytes>>,
+    cut: Rc<Cut>,
+}
+
+impl Http2Tunnel {
+    pub fn new(receive: RecvStream, send: SendStream<Bytes>, cut: Rc<Cut>) -> Self {
+        Http2Tunnel { receive, unread: Bytes::new(), send: Some(send), cut }
+    }
+}
 
 impl fmt::Debug for Http2Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,29 +34,52 @@ impl fmt::Debug for Http2Tunnel {
     }
 }
 
-impl Http2Tunnel {
-    /// Waits until the answer that opens the tunnel has been given to the connection. `None` when the peer left before.
-    pub async fn open(upgrade: OnUpgrade) -> Option<Self> {
-        upgrade.await.ok().map(|upgraded| Http2Tunnel(TokioIo::new(upgraded)))
-    }
-}
-
 impl AsyncRead for Http2Tunnel {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        while self.unread.is_empty() {
+            match ready!(self.receive.poll_data(cx)) {
+                Some(Ok(data)) => self.unread = data,
+                // A client that gave its stream up has ended it (as a TCP connection is reset by whoever wants no more).
+                Some(Err(error)) if matches!(error.reason(), Some(Reason::NO_ERROR | Reason::CANCEL)) => break,
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                None => break,
+            }
+        }
+        let count = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread[..count]);
+        self.unread.advance(count);
+        let _ = self.receive.flow_control().release_capacity(count); // a stream that is gone has no window
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Http2Tunnel {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let Some(send) = &mut self.send else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let count = ready!(poll_room(send, bytes.len(), cx))?.min(bytes.len());
+        send.send_data(Bytes::copy_from_slice(&bytes[..count]), false).map_err(gone)?;
+        Poll::Ready(Ok(count))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(mut send) = self.send.take() {
+            send.send_data(Bytes::new(), true).map_err(gone)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Http2Tunnel {
+    fn drop(&mut self) {
+        if let Some(send) = self.send.take() {
+            self.cut.later(send, Reason::CANCEL);
+        }
     }
 }

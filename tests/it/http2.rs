@@ -25,6 +25,24 @@ fn curl_speaks_http2_and_the_server_sees_http1() {
 }
 
 #[test]
+fn interim_responses_reach_the_client_before_the_answer() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
+    let a = Origin::scripted("a", move |request| match request.target.as_str() {
+        "/hints" => Reply::raw(format!("{hints}{hints}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")),
+        _ => Reply::text(200, &String::from_utf8_lossy(&request.body)),
+    });
+    let proxy = start(Site::http().server(&a, ""));
+    let said = curl(&["-k", "--http2", "-i", &proxy.url("https", "web", "/hints")]).replace("\r\n", "\n");
+    let hint = "HTTP/2 103 \nlink: </a.css>\n\n";
+    assert_eq!(said, format!("{hint}{hint}HTTP/2 200 \ncontent-length: 2\n\nok"));
+
+    // The server of this test says 100 when it is asked to, and only then is the body sent.
+    let expecting = ["-k", "--http2", "-i", "-H", "Expect: 100-continue", "-d", "body"];
+    let said = curl(&[&expecting[..], &[&proxy.url("https", "web", "/")]].concat());
+    assert!(said.starts_with("HTTP/2 100") && said.ends_with("body"), "{said}");
+}
+
+#[test]
 fn bodies_stream_both_ways() {
     let a = Origin::scripted("a", |request| Reply::text(200, &"y".repeat(request.body.len())));
     let proxy = start(Site::http().server(&a, ""));

@@ -74,6 +74,14 @@ fn floods_end_their_connection_and_no_other() {
 }
 
 #[test]
+fn a_flood_is_logged_as_a_request_that_could_not_be_read() {
+    let a = Origin::named("a");
+    let proxy = proxy(&a);
+    is_cut_off(&proxy, b"", |_| frame(PING, 0, 0, &[0; 8]).repeat(50));
+    proxy.wait_for("<BADREQ>");
+}
+
+#[test]
 fn a_head_that_is_too_large_is_refused_and_its_connection_lives() {
     let a = Origin::named("a");
     let proxy = proxy(&a);

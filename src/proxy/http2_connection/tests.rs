@@ -1,5 +1,6 @@
 //! Connections of HTTP/2 clients on streams in memory, told as what hyper's client sees.
 
+use std::io;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -7,9 +8,11 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::client::conn::http2 as client;
 use hyper::{Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::io::duplex;
 
 use super::super::downstream::{BodyFraming, HeadOptions};
+use super::super::http2_io::LocalTasks;
 use super::super::stream::Plain;
 use super::super::timer::Timers;
 use super::*;
@@ -33,6 +36,31 @@ fn settings(idle_ms: Option<u64>) -> Http2Settings {
     }
 }
 
+/// A connection whose requests `run` answers.
+fn serve<R: Future<Output = ()> + 'static>(
+    settings: Http2Settings,
+    near: tokio::io::DuplexStream,
+    leaving: Rc<Cell<bool>>,
+    run: impl Fn(Http2Request) -> R + 'static,
+) -> (tokio::task::JoinHandle<Result<(), BadHttp2>>, Rc<Timers>) {
+    let timers = Timers::new(clock::refresh());
+    tokio::task::spawn_local(Rc::clone(&timers).drive());
+    let for_server = Rc::clone(&timers);
+    let served = tokio::task::spawn_local(async move {
+        let timer = for_server.timer();
+        let take_up = |request, running: Exchanging| {
+            let exchange = run(request);
+            async move {
+                exchange.await;
+                drop(running);
+            }
+        };
+        let stream = Stream::Plain(Plain::Memory(near));
+        super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up).await
+    });
+    (served, timers)
+}
+
 /// A client of a connection whose requests `run` answers, and the connection itself.
 async fn connect<R: Future<Output = ()> + 'static>(
     settings: Http2Settings,
@@ -40,21 +68,7 @@ async fn connect<R: Future<Output = ()> + 'static>(
     run: impl Fn(Http2Request) -> R + 'static,
 ) -> (Sender, tokio::task::JoinHandle<Result<(), BadHttp2>>, Rc<Timers>) {
     let (near, far) = duplex(64 * 1024);
-    let timers = Timers::new(clock::refresh());
-    tokio::task::spawn_local(Rc::clone(&timers).drive());
-    let for_server = Rc::clone(&timers);
-    let served = tokio::task::spawn_local(async move {
-        let timer = for_server.timer();
-        let take_up = |request, running: Exchanging| -> Work {
-            let exchange = run(request);
-            Box::pin(async move {
-                exchange.await;
-                drop(running);
-            })
-        };
-        let stream = Stream::Plain(Plain::Memory(near));
-        super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up).await
-    });
+    let (served, timers) = serve(settings, near, leaving, run);
     let (sender, connection) = client::handshake(LocalTasks, TokioIo::new(far)).await.unwrap();
     tokio::task::spawn_local(async move {
         let _ = connection.await;
@@ -221,6 +235,35 @@ fn a_request_that_must_be_refused_leaves_the_connection_alive() {
         assert_eq!(sender.send_request(request).await.unwrap().status(), 400);
         let request = Request::get("http://a.example/").body(none()).unwrap();
         assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    });
+}
+
+#[test]
+fn interim_responses_are_told_as_long_as_they_do_not_pile_up() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            let mut hint = head(103, BodyLength::None, ResponseTo::Other);
+            hint.add_field(b"Link", &[b'x'; 10_000]);
+            for _ in 0..1000 {
+                request.stream.interim(&request.head, &hint);
+            }
+            request.respond(&head(200, BodyLength::None, ResponseTo::Other));
+        };
+        let (near, far) = duplex(64 * 1024);
+        serve(settings(None), near, Rc::default(), answer);
+        let (mut sender, connection) = h2::client::handshake(far).await.unwrap();
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        let request = Request::get("http://a.example/").body(()).unwrap();
+        let (mut response, _) = sender.send_request(request, true).unwrap();
+        let mut hints = 0;
+        while let Some(hint) = poll_fn(|cx| response.poll_informational(cx)).await {
+            assert_eq!(hint.unwrap().status(), StatusCode::EARLY_HINTS);
+            hints += 1;
+        }
+        assert_eq!((response.await.unwrap().status(), hints), (StatusCode::OK, 6), "64 KiB of them");
     });
 }
 

@@ -16,8 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
 use super::super::clock;
-use super::super::http2_io::{Heard, LocalTasks, Watched};
-use super::super::http2_stream::Counted;
+use super::super::http2_io::{Counted, Heard, LocalTasks, Watched};
 use super::super::stream::Stream;
 use super::super::timer::Timer;
 use super::OnBehalfOf;

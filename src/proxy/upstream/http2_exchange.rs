@@ -24,9 +24,9 @@ use hyper::ext::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
-use super::super::http2_stream::{Broken, Counted};
-use super::super::http2_tunnel::Http2Tunnel;
+use super::super::http2_io::Counted;
 use super::http2::Http2Connection;
+use super::http2_tunnel::Http2Tunnel;
 use crate::http::response::reason_of;
 use crate::http::{BodyReader, LAST_CHUNK, Progress, RequestHead, chunk_header, end_chunks};
 use crate::model::global::HttpLimits;
@@ -501,6 +501,18 @@ impl Pipe {
 /// hyper's end of a request's body.
 #[derive(Debug)]
 pub(crate) struct Upload(Rc<RefCell<Pipe>>);
+
+/// The request was cut.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("request was cut")
+    }
+}
+
+impl std::error::Error for Broken {}
 
 impl Body for Upload {
     type Data = Bytes;
