@@ -63,7 +63,6 @@ pub(crate) struct RequestHead {
     pub(super) authority: Option<Text>,
     pub(super) body: BodyLength,
     pub(super) options: ConnectionOptions,
-    pub(super) expects_continue: bool,
     /// Came as an extended CONNECT (RFC 8441) and is passed on as a wish to switch protocols.
     pub(super) extended_connect: bool,
 }
@@ -91,7 +90,6 @@ impl RequestHead {
             authority: None,
             body: BodyLength::None,
             options: ConnectionOptions::default(),
-            expects_continue: false,
             extended_connect: false,
         }
     }
@@ -117,7 +115,6 @@ impl RequestHead {
         self.authority = None;
         self.body = BodyLength::None;
         self.options = ConnectionOptions::default();
-        self.expects_continue = false;
         self.extended_connect = false;
     }
 
@@ -281,11 +278,6 @@ impl RequestHead {
             Version::Http11 => !self.options.close,
             Version::Http2 => true,
         }
-    }
-
-    /// The client holds its body back until it sees `100 Continue`. Never in HTTP/1.0 (RFC 9110 §10.1.1).
-    pub fn expects_continue(&self) -> bool {
-        self.expects_continue && !self.body.is_empty()
     }
 
     /// The protocol a client wants to switch to. `None` unless it is safe to ask the server for: HTTP/1.1, no body

@@ -207,19 +207,14 @@ impl Speaker {
             *self = Speaker::Serving(connection);
         }
         let Speaker::Serving(connection) = self else { return Poll::Pending };
-        loop {
-            let cut = cut.take(cx);
+        cut.poll_with(cx, |cx| {
             loop {
-                match connection.poll_accept(cx) {
-                    Poll::Ready(Some(request)) => begin(request?),
-                    Poll::Ready(None) => return Poll::Ready(Ok(())),
-                    Poll::Pending if cut.is_empty() => return Poll::Pending,
-                    Poll::Pending => break,
+                match ready!(connection.poll_accept(cx)) {
+                    Some(request) => begin(request?),
+                    None => return Poll::Ready(Ok(())),
                 }
             }
-            // What there was of their responses has been written as far as it could be.
-            cut.into_iter().for_each(|(mut stream, reason)| stream.send_reset(reason));
-        }
+        })
     }
 
     /// Some request, or the end of some response, is still under way.

@@ -128,16 +128,6 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// hyper's tasks run on the worker that owns the connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LocalTasks;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}
-
 /// Counts itself for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Counted(Rc<Cell<u32>>);

@@ -67,13 +67,25 @@ impl Cut {
         }
     }
 
-    /// Those to be reset once the connection has been polled.
-    pub fn take(&self, cx: &Context<'_>) -> Vec<(SendStream<Bytes>, Reason)> {
+    /// Polls the connection, and resets what is to be reset behind that.
+    pub fn poll_with<T>(&self, cx: &mut Context<'_>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.keep_waker(cx);
+        loop {
+            let streams = self.streams.take();
+            let polled = poll(cx);
+            if polled.is_ready() || streams.is_empty() {
+                return polled;
+            }
+            // What there was of them has been written as far as it could be.
+            streams.into_iter().for_each(|(mut stream, reason)| stream.send_reset(reason));
+        }
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
         let mut connection = self.connection.borrow_mut();
         if !connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *connection = Some(cx.waker().clone());
         }
-        self.streams.take()
     }
 }
 

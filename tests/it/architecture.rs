@@ -34,7 +34,8 @@ const NEIGHBOURS: &[(&str, &str)] =
 const CRATES: &[(&str, &[&str])] = &[
     ("serde", &["config/raw", "config/yaml", "config/words"]),
     ("rustls_pemfile", &["config/pem"]),
-    ("hyper", &["bench_api/differential", "proxy/http2", "proxy/upstream/http2", "control/probe", "control/notify"]),
+    ("h2", &["proxy/http2", "proxy/upstream/http2"]),
+    ("hyper", &["bench_api/differential", "control/probe", "proxy/http2_connection/tests"]),
 ];
 
 #[test]

@@ -241,6 +241,34 @@ fn a_connection_its_server_has_forgotten_costs_those_who_wait_and_nobody_after_t
 }
 
 #[test]
+fn interim_responses_pass_and_a_body_is_held_back_until_its_server_wants_it() {
+    let origin = Http2Origin::start(Manners::default(), |request, mut respond| async move {
+        let interim = |status: u16| Response::builder().status(status).header("link", "</a.css>").body(()).unwrap();
+        let expects = request.headers().get("expect").is_some_and(|expected| expected == "100-continue");
+        let mut body = request.into_body();
+        if expects {
+            respond.send_informational(interim(100)).unwrap();
+            while body.data().await.is_some() {}
+        }
+        respond.send_informational(interim(103)).unwrap();
+        let _ = respond.send_response(Response::new(()), true);
+    });
+    let proxy = proxy_to(origin.address(), "proto h2");
+    let mut client = Client::connect(proxy.address("web"));
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(client.response().status, 100);
+    client.send("body");
+    let hints = client.response();
+    assert_eq!((hints.status, hints.header("link")), (103, Some("</a.css>")));
+    assert_eq!(client.response().status, 200);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((client.response().status, client.response().status), (103, 200));
+    // And a client of HTTP/2 all the way.
+    let said = curl(&["--http2-prior-knowledge", "-i", &proxy.url("http", "web", "/")]).replace("\r\n", "\n");
+    assert_eq!(said, "HTTP/2 103 \nlink: </a.css>\n\nHTTP/2 200 \ncontent-length: 0\n\n");
+}
+
+#[test]
 fn a_stream_whose_end_comes_behind_its_last_byte_is_not_reset() {
     let (told, resets) = std::sync::mpsc::channel();
     let told = Arc::new(Mutex::new(told));

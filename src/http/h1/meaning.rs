@@ -15,7 +15,6 @@ pub(in crate::http) struct Meaning {
     pub options: ConnectionOptions,
     pub hosts: usize,
     pub bad_host: bool,
-    pub expects_continue: bool,
     pub expects_other: bool,
 }
 
@@ -72,11 +71,7 @@ impl Meaning {
                 self.bad_host |= !is_host(value);
             }
             Known::Expect => {
-                for token in tokens(value) {
-                    let known = token.eq_ignore_ascii_case(b"100-continue");
-                    self.expects_continue |= known;
-                    self.expects_other |= !known;
-                }
+                self.expects_other |= tokens(value).any(|token| !token.eq_ignore_ascii_case(b"100-continue"));
             }
             _ => {}
         }

@@ -126,11 +126,8 @@ impl RequestHead {
         if meaning.bad_host {
             return Err(BadRequest::Host);
         }
-        if self.version != Version::Http10 {
-            if meaning.expects_other {
-                return Err(BadRequest::Expect);
-            }
-            self.expects_continue = meaning.expects_continue;
+        if self.version != Version::Http10 && meaning.expects_other {
+            return Err(BadRequest::Expect);
         }
         self.options = meaning.options;
         Ok(())

@@ -12,7 +12,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::duplex;
 
 use super::super::downstream::{BodyFraming, HeadOptions};
-use super::super::http2_io::LocalTasks;
 use super::super::stream::Plain;
 use super::super::timer::Timers;
 use super::*;
@@ -33,6 +32,16 @@ fn settings(idle_ms: Option<u64>) -> Http2Settings {
         offers_websocket: true,
         idle,
         stalled: idle,
+    }
+}
+
+/// The client's tasks run beside the connection's.
+#[derive(Debug, Clone, Copy)]
+struct LocalTasks;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
     }
 }
 

@@ -6,34 +6,39 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http2;
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{self, ResponseFuture, SendRequest};
+use http::Request;
 use tokio::sync::Notify;
 
 use super::super::clock;
-use super::super::http2_io::{Counted, Heard, LocalTasks, Watched};
+use super::super::http2_io::{Counted, Heard, Watched};
+use super::super::http2_stream::Cut;
 use super::super::stream::Stream;
 use super::super::timer::Timer;
 use super::OnBehalfOf;
 use super::connect::{ConnectError, connect};
-use super::http2_exchange::{Http2Exchange, Upload};
+use super::http2_exchange::Http2Exchange;
 use super::pool::IDLE_LIMIT;
 use crate::model::Global;
 use crate::model::http::ServerProtocol;
 use crate::state::snapshot::ServerInForce;
 use crate::wire::http2_frames::FrameGuard;
 
-/// Bytes of one request's body that hyper may hold back for a slow server.
+/// Bytes of one request's body that h2 may hold back for a slow server.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams reset by mistakes of the server's before its connection ends.
 const MISTAKES: usize = 256;
 
-type Link = http2::Connection<TokioIo<Watched>, Upload, LocalTasks>;
+type Link = client::Connection<Watched, Bytes>;
 
 /// A server's connections, kept by one worker.
 #[derive(Debug, Default)]
@@ -48,7 +53,7 @@ pub(crate) struct Http2Pool {
 
 /// One connection. Closed when its last request is over and no pool keeps it.
 pub(crate) struct Http2Connection {
-    sender: RefCell<http2::SendRequest<Upload>>,
+    sender: SendRequest<Bytes>,
     /// Gone once it has ended, and with it what was given to it too late.
     link: Rc<RefCell<Option<Link>>>,
     /// Requests under way.
@@ -58,6 +63,8 @@ pub(crate) struct Http2Connection {
     uses: Cell<u32>,
     used_at: Cell<Instant>,
     heard: Rc<Heard>,
+    /// Streams to be reset.
+    pub cut: Rc<Cut>,
     /// Its server has been silent for so long that no further request is given to it.
     mute: Cell<bool>,
     pub is_tls: bool,
@@ -79,33 +86,35 @@ impl Http2Connection {
         let heard = Heard::new();
         let guard = FrameGuard::of_server(limits.glitches, clock::now());
         let watched = Watched::new(stream, Vec::new(), guard, Rc::new(Cell::new(clock::now())));
-        let io = TokioIo::new(watched.telling(Rc::clone(&heard)));
-        let mut builder = http2::Builder::new(LocalTasks);
+        let mut builder = client::Builder::new();
         builder
             .initial_max_send_streams(limits.streams as usize)
-            .max_local_error_reset_streams(MISTAKES)
+            .enable_push(false)
+            .max_local_error_reset_streams(Some(MISTAKES))
             .max_header_list_size(global.limits.head.try_into().unwrap_or(u32::MAX))
-            .initial_stream_window_size(limits.stream_window)
+            .initial_window_size(limits.stream_window)
             .initial_connection_window_size(limits.connection_window)
             .max_frame_size(limits.frame)
             .header_table_size(limits.header_table)
-            .max_send_buf_size(SEND_BUFFER);
-        let (sender, link) = builder.handshake(io).await.map_err(io::Error::other)?;
-        let link = Rc::new(RefCell::new(Some(link)));
-        tokio::task::spawn_local(drive(Rc::clone(&link)));
+            .max_send_buffer_size(SEND_BUFFER);
+        let watched = watched.telling(Rc::clone(&heard));
+        let (sender, link) = builder.handshake(watched).await.map_err(io::Error::other)?;
+        let (link, cut) = (Rc::new(RefCell::new(Some(link))), Rc::<Cut>::default());
+        tokio::task::spawn_local(drive(Rc::clone(&link), Rc::clone(&cut)));
         heard.first().await;
         tokio::task::yield_now().await; // what was heard is understood then
         if link.borrow().is_none() {
             return Err(io::Error::other("the server does not speak HTTP/2"));
         }
         Ok(Rc::new(Http2Connection {
-            sender: RefCell::new(sender),
+            sender,
             link,
             streams: Rc::default(),
             most: limits.streams,
             uses: Cell::new(0),
             used_at: Cell::new(clock::now()),
             heard,
+            cut,
             mute: Cell::new(false),
             is_tls,
             authority: server.config.address.to_string(),
@@ -114,7 +123,11 @@ impl Http2Connection {
 
     /// Whether it takes no more requests: closed, broken, told to go away, or without a sign of life.
     fn is_over(&self) -> bool {
-        self.mute.get() || self.link.try_borrow().is_ok_and(|link| link.is_none()) || self.sender.borrow().is_closed()
+        let takes_one = || match self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ready) => ready.is_ok(),
+            Poll::Pending => true,
+        };
+        self.mute.get() || self.link.try_borrow().is_ok_and(|link| link.is_none()) || !takes_one()
     }
 
     /// A request over it got no answer for this long. If nothing else was heard meanwhile either, the server may have
@@ -125,22 +138,21 @@ impl Http2Connection {
     }
 
     fn has_room(&self) -> bool {
-        let link = self.link.try_borrow();
-        let theirs =
-            link.as_ref().ok().and_then(|link| link.as_ref()).map_or(usize::MAX, Link::current_max_send_streams);
         let now = self.streams.get();
-        now < self.most && (now as usize) < theirs
+        now < self.most && (now as usize) < self.sender.current_max_send_streams()
     }
 
     /// Whether WebSockets may go through it (RFC 8441 §3).
     pub fn takes_extended_connect(&self) -> bool {
-        let link = self.link.try_borrow();
-        link.is_ok_and(|link| link.as_ref().is_some_and(Link::is_extended_connect_protocol_enabled))
+        self.sender.is_extended_connect_protocol_enabled()
     }
 
-    /// Sends a request; what comes of it.
-    pub fn send(&self, request: hyper::Request<Upload>) -> super::http2_exchange::Answer {
-        Box::pin(self.sender.borrow_mut().send_request(request))
+    /// Sends a request's head: what comes of it, and the way for its body. `ends`: it has none.
+    ///
+    /// # Errors
+    /// It has not left.
+    pub fn send(&self, request: Request<()>, ends: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.sender.clone().send_request(request, ends)
     }
 
     /// One more request, counted until it is over.
@@ -152,11 +164,18 @@ impl Http2Connection {
     }
 }
 
+/// h2 does not look for itself whether anybody still holds the connection.
+impl Drop for Http2Connection {
+    fn drop(&mut self) {
+        self.cut.wake_connection();
+    }
+}
+
 /// Runs a connection to its end. What was sent over it too late is dropped with it, which its senders notice.
-async fn drive(link: Rc<RefCell<Option<Link>>>) {
-    let ran = std::future::poll_fn(|cx| match &mut *link.borrow_mut() {
-        Some(link) => Pin::new(link).poll(cx),
-        None => std::task::Poll::Ready(Ok(())),
+async fn drive(link: Rc<RefCell<Option<Link>>>, cut: Rc<Cut>) {
+    let ran = poll_fn(|cx| match &mut *link.borrow_mut() {
+        Some(link) => cut.poll_with(cx, |cx| Pin::new(&mut *link).poll(cx)),
+        None => Poll::Ready(Ok(())),
     })
     .await;
     let ended = link.borrow_mut().take();

@@ -1,14 +1,11 @@
 //! One request and its response as a stream of HTTP/2, for an exchange that speaks HTTP/1.
 //!
-//! What an exchange writes is read as an HTTP/1 request and given to hyper; hyper's response is written out as an
+//! What an exchange writes is read as an HTTP/1 request and given to h2; its response is written out as an
 //! HTTP/1 response for it to read. So rules, limits, timeouts and retries are the same for all servers, and what two
 //! readers could understand differently is refused once, by our own parser. The price is a few copies of the head.
-//!
-//! Left out, because hyper's client does not tell them: interim responses.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,26 +13,25 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use h2::client::ResponseFuture;
+use h2::ext::Protocol;
+use h2::{RecvStream, SendStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
-use hyper::ext::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
 use super::super::http2_io::Counted;
+use super::super::http2_stream::{gone, poll_room};
+use super::super::http2_tunnel::Http2Tunnel;
 use super::http2::Http2Connection;
-use super::http2_tunnel::Http2Tunnel;
 use crate::http::response::reason_of;
-use crate::http::{BodyReader, LAST_CHUNK, Progress, RequestHead, chunk_header, end_chunks};
+use crate::http::{BodyReader, Progress, RequestHead, chunk_header, end_chunks};
 use crate::model::global::HttpLimits;
 use crate::wire::websocket;
 
 /// The request was within the limits before rules added to it.
 const OWN_REQUEST: HttpLimits = HttpLimits { head: 1 << 22, fields: 32_767, target: 1 << 22 };
-
-pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>>>>;
 
 /// One request under way. Dropping it before the response has ended resets the stream.
 pub(crate) struct Http2Exchange {
@@ -55,7 +51,7 @@ pub(crate) struct Http2Exchange {
 
 enum Asking {
     Head(Box<RequestHead>),
-    Body(BodyReader, Rc<RefCell<Pipe>>),
+    Body(BodyReader, SendStream<Bytes>),
     Done,
 }
 
@@ -63,16 +59,16 @@ enum Answering {
     /// The request's head is not complete.
     Nothing(Option<Waker>),
     Head {
-        answer: Answer,
-        /// For a WebSocket: the key its client was given.
-        key: Option<Vec<u8>>,
+        answer: ResponseFuture,
+        /// For a WebSocket: the key its client was given, and the way to the server.
+        tunnel: Option<(Vec<u8>, SendStream<Bytes>)>,
         to_head: bool,
     },
     Body {
-        body: Incoming,
+        body: RecvStream,
         chunked: bool,
-        /// To HEAD, say: its end is all that can come.
-        bodiless: bool,
+        /// Bytes to come, if that was said; without any the end is all that can come.
+        left: Option<u64>,
     },
     Over,
     Tunnel(Box<Http2Tunnel>),
@@ -108,7 +104,7 @@ impl Http2Exchange {
         self.connection.timed_out(after);
     }
 
-    /// The request's head is complete: gives it to hyper.
+    /// The request's head is complete: sends it.
     fn ask(&mut self, head: &RequestHead) -> io::Result<()> {
         let key = head.upgrade().is_some().then(|| {
             let key = head.fields().get(b"sec-websocket-key");
@@ -118,26 +114,31 @@ impl Http2Exchange {
             let told = "the server takes no WebSocket over HTTP/2";
             return Err(io::Error::new(io::ErrorKind::Unsupported, told));
         }
-        let pipe = Rc::new(RefCell::new(Pipe::default()));
         let reader = BodyReader::new(head.body());
-        pipe.borrow_mut().ended = reader.is_done() && key.is_none();
-        let request = self.request(head, key.is_some(), Upload(Rc::clone(&pipe)))?;
-        if head.expects_continue() {
-            // hyper would keep the server's own `100 Continue` to itself.
-            self.text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-        let answer = self.connection.send(request);
+        let request = self.request(head, key.is_some())?;
+        let ends = reader.is_done() && key.is_none();
+        let (answer, send) = self.connection.send(request, ends).map_err(|error| {
+            self.refused = error.is_io() || error.is_go_away(); // the connection's end, and not the request's fault
+            io::Error::other(error)
+        })?;
+        let (tunnel, send) = match key {
+            Some(key) => (Some((key, send)), None),
+            None => (None, Some(send)),
+        };
         let to_head = head.is_head();
         if let Answering::Nothing(Some(waker)) =
-            std::mem::replace(&mut self.answering, Answering::Head { answer, key, to_head })
+            std::mem::replace(&mut self.answering, Answering::Head { answer, tunnel, to_head })
         {
             waker.wake();
         }
-        self.asking = if reader.is_done() { Asking::Done } else { Asking::Body(reader, pipe) };
+        self.asking = match send {
+            Some(send) if !reader.is_done() => Asking::Body(reader, send),
+            _ => Asking::Done,
+        };
         Ok(())
     }
 
-    fn request(&self, head: &RequestHead, websocket: bool, body: Upload) -> io::Result<Request<Upload>> {
+    fn request(&self, head: &RequestHead, websocket: bool) -> io::Result<Request<()>> {
         let bad = |error: http::Error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let host = head.host().filter(|host| !host.is_empty()).unwrap_or(self.connection.authority.as_bytes());
         let authority = Authority::try_from(host).or_else(|_| Authority::try_from("localhost"));
@@ -147,7 +148,7 @@ impl Http2Exchange {
             .path_and_query(path_and_query(head.path_and_query()).map_err(|error| bad(error.into()))?)
             .build()
             .map_err(bad)?;
-        let mut request = Request::new(body);
+        let mut request = Request::new(());
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = uri;
         *request.method_mut() = Method::from_bytes(head.method()).map_err(|error| bad(error.into()))?;
@@ -158,7 +159,7 @@ impl Http2Exchange {
         let fields = request.headers_mut();
         for (name, value) in head.end_to_end() {
             let only_http1 = name.eq_ignore_ascii_case(b"sec-websocket-key") && websocket;
-            if !only_http1 && !name.eq_ignore_ascii_case(b"expect") {
+            if !only_http1 {
                 append(fields, name, value);
             }
         }
@@ -169,39 +170,40 @@ impl Http2Exchange {
     }
 
     /// Writes the response's head out as HTTP/1.
-    fn answered(&mut self, response: Response<Incoming>, key: Option<&[u8]>, to_head: bool) {
+    fn answered(
+        &mut self,
+        response: Response<RecvStream>,
+        tunnel: Option<(Vec<u8>, SendStream<Bytes>)>,
+        to_head: bool,
+    ) {
         let (parts, body) = response.into_parts();
         let status = parts.status.as_u16();
-        let mut extensions = parts.extensions;
-        if let Some(key) = key
-            && status == 200
-            && let Some(upgrade) = extensions.remove::<hyper::upgrade::OnUpgrade>()
-        {
-            self.write_line(format_args!("HTTP/1.1 101 Switching Protocols"));
-            self.write_line(format_args!("connection: upgrade\r\nupgrade: websocket"));
-            self.write_line(format_args!("sec-websocket-accept: {}", websocket::accept(key)));
-            self.write_fields(&parts.headers);
-            // hyper has the stream ready: it hands it over with the response.
-            let mut opening = Box::pin(Http2Tunnel::open(upgrade));
-            let opened = opening.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            self.answering = match opened {
-                Poll::Ready(Some(tunnel)) => Answering::Tunnel(Box::new(tunnel)),
-                _ => Answering::Over,
-            };
-            return;
+        if let Some((key, mut send)) = tunnel {
+            if status == 200 {
+                self.write_line(format_args!("HTTP/1.1 101 Switching Protocols"));
+                self.write_line(format_args!("connection: upgrade\r\nupgrade: websocket"));
+                self.write_line(format_args!("sec-websocket-accept: {}", websocket::accept(&key)));
+                self.write_fields(&parts.headers);
+                let tunnel = Http2Tunnel::new(body, send, Rc::clone(&self.connection.cut));
+                self.answering = Answering::Tunnel(Box::new(tunnel));
+                return;
+            }
+            let _ = send.send_data(Bytes::new(), true); // no tunnel: that is all there is of the request
         }
         self.write_line(format_args!("HTTP/1.1 {status} {}", reason_of(status)));
-        let bodiless = to_head || status == 204 || status == 304;
+        let length = parts.headers.get(http::header::CONTENT_LENGTH);
+        let has_none = to_head || status == 204 || status == 304;
         let ended = body.is_end_stream();
-        let has_length = parts.headers.contains_key(http::header::CONTENT_LENGTH);
-        let chunked = !has_length && !ended && !bodiless;
+        let chunked = length.is_none() && !ended && !has_none;
         if chunked {
             self.write_line(format_args!("transfer-encoding: chunked"));
-        } else if ended && !has_length && !bodiless {
+        } else if ended && length.is_none() && !has_none {
             self.write_line(format_args!("content-length: 0"));
         }
         self.write_fields(&parts.headers);
-        self.answering = if ended { Answering::Over } else { Answering::Body { body, chunked, bodiless } };
+        let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let left = if has_none { Some(0) } else { announced };
+        self.answering = if ended { Answering::Over } else { Answering::Body { body, chunked, left } };
     }
 
     fn write_line(&mut self, line: fmt::Arguments<'_>) {
@@ -227,60 +229,66 @@ impl Http2Exchange {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Answering::Head { answer, .. } => {
-                let answer = ready!(answer.as_mut().poll(cx));
-                let before = std::mem::replace(&mut self.answering, Answering::Over);
-                let Answering::Head { key, to_head, .. } = before else { return Poll::Ready(Ok(())) };
-                match answer {
-                    Ok(response) => self.answered(response, key.as_deref(), to_head),
-                    Err(error) => {
-                        self.refused = is_refused(&error);
-                        tracing::debug!(%error, refused = self.refused, "no answer over HTTP/2");
-                        return Poll::Ready(Err(io::Error::other(error)));
-                    }
-                }
-                Poll::Ready(Ok(()))
-            }
-            Answering::Body { body, chunked, .. } => {
-                let chunked = *chunked;
-                match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) if data.is_empty() => {}
-                        Ok(data) => {
-                            if chunked {
-                                chunk_header(data.len(), &mut self.text);
-                            }
-                            self.piece = data;
-                        }
-                        Err(frame) => {
-                            if let (Some(trailers), true) = (frame.trailers_ref(), chunked) {
-                                let fields = trailers.iter();
-                                let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-                                end_chunks(fields, &mut self.text);
-                            }
-                            self.answering = Answering::Over;
-                        }
-                    },
-                    Some(Err(error)) => {
-                        self.answering = Answering::Over;
-                        return Poll::Ready(Err(io::Error::other(error)));
-                    }
-                    // Reset with NO_ERROR before its end: the library stops there without a word.
-                    None if !body.is_end_stream() => {
-                        self.answering = Answering::Over;
-                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                    }
-                    None => {
-                        if chunked {
-                            self.text.extend_from_slice(LAST_CHUNK);
-                        }
-                        self.answering = Answering::Over;
-                    }
-                }
-                Poll::Ready(Ok(()))
-            }
+            Answering::Head { .. } => self.poll_head(cx),
+            Answering::Body { .. } => self.poll_body(cx),
             Answering::Over | Answering::Tunnel(_) => Poll::Ready(Ok(())),
         }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Answering::Head { answer, .. } = &mut self.answering else { return Poll::Ready(Ok(())) };
+        let answer = match ready!(answer.poll_informational(cx)) {
+            Some(Ok(interim)) => {
+                let status = interim.status().as_u16();
+                if status != 101 {
+                    // RFC 9113 §8.6: there is no such thing in HTTP/2.
+                    self.write_line(format_args!("HTTP/1.1 {status} {}", reason_of(status)));
+                    self.write_fields(interim.headers());
+                }
+                return Poll::Ready(Ok(()));
+            }
+            Some(Err(error)) => Err(error),
+            None => ready!(Pin::new(answer).poll(cx)),
+        };
+        let before = std::mem::replace(&mut self.answering, Answering::Over);
+        let Answering::Head { tunnel, to_head, .. } = before else { return Poll::Ready(Ok(())) };
+        match answer {
+            Ok(response) => self.answered(response, tunnel, to_head),
+            Err(error) => {
+                self.refused = is_refused(&error);
+                tracing::debug!(%error, refused = self.refused, "no answer over HTTP/2");
+                return Poll::Ready(Err(io::Error::other(error)));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Answering::Body { body, chunked, left } = &mut self.answering else { return Poll::Ready(Ok(())) };
+        let chunked = *chunked;
+        let next = match ready!(body.poll_data(cx)) {
+            Some(Ok(data)) => {
+                let _ = body.flow_control().release_capacity(data.len()); // a stream that is gone has no window
+                *left = left.map(|left| left.saturating_sub(data.len() as u64));
+                if chunked && !data.is_empty() {
+                    chunk_header(data.len(), &mut self.text);
+                }
+                self.piece = data;
+                return Poll::Ready(Ok(()));
+            }
+            Some(Err(error)) => Err(error),
+            None => ready!(body.poll_trailers(cx)),
+        };
+        self.answering = Answering::Over;
+        Poll::Ready(match next {
+            Ok(trailers) if chunked => {
+                let fields = trailers.iter().flatten();
+                end_chunks(fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())), &mut self.text);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        })
     }
 
     /// Moves what is there into the buffer; whether anything was.
@@ -306,15 +314,9 @@ impl Http2Exchange {
 }
 
 /// RFC 9113 §8.7: a stream above the last one of a GOAWAY, or reset as refused, was not looked at.
-fn is_refused(error: &hyper::Error) -> bool {
-    if error.is_canceled() {
-        return true; // it never left
-    }
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| {
-        let reset = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
-        cause.is_remote() && (cause.is_go_away() || reset)
-    })
+fn is_refused(error: &h2::Error) -> bool {
+    let reset = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (error.is_go_away() || reset)
 }
 
 /// Bytes our parser lets pass and the library does not are percent-encoded, which means the same (RFC 3986 §2.1).
@@ -385,15 +387,9 @@ impl AsyncWrite for Http2Exchange {
                 }
                 Poll::Ready(Ok(used))
             }
-            Asking::Body(reader, pipe) => {
-                let mut room = pipe.borrow_mut();
-                if room.taker_gone {
-                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-                }
-                if room.data.is_some() {
-                    room.producer = Some(cx.waker().clone());
-                    return Poll::Pending;
-                }
+            Asking::Body(reader, send) => {
+                // Any room will do: what has none waits in the stream, one piece at most.
+                ready!(poll_room(send, 1, cx))?;
                 let (mut at, mut data) = (0, BytesMut::new());
                 while at < bytes.len() && !reader.is_done() {
                     let rest = bytes.get(at..).unwrap_or_default();
@@ -401,14 +397,15 @@ impl AsyncWrite for Http2Exchange {
                     data.extend_from_slice(rest.get(fed.data).unwrap_or_default());
                     at += fed.consumed;
                 }
-                room.data = (!data.is_empty()).then(|| data.freeze());
                 let done = reader.is_done();
-                if done {
-                    room.trailers = trailers(reader.trailers());
-                    room.ended = true;
+                let trailers = done.then(|| trailers(reader.trailers())).flatten();
+                let ends = done && trailers.is_none();
+                if ends || !data.is_empty() {
+                    send.send_data(data.freeze(), ends).map_err(gone)?;
                 }
-                room.wake_consumer();
-                drop(room);
+                if let Some(trailers) = trailers {
+                    send.send_trailers(trailers).map_err(gone)?;
+                }
                 if done {
                     this.asking = Asking::Done;
                 }
@@ -435,25 +432,18 @@ impl AsyncWrite for Http2Exchange {
 
 impl Drop for Http2Exchange {
     fn drop(&mut self) {
-        if let Answering::Body { body, bodiless, .. } = std::mem::replace(&mut self.answering, Answering::Over)
-            && (bodiless || body.size_hint().exact() == Some(0))
+        if let Answering::Body { body, left: Some(0), .. } = std::mem::replace(&mut self.answering, Answering::Over)
             && matches!(self.asking, Asking::Done)
         {
             tokio::task::spawn_local(until_its_end(body, Rc::clone(&self.connection), self.counted.take()));
-        }
-        if let Asking::Body(_, pipe) = &self.asking {
-            let mut pipe = pipe.borrow_mut();
-            pipe.cut = true;
-            pipe.wake_consumer();
         }
     }
 }
 
 /// All of a response is here but the stream's end, which comes as a frame of its own: letting go would reset the stream,
 /// and servers count resets against those who send many.
-async fn until_its_end(mut body: Incoming, connection: Rc<Http2Connection>, counted: Option<Counted>) {
-    let end = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-    let _ = tokio::time::timeout(LINGER, end).await;
+async fn until_its_end(mut body: RecvStream, connection: Rc<Http2Connection>, counted: Option<Counted>) {
+    let _ = tokio::time::timeout(LINGER, body.data()).await;
     drop((counted, connection));
 }
 
@@ -468,82 +458,4 @@ fn trailers(lines: &[u8]) -> Option<HeaderMap> {
         }
     }
     (!map.is_empty()).then_some(map)
-}
-
-/// A request's body on its way to hyper, with room for one piece.
-#[derive(Debug, Default)]
-struct Pipe {
-    data: Option<Bytes>,
-    trailers: Option<HeaderMap>,
-    ended: bool,
-    /// The exchange has given up.
-    cut: bool,
-    /// hyper has let go of it: the server answered without it, or is gone.
-    taker_gone: bool,
-    producer: Option<Waker>,
-    consumer: Option<Waker>,
-}
-
-impl Pipe {
-    fn wake_consumer(&mut self) {
-        if let Some(waker) = self.consumer.take() {
-            waker.wake();
-        }
-    }
-
-    fn wake_producer(&mut self) {
-        if let Some(waker) = self.producer.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// hyper's end of a request's body.
-#[derive(Debug)]
-pub(crate) struct Upload(Rc<RefCell<Pipe>>);
-
-/// The request was cut.
-#[derive(Debug)]
-pub(crate) struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("request was cut")
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let mut pipe = self.0.borrow_mut();
-        if let Some(data) = pipe.data.take() {
-            pipe.wake_producer();
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        if pipe.ended {
-            return Poll::Ready(pipe.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
-        }
-        if pipe.cut {
-            return Poll::Ready(Some(Err(Broken)));
-        }
-        pipe.consumer = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let pipe = self.0.borrow();
-        pipe.data.is_none() && pipe.trailers.is_none() && pipe.ended
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        let mut pipe = self.0.borrow_mut();
-        pipe.taker_gone = true;
-        pipe.wake_producer();
-    }
 }

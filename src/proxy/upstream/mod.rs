@@ -4,7 +4,6 @@ pub(crate) mod attempts;
 pub(crate) mod connect;
 pub(crate) mod http2;
 pub(crate) mod http2_exchange;
-mod http2_tunnel;
 pub(crate) mod own;
 pub(crate) mod pool;
 pub(crate) mod reuse;
