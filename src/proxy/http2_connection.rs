@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 use super::downstream::Downstream;
-use super::http2_io::{Counted, FLOODED, Watched};
-use super::http2_stream::{Cut, Http2Stream};
+use super::http2_io::{Counted, Cut, FLOODED, Watched};
+use super::http2_stream::Http2Stream;
 use super::stream::Stream;
 use super::timer::Timer;
 use crate::http::{BadRequest, ExtendedConnect, RequestHead, RequestParts};

@@ -1,13 +1,15 @@
-//! The bytes under an HTTP/2 connection, watched: what was read before HTTP/2 began, when the peer last took something,
-//! and whether it only keeps us busy.
+//! What both sides of HTTP/2 need. The bytes under a connection, watched: what was read before HTTP/2 began, when the peer
+//! last took something, and whether it only keeps us busy. And streams: when they take more, and how they are reset.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use bytes::Bytes;
+use h2::{Reason, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -143,4 +145,69 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
+}
+
+/// Streams of one connection whose responses were cut. They are reset once the connection had a turn to write what there
+/// was of them: a reset drops what is queued.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    streams: RefCell<Vec<(SendStream<Bytes>, Reason)>>,
+    /// The connection's task.
+    connection: RefCell<Option<Waker>>,
+}
+
+impl Cut {
+    pub fn later(&self, stream: SendStream<Bytes>, reason: Reason) {
+        self.streams.borrow_mut().push((stream, reason));
+        self.wake_connection();
+    }
+
+    pub fn wake_connection(&self) {
+        if let Some(connection) = &*self.connection.borrow() {
+            connection.wake_by_ref();
+        }
+    }
+
+    /// Polls the connection, and resets what is to be reset behind that.
+    pub fn poll_with<T>(&self, cx: &mut Context<'_>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.keep_waker(cx);
+        loop {
+            let streams = self.streams.take();
+            let polled = poll(cx);
+            if polled.is_ready() || streams.is_empty() {
+                return polled;
+            }
+            // What there was of them has been written as far as it could be.
+            streams.into_iter().for_each(|(mut stream, reason)| stream.send_reset(reason));
+        }
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let mut connection = self.connection.borrow_mut();
+        if !connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *connection = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// The stream was reset, or its connection is gone.
+pub(crate) fn gone(_: h2::Error) -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
+}
+
+/// Ready with how many bytes the stream takes at once, at least one, when `wanted` are to be sent.
+pub(crate) fn poll_room(
+    stream: &mut SendStream<Bytes>,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    stream.reserve_capacity(wanted);
+    while stream.capacity() == 0 {
+        match ready!(stream.poll_capacity(cx)) {
+            Some(Ok(_)) => {} // may be none yet
+            Some(Err(error)) => return Poll::Ready(Err(gone(error))),
+            None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+    Poll::Ready(Ok(stream.capacity()))
 }

@@ -4,10 +4,9 @@
 //! what is unsent allow it: that is the back-pressure. The last piece is held back until it is known to be the last, so
 //! that it ends the stream itself.
 
-use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -15,12 +14,15 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
+use super::http2_io::{Cut, gone, poll_room};
 use super::http2_tunnel::Http2Tunnel;
 use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks};
 
 /// Bytes of interim responses that one stream may have. Nothing holds a client's headers back, so whoever does not take
 /// them would make them pile up here; what is more is left out.
 const INTERIM_LIMIT: usize = 64 * 1024;
+/// What one takes besides its fields, about.
+const INTERIM_COST: usize = 64;
 
 /// One stream. Dropping it before its response has ended resets the stream.
 #[derive(Debug)]
@@ -44,71 +46,6 @@ pub(crate) struct Http2Stream {
     cut: Rc<Cut>,
     received: u64,
     sent: u64,
-}
-
-/// Streams of one connection whose responses were cut. They are reset once the connection had a turn to write what there
-/// was of them: a reset drops what is queued.
-#[derive(Debug, Default)]
-pub(crate) struct Cut {
-    streams: RefCell<Vec<(SendStream<Bytes>, Reason)>>,
-    /// The connection's task.
-    connection: RefCell<Option<Waker>>,
-}
-
-impl Cut {
-    pub fn later(&self, stream: SendStream<Bytes>, reason: Reason) {
-        self.streams.borrow_mut().push((stream, reason));
-        self.wake_connection();
-    }
-
-    pub fn wake_connection(&self) {
-        if let Some(connection) = &*self.connection.borrow() {
-            connection.wake_by_ref();
-        }
-    }
-
-    /// Polls the connection, and resets what is to be reset behind that.
-    pub fn poll_with<T>(&self, cx: &mut Context<'_>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        self.keep_waker(cx);
-        loop {
-            let streams = self.streams.take();
-            let polled = poll(cx);
-            if polled.is_ready() || streams.is_empty() {
-                return polled;
-            }
-            // What there was of them has been written as far as it could be.
-            streams.into_iter().for_each(|(mut stream, reason)| stream.send_reset(reason));
-        }
-    }
-
-    fn keep_waker(&self, cx: &Context<'_>) {
-        let mut connection = self.connection.borrow_mut();
-        if !connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *connection = Some(cx.waker().clone());
-        }
-    }
-}
-
-/// The stream was reset, or its connection is gone.
-pub(super) fn gone(_: h2::Error) -> io::Error {
-    io::ErrorKind::ConnectionReset.into()
-}
-
-/// Ready with how many bytes the stream takes at once, at least one, when `wanted` are to be sent.
-pub(super) fn poll_room(
-    stream: &mut SendStream<Bytes>,
-    wanted: usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    stream.reserve_capacity(wanted);
-    while stream.capacity() == 0 {
-        match ready!(stream.poll_capacity(cx)) {
-            Some(Ok(_)) => {} // may be none yet
-            Some(Err(error)) => return Poll::Ready(Err(gone(error))),
-            None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-        }
-    }
-    Poll::Ready(Ok(stream.capacity()))
 }
 
 impl Http2Stream {
@@ -222,14 +159,13 @@ impl Downstream for Http2Stream {
     }
 
     fn interim(&mut self, _request: &RequestHead, response: &ResponseHead) {
-        let mut head = Response::new(());
-        *head.status_mut() = StatusCode::from_u16(response.status()).unwrap_or(StatusCode::PROCESSING);
-        let mut bytes = 0;
+        let Ok(status) = StatusCode::from_u16(response.status()) else { return };
+        let (mut head, mut bytes) = (Response::new(()), 0);
+        *head.status_mut() = status;
         for (name, value) in response.end_to_end() {
             bytes += append(head.headers_mut(), name, value);
         }
-        // Also without fields it takes some room.
-        self.interim += usize::try_from(bytes).unwrap_or(usize::MAX).max(64);
+        self.interim += bytes as usize + INTERIM_COST;
         // One that cannot be told is left out; what follows meets the same trouble.
         if self.interim <= INTERIM_LIMIT && self.respond.send_informational(head).is_ok() {
             self.sent += bytes;

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::http2_stream::{Cut, gone, poll_room};
+use super::http2_io::{Cut, gone, poll_room};
 
 /// A stream that is a connection now. Dropping it before it was shut down resets the stream.
 pub(crate) struct Http2Tunnel {

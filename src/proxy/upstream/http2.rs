@@ -20,8 +20,7 @@ use http::Request;
 use tokio::sync::Notify;
 
 use super::super::clock;
-use super::super::http2_io::{Counted, Heard, Watched};
-use super::super::http2_stream::Cut;
+use super::super::http2_io::{Counted, Cut, Heard, Watched};
 use super::super::stream::Stream;
 use super::super::timer::Timer;
 use super::OnBehalfOf;
@@ -164,7 +163,7 @@ impl Http2Connection {
     }
 }
 
-/// h2 does not look for itself whether anybody still holds the connection.
+/// A connection that nobody holds any more closes itself, if it is polled.
 impl Drop for Http2Connection {
     fn drop(&mut self) {
         self.cut.wake_connection();

@@ -21,8 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, V
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
-use super::super::http2_io::Counted;
-use super::super::http2_stream::{gone, poll_room};
+use super::super::http2_io::{Counted, gone, poll_room};
 use super::super::http2_tunnel::Http2Tunnel;
 use super::http2::Http2Connection;
 use crate::http::response::reason_of;
