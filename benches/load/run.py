@@ -149,7 +149,11 @@ class Bench:
     processes: list[subprocess.Popen] = field(default_factory=list)
 
     def start(self, command, cpus, **how):
-        process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, cpus), **how)
+        def prepare():
+            os.sched_setaffinity(0, cpus)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored by whatever a shell runs in the background
+
+        process = subprocess.Popen(command, preexec_fn=prepare, **how)
         self.processes.append(process)
         return process
 
@@ -427,14 +431,21 @@ def table(name, workload, results, bases):
 
 
 def costs_of(base, results):
-    """What the one that ratios are to cost in each round; `best` is the cheapest of the others."""
+    """What the one that ratios are to cost in each round; `best` is the cheaper of haproxy and nginx."""
     if base != "best":
         return [run.cost for run in results[base]]
-    others = [[run.cost for run in runs] for name, runs in results.items() if runs and name != "lockgate"]
-    return [min(costs) for costs in zip(*others)]
+    peers = [[run.cost for run in results[name]] for name in ("haproxy", "nginx") if results.get(name)]
+    return [min(costs) for costs in zip(*peers)]
 
 
 # --- setting up -----------------------------------------------------------------------------------------------------
+
+def refuse_company():
+    """A proxy left behind would share the port with the contenders (SO_REUSEPORT), and no figure would be worth anything."""
+    with contextlib.suppress(ConnectionRefusedError):
+        socket.create_connection(PROXY, 1).close()
+        sys.exit("somebody is listening on %s:%d already" % PROXY)
+
 
 def build_tool():
     subprocess.run(["cargo", "build", "-q", "--profile", "quick", "--example", "load_tool"], cwd=ROOT, check=True)
@@ -465,7 +476,7 @@ def options():
     parser.add_argument("-w", "--workload", default=",".join(WORKLOADS), help="comma list of: " + ", ".join(WORKLOADS))
     parser.add_argument("--contender", action="append", metavar="NAME[=COMMAND]",
                         help="lockgate, haproxy, nginx or NAME=COMMAND with {haproxy} or {nginx} for the rendered file; repeat")
-    parser.add_argument("--base", default="haproxy", help="comma list of whom ratios are to; best: the cheapest of the others in the same round")
+    parser.add_argument("--base", default="haproxy", help="comma list of whom ratios are to; best: the cheaper of haproxy and nginx in the same round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of one measured run")
     parser.add_argument("--warm", type=float, default=1, help="seconds before each")
@@ -476,6 +487,9 @@ def options():
 
 def main():
     given = options()
+    # Also who is told to end ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    refuse_company()
     chosen = contenders(given.contender)
     bases = [base for base in given.base.split(",") if base in chosen or base == "best"] or [next(iter(chosen))]
     work = Path(tempfile.mkdtemp(prefix="lockgate-load-"))
