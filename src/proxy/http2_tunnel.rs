@@ -1,4 +1,5 @@
-//! Bytes both ways inside one stream of an HTTP/2 client (RFC 8441): what a WebSocket becomes once both sides agreed.
+//! Bytes both ways inside one stream of HTTP/2, a client's or a server's (RFC 8441): what a WebSocket becomes once both
+//! sides agreed.
 
 use std::fmt;
 use std::io;
@@ -15,7 +16,7 @@ use super::http2_io::{Cut, gone, poll_room};
 /// A stream that is a connection now. Dropping it before it was shut down resets the stream.
 pub(crate) struct Http2Tunnel {
     receive: RecvStream,
-    /// What came and was not read yet. Its client's window opens when it is read.
+    /// What came and was not read yet. The peer's window opens when it is read.
     unread: Bytes,
     /// `None` once its end was sent.
     send: Option<SendStream<Bytes>>,
@@ -39,7 +40,7 @@ impl AsyncRead for Http2Tunnel {
         while self.unread.is_empty() {
             match ready!(self.receive.poll_data(cx)) {
                 Some(Ok(data)) => self.unread = data,
-                // A client that gave its stream up has ended it (as a TCP connection is reset by whoever wants no more).
+                // Who gives a stream up has nothing more to say.
                 Some(Err(error)) if matches!(error.reason(), Some(Reason::NO_ERROR | Reason::CANCEL)) => break,
                 Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
                 None => break,

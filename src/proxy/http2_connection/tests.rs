@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::client::conn::http2 as client;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::duplex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::super::downstream::{BodyFraming, HeadOptions};
 use super::super::stream::Plain;
@@ -309,6 +309,40 @@ fn an_exchange_that_gives_up_resets_its_stream() {
         let mut body = sender.send_request(request).await.expect("what there was arrives").into_body();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
         assert!(body.frame().await.unwrap().is_err());
+    });
+}
+
+#[test]
+fn a_tunnel_that_breaks_is_reset_behind_its_last_bytes() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            let switched = head(101, BodyLength::None, ResponseTo::Other);
+            request.stream.head(&request.head, &switched, HeadOptions { keep_upgrade: true, ..OPTIONS });
+            poll_fn(|cx| request.stream.poll_flush(cx)).await.unwrap();
+            let mut tunnel = request.stream.open_tunnel().unwrap();
+            let mut said = [0; 5];
+            tunnel.read_exact(&mut said).await.unwrap();
+            tunnel.write_all(&said).await.unwrap();
+        };
+        let (near, far) = duplex(64 * 1024);
+        serve(settings(None), near, Rc::default(), answer);
+        let (mut sender, connection) = h2::client::handshake(far).await.unwrap();
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        while !sender.is_extended_connect_protocol_enabled() {
+            tokio::task::yield_now().await;
+        }
+        let websocket = Protocol::from_static("websocket");
+        let request = Request::connect("http://a.example/chat").extension(websocket).body(()).unwrap();
+        let (response, mut send) = sender.send_request(request, false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        send.send_data(Bytes::from_static(b"words"), false).unwrap();
+        let mut received = response.into_body();
+        assert_eq!(received.data().await.unwrap().unwrap(), "words");
+        assert_eq!(received.data().await.unwrap().unwrap_err().reason(), Some(h2::Reason::CANCEL));
     });
 }
 
