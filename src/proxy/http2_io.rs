@@ -1,5 +1,6 @@
 //! What both sides of HTTP/2 need. The bytes under a connection, watched: what was read before HTTP/2 began, when the peer
-//! last took something, and whether it only keeps us busy. And streams: when they take more, and how they are reset.
+//! last took something, and whether it only keeps us busy. And streams: when they take more, how they are reset, and their
+//! fields.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -210,4 +212,26 @@ pub(crate) fn poll_room(
         }
     }
     Poll::Ready(Ok(stream.capacity()))
+}
+
+/// Returns the bytes this field would take in HTTP/1. What HTTP/2 cannot carry is left out: names and values were
+/// checked by our own parser, which is as strict.
+pub(crate) fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> u64 {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        map.append(name, value);
+    }
+    (name.len() + value.len() + 4) as u64
+}
+
+/// Trailer lines of HTTP/1 as fields, `None` without any, and the bytes they take.
+pub(crate) fn read_trailers(lines: &[u8]) -> (Option<HeaderMap>, u64) {
+    let (mut map, mut bytes) = (HeaderMap::new(), 0);
+    for line in lines.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii_end();
+        if let Some(colon) = memchr::memchr(b':', line) {
+            let (name, value) = line.split_at(colon);
+            bytes += append(&mut map, name, value.get(1..).unwrap_or_default().trim_ascii_start());
+        }
+    }
+    ((!map.is_empty()).then_some(map), bytes)
 }

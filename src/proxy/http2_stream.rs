@@ -11,10 +11,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
-use super::http2_io::{Cut, gone, poll_room};
+use super::http2_io::{Cut, append, gone, poll_room, read_trailers};
 use super::http2_tunnel::Http2Tunnel;
 use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks};
 
@@ -206,14 +206,9 @@ impl Downstream for Http2Stream {
     }
 
     fn finish(&mut self, trailers: &[u8]) {
-        let mut map = HeaderMap::new();
-        for line in trailers.split(|byte| *byte == b'\n') {
-            let line = line.trim_ascii_end();
-            if let Some(colon) = memchr::memchr(b':', line) {
-                self.sent += append(&mut map, &line[..colon], line[colon + 1..].trim_ascii_start());
-            }
-        }
-        self.trailers = (!map.is_empty()).then_some(map);
+        let (map, bytes) = read_trailers(trailers);
+        self.sent += bytes;
+        self.trailers = map;
         self.ended = true;
     }
 
@@ -234,15 +229,6 @@ impl Downstream for Http2Stream {
     fn transferred(&self) -> (u64, u64) {
         (self.received, self.sent)
     }
-}
-
-/// Returns the bytes this field would take in HTTP/1. What HTTP/2 cannot carry is left out: names and values were
-/// checked by our own parser, which is as strict.
-fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> u64 {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-        map.append(name, value);
-    }
-    (name.len() + value.len() + 4) as u64
 }
 
 impl Drop for Http2Stream {

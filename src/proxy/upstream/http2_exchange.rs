@@ -17,11 +17,11 @@ use h2::client::ResponseFuture;
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
-use super::super::http2_io::{Counted, gone, poll_room};
+use super::super::http2_io::{Counted, append, gone, poll_room, read_trailers};
 use super::super::http2_tunnel::Http2Tunnel;
 use super::http2::Http2Connection;
 use crate::http::response::reason_of;
@@ -334,13 +334,6 @@ fn path_and_query(text: &[u8]) -> Result<PathAndQuery, http::uri::InvalidUri> {
     })
 }
 
-/// What HTTP/2 cannot carry is left out: names and values were checked by our own parser, which is as strict.
-fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-        fields.append(name, value);
-    }
-}
-
 impl AsyncRead for Http2Exchange {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
@@ -397,7 +390,7 @@ impl AsyncWrite for Http2Exchange {
                     at += fed.consumed;
                 }
                 let done = reader.is_done();
-                let trailers = done.then(|| trailers(reader.trailers())).flatten();
+                let trailers = done.then(|| read_trailers(reader.trailers()).0).flatten();
                 let ends = done && trailers.is_none();
                 if ends || !data.is_empty() {
                     send.send_data(data.freeze(), ends).map_err(gone)?;
@@ -444,17 +437,4 @@ impl Drop for Http2Exchange {
 async fn until_its_end(mut body: RecvStream, connection: Rc<Http2Connection>, counted: Option<Counted>) {
     let _ = tokio::time::timeout(LINGER, body.data()).await;
     drop((counted, connection));
-}
-
-/// Trailer lines as a map.
-fn trailers(lines: &[u8]) -> Option<HeaderMap> {
-    let mut map = HeaderMap::new();
-    for line in lines.split(|byte| *byte == b'\n') {
-        let line = line.trim_ascii_end();
-        if let Some(colon) = memchr::memchr(b':', line) {
-            let (name, value) = line.split_at(colon);
-            append(&mut map, name, value.get(1..).unwrap_or_default().trim_ascii_start());
-        }
-    }
-    (!map.is_empty()).then_some(map)
 }
