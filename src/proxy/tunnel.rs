@@ -84,8 +84,8 @@ impl Tunnel<'_> {
         let can_splice = self.client.as_socket().is_some() && self.server.as_socket().is_some();
         let mut up = Direction::new(std::mem::take(&mut self.from_client), can_splice);
         let mut down = Direction::new(std::mem::take(&mut self.from_server), can_splice);
-        let mut client = Side::default();
-        let mut server = Side::default();
+        let mut client = Side::new();
+        let mut server = Side::new();
         let cause = poll_fn(|cx| {
             if let Some(cause) = (self.stop)() {
                 return Poll::Ready(cause);
@@ -95,8 +95,12 @@ impl Tunnel<'_> {
             if let Some(cause) = outcome(&up, &down) {
                 return Poll::Ready(cause);
             }
-            client.active = up_moved.read || down_moved.wrote;
-            server.active = down_moved.read || up_moved.wrote;
+            if up_moved.read || down_moved.wrote {
+                client.active = clock::now();
+            }
+            if down_moved.read || up_moved.wrote {
+                server.active = clock::now();
+            }
             self.set_deadlines(&up, &down, &mut client, &mut server);
             if up_moved.more || down_moved.more {
                 cx.waker().wake_by_ref();
@@ -120,19 +124,23 @@ impl Tunnel<'_> {
         let idle = &self.idle;
         let (for_client, for_server) =
             if half_closed { (idle.client_fin, idle.server_fin) } else { (idle.client, idle.server) };
-        let client_moved = client.expect(up.awaits_reader() || down.awaits_writer(), for_client);
-        let server_moved = server.expect(down.awaits_reader() || up.awaits_writer(), for_server);
-        if client_moved || server_moved {
-            self.timer.set(client.deadline.into_iter().chain(server.deadline).min());
+        let client_changed = client.expect(up.awaits_reader() || down.awaits_writer(), for_client);
+        let server_changed = server.expect(down.awaits_reader() || up.awaits_writer(), for_server);
+        if client_changed || server_changed {
+            self.timer.set(earlier(client, server));
         }
     }
 
+    /// Activity only moves a deadline back, so the timer hears of it no sooner than it has fired.
     fn expired(&self, cx: &Context<'_>, client: &Side, server: &Side) -> Option<Cause> {
         if !self.timer.poll_expired(cx) {
             return None;
         }
-        // The timer was set to the earlier of the two.
-        match (client.deadline, server.deadline) {
+        self.timer.set(earlier(client, server));
+        if !self.timer.poll_expired(cx) {
+            return None;
+        }
+        match (client.deadline(), server.deadline()) {
             (Some(client), Some(server)) if server < client => Some(Cause::ServerTimeout),
             (None, Some(_)) => Some(Cause::ServerTimeout),
             _ => Some(Cause::ClientTimeout),
@@ -141,27 +149,37 @@ impl Tunnel<'_> {
 }
 
 /// One end of the tunnel, as far as waiting for it goes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Side {
-    /// Sent or took something in this turn.
-    active: bool,
-    deadline: Option<Instant>,
-    /// What the deadline was computed from.
+    /// When it last sent or took something, or began to be waited for.
+    active: Instant,
+    /// How long it may stay silent from then on; `None` while nothing is expected of it.
     limit: Option<Duration>,
 }
 
 impl Side {
-    /// True when the deadline changed.
+    fn new() -> Self {
+        Side { active: clock::now(), limit: None }
+    }
+
+    /// True when the limit changed: the deadline may be an earlier one then.
     fn expect(&mut self, awaited: bool, limit: Option<Duration>) -> bool {
         let limit = limit.filter(|_| awaited);
-        if !self.active && self.limit == limit {
+        if self.limit == limit {
             return false;
         }
-        let before = self.deadline;
         self.limit = limit;
-        self.deadline = limit.and_then(|limit| clock::now().checked_add(limit));
-        self.deadline != before
+        self.active = clock::now();
+        true
     }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.limit.and_then(|limit| self.active.checked_add(limit))
+    }
+}
+
+fn earlier(client: &Side, server: &Side) -> Option<Instant> {
+    client.deadline().into_iter().chain(server.deadline()).min()
 }
 
 /// Why the tunnel is over, if it is. A connection that cannot be read is dead both ways. One that cannot be written may
