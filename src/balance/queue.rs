@@ -42,6 +42,11 @@ pub(crate) struct Queue {
     any: BTreeSet<Ticket>,
     only: HashMap<ServerKey, BTreeSet<Ticket>>,
     standing: BTreeMap<Ticket, Standing>,
+    /// How many each line has served since somebody began to wait in it.
+    served_any: u64,
+    served_only: HashMap<ServerKey, u64>,
+    /// What its line had served when it joined; once it is granted, its place.
+    marks: HashMap<Ticket, u64>,
     next_number: u64,
 }
 
@@ -56,7 +61,26 @@ impl Queue {
 
     fn put(&mut self, ticket: Ticket, want: Want) {
         self.standing.insert(ticket, Standing::Waiting(want));
+        self.marks.insert(ticket, self.served(want));
         self.line(want).insert(ticket);
+    }
+
+    fn served(&self, want: Want) -> u64 {
+        match want {
+            Want::Any => self.served_any,
+            Want::Only(server) => self.served_only.get(&server).copied().unwrap_or(0),
+        }
+    }
+
+    /// How manieth of its line it is to be served since it came, from 1: those that were let go first count, those that
+    /// left do not (HAProxy manual 8.2.3, `srv_queue`, `backend_queue`).
+    pub fn place(&self, ticket: Ticket) -> u64 {
+        let mark = self.marks.get(&ticket).copied().unwrap_or(0);
+        match self.standing.get(&ticket) {
+            Some(Standing::Waiting(want)) => self.served(*want).saturating_sub(mark) + 1,
+            Some(Standing::Granted(_)) => mark,
+            None => 0,
+        }
     }
 
     fn line(&mut self, want: Want) -> &mut BTreeSet<Ticket> {
@@ -64,11 +88,6 @@ impl Queue {
             Want::Any => &mut self.any,
             Want::Only(server) => self.only.entry(server).or_default(),
         }
-    }
-
-    /// Requests that wait for any server.
-    pub fn waiting_for_any(&self) -> usize {
-        self.any.len()
     }
 
     /// Requests that wait for this one alone.
@@ -85,6 +104,12 @@ impl Queue {
 
     /// Hands a slot of this server over, which the caller has taken from it.
     pub fn grant(&mut self, ticket: Ticket, server: ServerKey) {
+        self.marks.insert(ticket, self.place(ticket));
+        match self.standing.get(&ticket) {
+            Some(Standing::Waiting(Want::Any)) => self.served_any += 1,
+            Some(Standing::Waiting(Want::Only(own))) => *self.served_only.entry(*own).or_default() += 1,
+            _ => {}
+        }
         self.unline(ticket);
         self.standing.insert(ticket, Standing::Granted(server));
     }
@@ -100,6 +125,7 @@ impl Queue {
                     line.remove(&ticket);
                     if line.is_empty() {
                         self.only.remove(&server);
+                        self.served_only.remove(&server);
                     }
                 }
             }
@@ -115,6 +141,7 @@ impl Queue {
     #[must_use = "a granted slot would be lost"]
     pub fn leave(&mut self, ticket: Ticket) -> Option<ServerKey> {
         self.unline(ticket);
+        self.marks.remove(&ticket);
         match self.standing.remove(&ticket) {
             Some(Standing::Granted(server)) => Some(server),
             Some(Standing::Waiting(_)) | None => None,
@@ -128,6 +155,7 @@ impl Queue {
 
     /// A server takes no traffic any more: who waits for it alone waits for any, at the place it has.
     pub fn forget(&mut self, server: ServerKey) {
+        self.served_only.remove(&server);
         for ticket in self.only.remove(&server).unwrap_or_default() {
             self.put(ticket, Want::Any);
         }
@@ -164,6 +192,25 @@ mod tests {
     }
 
     #[test]
+    fn the_place_counts_those_who_were_let_go_first() {
+        let mut queue = Queue::default();
+        let tickets = [0, 0, 0, -1].map(|class| queue.join(0, class, 0, Want::Any));
+        let places = |queue: &Queue| tickets.map(|ticket| queue.place(ticket));
+        assert_eq!(places(&queue), [1, 1, 1, 1]);
+        queue.grant(tickets[3], A);
+        assert_eq!(places(&queue), [2, 2, 2, 1]);
+        assert_eq!(queue.leave(tickets[1]), None);
+        queue.grant(tickets[0], B);
+        assert_eq!(places(&queue), [2, 0, 3, 1]);
+        for ticket in tickets {
+            let _ = queue.leave(ticket);
+        }
+        assert!(queue.marks.is_empty() && queue.standing.is_empty());
+        let alone = queue.join(9, 0, 0, Want::Only(A));
+        assert_eq!(queue.place(alone), 1);
+    }
+
+    #[test]
     fn slots_go_by_class_then_time_with_offset_then_arrival() {
         use Want::{Any, Only};
         check(&[("a", 0, 0, Any), ("b", 0, 0, Any), ("c", 0, 0, Any)], &[A, A, B, B], "abc-");
@@ -181,7 +228,7 @@ mod tests {
         let second = queue.join(1, 0, 0, Want::Any);
         assert_eq!((queue.first_for(B), queue.waiting_for(A)), (Some(second), 1));
         queue.forget(A);
-        assert_eq!((queue.first_for(B), queue.waiting_for(A), queue.waiting_for_any()), (Some(first), 0, 2));
+        assert_eq!((queue.first_for(B), queue.waiting_for(A), queue.any.len()), (Some(first), 0, 2));
     }
 
     #[test]

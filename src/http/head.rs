@@ -313,6 +313,11 @@ impl RequestHead {
         }
     }
 
+    /// The client may wait to be told before it sends the body (RFC 9110 §10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.version != Version::Http10 && self.fields().known(Known::Expect).is_some()
+    }
+
     /// The client takes trailers: `TE` lists `trailers`.
     pub fn te_trailers(&self) -> bool {
         self.fields()

@@ -76,8 +76,13 @@ pub(crate) async fn send<D: Downstream>(
         LocalAnswer::Nothing => return Next::Close,
         LocalAnswer::Error(status) => {
             let pages = backend.map_or(&setting.frontend.config.error_pages, |backend| &backend.config.error_pages);
-            error_page::prepare(status, page(pages, status), to, &mut response)
+            let page = page(pages, status);
+            if page.is_some_and(<[u8]>::is_empty) {
+                return say_nothing(scratch, status);
+            }
+            error_page::prepare(status, page, to, &mut response)
         }
+        LocalAnswer::Raw { status, raw } if raw.is_empty() => return say_nothing(scratch, status),
         LocalAnswer::Raw { status, raw } => error_page::prepare(status, Some(&raw), to, &mut response),
         LocalAnswer::Whole { status, headers, body } => {
             response.start(status, BodyLength::Length(body.len() as u64), to);
@@ -93,6 +98,13 @@ pub(crate) async fn send<D: Downstream>(
     scratch.account.end(Cause::Local, Phase::Request);
     scratch.account.answered_locally(response.status());
     write(setting, scratch, down, &response, &body, keep).await
+}
+
+/// An empty page closes without a word (HAProxy manual 4.2, `errorfile`); the log tells which it would have been.
+fn say_nothing(scratch: &mut Scratch, status: u16) -> Next<'static> {
+    scratch.account.end(Cause::Local, Phase::Request);
+    scratch.account.answered_locally(status);
+    Next::Close
 }
 
 /// Holds a refused request, for no time where no timeout says how long (as HAProxy 2.6 does). `false` when its client left.

@@ -228,6 +228,7 @@ async fn conclude<'b, D: Downstream>(
     upstream: Upstream<'b>,
     outcome: Result<Transferred, Failure>,
 ) -> Next<'b> {
+    scratch.account.leave_server(&upstream.slot);
     match outcome {
         Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
         Ok(Transferred::Done { keep_client, keep_server }) => {
@@ -245,6 +246,9 @@ async fn conclude<'b, D: Downstream>(
             let (answer, cause, phase) = failure.meaning();
             scratch.account.fail(setting.connection.worker.index, backend, &failure);
             scratch.account.end(cause, phase);
+            if matches!(failure, Failure::ClientGone { .. }) && !down.body_is_done() {
+                upstream.stream.break_at_close();
+            }
             drop(upstream);
             let Some(status) = answer else { return Next::Close };
             let answer = scratch.refusal.take().unwrap_or(LocalAnswer::Error(status));
@@ -270,7 +274,10 @@ async fn find_server<'b, D: Downstream>(
         let slot = match try_acquire(backend, attempts.wish) {
             Ok(Some(slot)) => slot,
             Ok(None) => wait_for_slot(setting, scratch, down, backend, attempts.wish).await?,
-            Err(_) => return Err(NO_SERVER),
+            Err(_) => {
+                scratch.account.unserved(setting.connection.worker.index, backend);
+                return Err(NO_SERVER);
+            }
         };
         scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
         let server = backend.server(slot.server);
@@ -299,7 +306,7 @@ async fn find_server<'b, D: Downstream>(
             let connecting = reach(server, timeout, client, host.as_deref(), timer, sharing, global);
             let connecting = Box::pin(slot.unless_killed(connecting));
             let connected = unless_left(connecting, down, &mut scratch.request).await;
-            connected.ok_or((None, Cause::Client, Phase::Connect))?
+            connected.ok_or_else(|| client_left(setting, scratch, backend))?
         } else {
             let connecting = reach(server, timeout, client, scratch.request.host(), timer, sharing, global);
             Box::pin(slot.unless_killed(connecting)).await
@@ -310,13 +317,26 @@ async fn find_server<'b, D: Downstream>(
                 return Ok(Upstream { stream, slot, reused, uses: 0, private: is_private(backend, server), aside });
             }
             Err(error) => {
-                let last = attempts.fail(setting, backend, slot, &error, &mut scratch.account).await;
+                let Scratch { request, account, .. } = &mut *scratch;
+                // Boxed: rare, and it may wait.
+                let failing = Box::pin(attempts.fail(setting, backend, slot, &error, account));
+                let last = if backend.config.abort_on_close {
+                    let last = unless_left(failing, down, request).await;
+                    last.ok_or_else(|| client_left(setting, scratch, backend))?
+                } else {
+                    failing.await
+                };
                 if let Some(failed) = last {
                     return Err(failed);
                 }
             }
         }
     }
+}
+
+fn client_left(setting: &Setting<'_>, scratch: &mut Scratch, backend: &BackendInForce) -> NoUpstream {
+    scratch.account.client_left(setting.connection.worker.index, backend);
+    (None, Cause::Client, Phase::Connect)
 }
 
 fn asks_for_websocket(request: &RequestHead) -> bool {
@@ -352,12 +372,18 @@ async fn wait_for_slot<'b, D: Downstream>(
     }
     match slot {
         Ok(slot) => Ok(slot),
-        Err(NoServer::NoneUp) => Err(NO_SERVER),
+        Err(NoServer::NoneUp) => {
+            scratch.account.unserved(setting.connection.worker.index, backend);
+            Err(NO_SERVER)
+        }
         Err(NoServer::QueueTimedOut) => {
-            scratch.account.queue_timed_out(setting.connection.worker.index, backend);
+            scratch.account.unserved(setting.connection.worker.index, backend);
             Err((Some(503), Cause::ServerTimeout, Phase::Queue))
         }
-        Err(NoServer::ClientGone) => Err((None, Cause::Client, Phase::Queue)),
+        Err(NoServer::ClientGone) => {
+            scratch.account.client_left(setting.connection.worker.index, backend);
+            Err((None, Cause::Client, Phase::Queue))
+        }
     }
 }
 

@@ -291,14 +291,20 @@ pub(super) async fn tunnel(
         idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &timeouts),
         buffers: &worker.buffers,
         timer: setting.timer,
+        ends_with_server: true, // as in HAProxy: nobody is left to speak the other protocol with
         stop: &stop,
     };
     let ended = tunnel.run().await;
     worker.counts().spliced_bytes.add(ended.spliced);
+    if ended.termination.cause == Cause::Client {
+        server.break_at_close();
+    }
     bytes.received += ended.to_server;
     bytes.sent += ended.to_client;
+    scratch.account.leave_server(&slot);
     if ended.termination.cause != Cause::Normal {
         scratch.account.end(ended.termination.cause, ended.termination.phase);
+        scratch.account.tunnel_broke(worker.index);
     }
 }
 
@@ -333,11 +339,8 @@ async fn refuse_silence(connection: &Connection, stream: &mut Stream) {
     connection.worker.exchanges.give(scratch);
 }
 
-/// A connection that was closed before it had sent anything.
+/// A connection that was closed before it had sent anything: counted, and logged unless null connections are no news.
 fn log_null(connection: &Connection) {
-    if connection.frontend().config.log.dont_log_null {
-        return;
-    }
     let view = Rc::clone(&connection.view);
     let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
     let mut scratch = connection.worker.exchanges.take();

@@ -100,18 +100,32 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(super) fn take(worker: &Rc<Worker>, view: &View, listener: &ListenerInForce) -> Self {
-        let process = &worker.shared.process;
-        process.connections.enter();
+    /// None while one of the three is full.
+    pub(super) fn take(worker: &Rc<Worker>, view: &View, listener: &ListenerInForce) -> Option<Self> {
+        let (process, frontend) = (&worker.shared.process, &view.frontend(listener.frontend).state);
+        let limits = Limits::of(view, listener);
+        if !process.connections.try_enter(limits.process) {
+            return None;
+        }
+        if !frontend.sessions.try_enter(limits.frontend) {
+            process.connections.leave();
+            return None;
+        }
+        if !listener.state.sessions.try_enter(limits.listener) {
+            frontend.sessions.leave();
+            process.connections.leave();
+            return None;
+        }
         process.total_connections.fetch_add(1, Relaxed);
         worker.connections.set(worker.connections.get() + 1);
-        let frontend = &view.frontend(listener.frontend).state;
-        frontend.sessions.enter();
-        listener.state.sessions.enter();
         for shard in [frontend.counters.of(worker.index), listener.state.counters.of(worker.index)] {
             shard.connections.add(1);
         }
-        Places { worker: Rc::clone(worker), frontend: Arc::clone(frontend), listener: Arc::clone(&listener.state) }
+        Some(Places {
+            worker: Rc::clone(worker),
+            frontend: Arc::clone(frontend),
+            listener: Arc::clone(&listener.state),
+        })
     }
 }
 
@@ -126,18 +140,31 @@ impl Drop for Places {
     }
 }
 
-/// Whether one more connection may come in through this listener. Workers look and then enter, so the limits may be
-/// passed by one connection per worker.
+/// How many connections there may be.
+struct Limits {
+    process: u32,
+    frontend: u32,
+    listener: u32,
+}
+
+impl Limits {
+    fn of(view: &View, listener: &ListenerInForce) -> Self {
+        let frontend = view.frontend(listener.frontend);
+        let changed = frontend.state.maxconn_override.load(Relaxed);
+        Limits {
+            process: view.config.global.maxconn,
+            frontend: if changed == u32::MAX { frontend.config.maxconn.unwrap_or(u32::MAX) } else { changed },
+            listener: frontend.config.listeners[listener.index].maxconn.unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Whether one more connection may come in through this listener. Another worker may be quicker to let one in.
 fn has_room(worker: &Worker, view: &View, listener: &ListenerInForce) -> bool {
-    let frontend = view.frontend(listener.frontend);
-    let limit = match frontend.state.maxconn_override.load(Relaxed) {
-        u32::MAX => frontend.config.maxconn.unwrap_or(u32::MAX),
-        changed => changed,
-    };
-    let own_limit = frontend.config.listeners[listener.index].maxconn.unwrap_or(u32::MAX);
-    worker.shared.process.connections.now() < view.config.global.maxconn
-        && frontend.state.sessions.now() < limit
-        && listener.state.sessions.now() < own_limit
+    let limits = Limits::of(view, listener);
+    worker.shared.process.connections.now() < limits.process
+        && view.frontend(listener.frontend).state.sessions.now() < limits.frontend
+        && listener.state.sessions.now() < limits.listener
 }
 
 /// Accepts until aborted.
@@ -154,12 +181,17 @@ pub(crate) async fn accept_loop(worker: Rc<Worker>, socket: u64, acceptor: Accep
         match acceptor.accept().await {
             Ok((stream, ends)) => {
                 hold(&worker, socket).await;
-                let view = worker.view();
-                let Some((index, listener)) = view.listener_of(socket) else { return };
-                #[cfg(test)]
-                super::panic_tests::inject("accept", view.frontend(listener.frontend).config.name.as_bytes());
-                let places = Places::take(&worker, &view, listener);
-                connection::spawn(&worker, view, index, places, stream, ends);
+                loop {
+                    let view = worker.view();
+                    let Some((index, listener)) = view.listener_of(socket) else { return };
+                    #[cfg(test)]
+                    super::panic_tests::inject("accept", view.frontend(listener.frontend).config.name.as_bytes());
+                    if let Some(places) = Places::take(&worker, &view, listener) {
+                        connection::spawn(&worker, view, index, places, stream, ends);
+                        break;
+                    }
+                    worker.shared.process.room.wait(ROOM_LOOK, room).await;
+                }
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {

@@ -102,7 +102,7 @@ pub(crate) fn talk(shared: &Arc<Shared>, speaks: Speaks, from_client: &[u8], fro
 
 fn accept(worker: &Rc<Worker>, speaks: Speaks, stream: DuplexStream) {
     let view = worker.view();
-    let places = Places::take(worker, &view, &view.listeners[0]);
+    let Some(places) = Places::take(worker, &view, &view.listeners[0]) else { return };
     let at = |last, port| Some(SocketAddr::from((Ipv4Addr::new(192, 0, 2, last), port)));
     let ends = Ends { peer: at(7, 54_321), local: at(1, 80) };
     let plain = Plain::Memory(stream);

@@ -30,6 +30,8 @@ pub(crate) struct Account {
     termination: Option<(Cause, Phase)>,
     backend: Option<(BackendId, InBackend)>,
     server: Option<(ServerId, Arc<ServerState>)>,
+    /// Whom the server served besides, when this one had ended. Its slot may be somebody else's by the time it is logged.
+    beside: u32,
     /// When the current server was chosen, and when its connection stood.
     chosen: Option<Instant>,
     connected: Option<Instant>,
@@ -206,13 +208,18 @@ impl Account {
         }
     }
 
+    /// The slot is about to be given back.
+    pub fn leave_server(&mut self, slot: &Slot<'_>) {
+        self.beside = slot.state().sessions.now().saturating_sub(1);
+    }
+
     /// The server answered, and a rule refuses that.
     pub fn server_answered(&mut self, status: u16) {
         self.server_status = Some(status);
     }
 
-    /// Nobody had room for it in time: an error of the backend's, and of no server's.
-    pub fn queue_timed_out(&self, worker: usize, backend: &BackendInForce) {
+    /// Nobody was there for it, or had room for it in time: an error of the backend's, and of no server's.
+    pub fn unserved(&self, worker: usize, backend: &BackendInForce) {
         backend.state.counters.of(worker).connection_errors.add(1);
     }
 
@@ -261,7 +268,8 @@ impl Account {
         self.timers.total = self.started.map_or(0, |at| ms_between(at, now));
         self.count(setting, bytes, now);
         let config = &setting.frontend.config.log;
-        let normal = self.termination.is_none() && self.retries == 0 && self.status.is_none_or(|status| status < 500);
+        let ended_well = self.termination.is_none_or(|(cause, _)| cause == Cause::Local);
+        let normal = ended_well && self.retries == 0 && self.status.is_none_or(|status| status < 500);
         // Refused without having sent a byte: a client that only connected, not one whose bytes were the trouble.
         let malformed = matches!(self.termination, Some((Cause::Proxy, _)));
         let null = config.dont_log_null && self.refused && !malformed && bytes.received == 0;
@@ -334,7 +342,7 @@ impl Account {
                 frontend: frontend.state.sessions.now(),
                 // This one is over; HAProxy's line does not count it here either.
                 backend: backend.map_or(0, |state| state.sessions.now().saturating_sub(1)),
-                server: server.map_or(0, |state| state.sessions.now()),
+                server: self.beside,
             },
             retries: self.retries,
             redispatched: self.redispatched,

@@ -10,6 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::net;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -17,6 +18,7 @@ use super::accepted::Accepted;
 use super::http2_tunnel::Http2Tunnel;
 use super::tls::Tls;
 use super::upstream::http2_exchange::Http2Exchange;
+use crate::state::dial;
 use crate::sys;
 
 /// Writes up to here are tried without asking the event loop first.
@@ -246,6 +248,25 @@ impl Stream {
             Stream::Plain(Plain::Memory(_)) => None,
             Stream::Plain(plain) => Some(plain),
             Stream::Client(_) | Stream::Server(_) | Stream::Tunnel(_) | Stream::Http2(_) => None,
+        }
+    }
+
+    /// Bytes that have come and that nobody has read, where the kernel holds them as they are.
+    pub fn unread(&self) -> u64 {
+        let asked = match self {
+            Stream::Plain(Plain::Accepted(socket)) => rustix::io::ioctl_fionread(&**socket),
+            Stream::Plain(Plain::Tcp(socket)) => rustix::io::ioctl_fionread(socket),
+            Stream::Plain(Plain::Unix(socket)) => rustix::io::ioctl_fionread(socket),
+            _ => Ok(0),
+        };
+        asked.unwrap_or(0)
+    }
+
+    /// What was sent over it is not all there was to be: closing it is to look like a failure, not like the end. TLS and
+    /// HTTP/2 say so by themselves.
+    pub fn break_at_close(&self) {
+        if let Stream::Plain(Plain::Tcp(socket)) = self {
+            let _ = dial::break_at_close(&SockRef::from(socket)); // else it ends as it would have
         }
     }
 

@@ -51,29 +51,37 @@ pub(crate) async fn serve(connection: Box<Connection>, mut stream: Stream) {
     account.begin(connection.accepted, Duration::ZERO, connection.handshake);
     let bytes = match session(&setting, &mut account, &mut stream, early).await {
         Ok(bytes) => bytes,
-        Err((cause, phase)) => {
+        Err(Unserved { cause, phase, received }) => {
             account.end(cause, phase);
-            Bytes::default()
+            Bytes { received, sent: 0 }
         }
     };
     account.write_session(&setting, bytes);
 }
 
-/// Runs the session. The error is how it ended before a byte was passed on.
+/// How a session ended before a byte was passed on, and what its client had sent by then.
+struct Unserved {
+    cause: Cause,
+    phase: Phase,
+    received: u64,
+}
+
+/// Runs the session.
 async fn session(
     setting: &Setting<'_>,
     account: &mut Account,
     client: &mut Stream,
     mut early: Early,
-) -> Result<Bytes, (Cause, Phase)> {
+) -> Result<Bytes, Unserved> {
     let worker = &setting.connection.worker;
     // Boxed: short beside the tunnel, which a quiet connection keeps for hours, and larger.
     let reached = Box::pin(begin(setting, account, client, &mut early)).await;
     let (backend, slot, mut server) = match reached {
         Ok(reached) => reached,
-        Err(failed) => {
+        Err((cause, phase)) => {
+            let received = early.bytes.len() as u64 + client.unread();
             worker.buffers.give(early.bytes);
-            return Err(failed);
+            return Err(Unserved { cause, phase, received });
         }
     };
     #[cfg(test)]
@@ -87,11 +95,16 @@ async fn session(
         idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &backend.config.timeouts),
         buffers: &worker.buffers,
         timer: setting.timer,
+        ends_with_server: false,
         stop: &|| must_stop(worker, &slot, generation),
     }
     .run()
     .await;
     worker.counts().spliced_bytes.add(ended.spliced);
+    account.leave_server(&slot);
+    if ended.termination.cause == Cause::Client {
+        server.break_at_close();
+    }
     if ended.termination.cause != Cause::Normal {
         account.end(ended.termination.cause, ended.termination.phase);
     }
@@ -154,9 +167,12 @@ async fn reach<'b>(
         }
         let slot = match slot {
             Ok(slot) => slot,
-            Err(NoServer::NoneUp) => return Err((Cause::Server, Phase::Connect)),
+            Err(NoServer::NoneUp) => {
+                account.unserved(worker, backend);
+                return Err((Cause::Server, Phase::Connect));
+            }
             Err(NoServer::QueueTimedOut) => {
-                account.queue_timed_out(worker, backend);
+                account.unserved(worker, backend);
                 return Err((Cause::ServerTimeout, Phase::Queue));
             }
             Err(NoServer::ClientGone) => return Err((Cause::Client, Phase::Queue)),

@@ -2,13 +2,14 @@
 //!
 //! One machine polled as a whole. The server-bound half sends what is in `out`, then the rest of the request's body. The
 //! client-bound half reads the response's head, lets the rules see it, then moves its body. Bodies go through one lent
-//! buffer each, or one pipe. A response may come before the request is all sent; then the request's rest is given up, not
-//! waited for.
+//! buffer each, or one pipe. A response may come, and end, before the request is all sent: the rest goes on to the server
+//! for as long as that takes it.
 
 mod body;
 mod failure;
 mod head;
 mod request;
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -72,6 +73,11 @@ enum Down {
     Flush {
         switched: bool,
     },
+    /// The client has all of the response, and the server not yet all of the request.
+    Rest {
+        /// The server may still say that it goes.
+        listens: bool,
+    },
     /// The server cut its response: the client gets what there was, and no end.
     Cut {
         malformed: bool,
@@ -93,6 +99,8 @@ pub(crate) struct Transfer<'a, 'b, D> {
     deaf: bool,
     /// What a large request body goes through.
     request_splicer: Splicer,
+    /// A client that asked whether to send the body was answered without a yes: it may send something else.
+    body_is_moot: bool,
     /// Bytes of the request's body taken from the client in this turn.
     taken_in_turn: usize,
     state: Down,
@@ -141,6 +149,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
             replayable: true,
             deaf: false,
             request_splicer: Splicer::new(true),
+            body_is_moot: false,
             taken_in_turn: 0,
             state: Down::Head,
             body: Vec::new(),
@@ -181,7 +190,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
         if let Some(cause) = self.killed() {
             return Poll::Ready(Err(Failure::Killed { cause, started: self.started }));
         }
-        let upward = self.poll_up(cx);
+        let upward = if matches!(self.state, Down::Rest { .. }) { Ok(()) } else { self.poll_up(cx) };
         let downward = self.poll_down(cx);
         match (downward, upward) {
             (Poll::Ready(result), _) => return Poll::Ready(result),
@@ -215,7 +224,15 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
 
     /// No more of the request will be sent: it is the server who is waited for.
     fn all_is_asked(&self) -> bool {
-        self.deaf || self.down.body_is_done()
+        self.deaf || self.down.body_is_done() || self.waits_for_continue()
+    }
+
+    /// The client waits to be told to send its body, and has not been told.
+    fn waits_for_continue(&self) -> bool {
+        !self.down.body_is_done()
+            && !self.interim_seen
+            && self.down.transferred().0 == 0
+            && self.scratch.request.expects_continue()
     }
 
     /// Whether the backend wants the request sent again after this, and it can be: nothing was answered yet, and all
@@ -273,6 +290,10 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
                     let switched = *switched;
                     return match self.down.poll_flush(cx) {
                         Poll::Ready(Ok(())) if switched => Poll::Ready(Ok(Transferred::Switched { early: Vec::new() })),
+                        Poll::Ready(Ok(())) if self.has_rest() => {
+                            self.state = Down::Rest { listens: true };
+                            continue;
+                        }
                         Poll::Ready(Ok(())) => Poll::Ready(Ok(self.done())),
                         Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
                         Poll::Pending => {
@@ -281,6 +302,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
                         }
                     };
                 }
+                Down::Rest { .. } => return self.poll_rest(cx),
             }
         }
     }
@@ -288,8 +310,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
     /// A request that was not read to its end leaves its rest on the client's connection.
     fn done(&self) -> Transferred {
         let whole = self.down.body_is_done();
-        let all_sent = whole && !self.has_unsent() && !self.deaf;
-        Transferred::Done { keep_client: self.keep_client && whole, keep_server: self.keep_server && all_sent }
+        Transferred::Done { keep_client: self.keep_client && whole, keep_server: self.keep_server && self.is_sent() }
     }
 
     fn server_active(&mut self) {

@@ -36,6 +36,8 @@ pub(crate) struct Tunnel<'a> {
     pub buffers: &'a Buffers,
     /// Used for the idle deadlines; whoever wants `stop` to be asked wakes it.
     pub timer: &'a Timer,
+    /// Whether it is over when the server has ended its side, whatever the client still has to say.
+    pub ends_with_server: bool,
     /// Asked whenever the tunnel wakes: must it end now, and why?
     pub stop: &'a dyn Fn() -> Option<Cause>,
 }
@@ -94,6 +96,9 @@ impl Tunnel<'_> {
             let down_moved = down.advance(cx, self.server, self.client, self.buffers);
             if let Some(cause) = outcome(&up, &down) {
                 return Poll::Ready(cause);
+            }
+            if self.ends_with_server && down.state == State::Closed {
+                return Poll::Ready(Cause::Normal);
             }
             if up_moved.read || down_moved.wrote {
                 client.active = clock::now();

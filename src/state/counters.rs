@@ -128,10 +128,14 @@ impl Gauge {
     /// Returns the number after this one came.
     pub fn enter(&self) -> u32 {
         let now = self.now.fetch_add(1, Relaxed) + 1;
+        self.saw(now);
+        now
+    }
+
+    fn saw(&self, now: u32) {
         if now > self.max.load(Relaxed) {
             self.max.fetch_max(now, Relaxed);
         }
-        now
     }
 
     /// Enters only while fewer than `limit` are inside.
@@ -139,7 +143,7 @@ impl Gauge {
         let entered = self.now.fetch_update(Relaxed, Relaxed, |now| (now < limit).then_some(now + 1));
         match entered {
             Ok(before) => {
-                self.max.fetch_max(before + 1, Relaxed);
+                self.saw(before + 1);
                 true
             }
             Err(_) => false,

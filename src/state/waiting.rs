@@ -40,18 +40,19 @@ impl WaitingRoom {
     }
 
     /// Joins those who wait. The caller must [`Self::offer`] every server's slots next: one may have become free before
-    /// anybody waited for it. Returns the ticket and how many were there before, in the line it joined.
-    pub fn join(&self, now_ms: i64, class: i16, offset_ms: i32, want: Want) -> (Ticket, u32) {
+    /// anybody waited for it.
+    pub fn join(&self, now_ms: i64, class: i16, offset_ms: i32, want: Want) -> Ticket {
         let mut room = self.lock();
-        let before = match want {
-            Want::Any => room.queue.waiting_for_any(),
-            Want::Only(server) => room.queue.waiting_for(server),
-        };
         let ticket = room.queue.join(now_ms, class, offset_ms, want);
         self.inside.fetch_add(1, SeqCst);
         drop(room);
         fence(SeqCst);
-        (ticket, u32::try_from(before).unwrap_or(u32::MAX))
+        ticket
+    }
+
+    /// As [`Queue::place`].
+    pub fn place(&self, ticket: Ticket) -> u32 {
+        u32::try_from(self.lock().queue.place(ticket)).unwrap_or(u32::MAX)
     }
 
     /// Gives a server's free slots to those who wait, one by one, as long as `take` gets one.

@@ -185,6 +185,11 @@ pub(crate) fn encode_response(head: &ResponseHead, options: EncodeResponse<'_>, 
     }
     match view.known(Known::Upgrade) {
         Some(protocol) if options.keep_upgrade => switch_protocol(protocol, out),
+        // Which protocol is asked for (RFC 9110 §15.5.22).
+        Some(protocol) if status == 426 => {
+            out.extend_from_slice(if options.keep_alive { b"" } else { b"Connection: close\r\n" });
+            switch_protocol(protocol, out);
+        }
         _ if status < 200 => {}
         _ if !options.keep_alive || framing == Framing::UntilClose => out.extend_from_slice(b"Connection: close\r\n"),
         _ if options.client == Version::Http10 => out.extend_from_slice(b"Connection: keep-alive\r\n"),

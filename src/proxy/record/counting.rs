@@ -41,6 +41,36 @@ impl Account {
         }
     }
 
+    /// Its client left while no server had it yet, or none any more.
+    pub fn client_left(&mut self, worker: usize, backend: &BackendInForce) {
+        backend.state.counters.of(worker).client_aborts.add(1);
+        if let Some((_, server)) = &self.server {
+            server.counters.of(worker).client_aborts.add(1);
+        }
+    }
+
+    /// What an exchange had become did not end well.
+    pub fn tunnel_broke(&self, worker: usize) {
+        if let Some((_, InBackend(backend))) = &self.backend {
+            self.count_abort(backend.counters.of(worker));
+        }
+        if let Some((_, server)) = &self.server {
+            self.count_abort(server.counters.of(worker));
+        }
+    }
+
+    fn count_abort(&self, shard: &BackendShard) {
+        match self.termination {
+            Some((Cause::Client | Cause::ClientTimeout, Phase::Data | Phase::Request)) => shard.client_aborts.add(1),
+            Some((Cause::ServerTimeout, Phase::Data)) => shard.server_aborts.add(1),
+            Some((Cause::Server, Phase::Data)) => {
+                shard.server_aborts.add(1);
+                shard.response_errors.add(1);
+            }
+            _ => {}
+        }
+    }
+
     /// Bytes are counted when a session is over, as HAProxy does without `option contstats`.
     pub(super) fn count_session(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
         let worker = setting.connection.worker.index;
@@ -62,17 +92,7 @@ impl Account {
             shard.bytes_in.add(bytes.received);
             shard.bytes_out.add(bytes.sent);
             self.count_times(shard);
-            match self.termination {
-                Some((Cause::Client | Cause::ClientTimeout, Phase::Data | Phase::Request)) => {
-                    shard.client_aborts.add(1)
-                }
-                Some((Cause::ServerTimeout, Phase::Data)) => shard.server_aborts.add(1),
-                Some((Cause::Server, Phase::Data)) => {
-                    shard.server_aborts.add(1);
-                    shard.response_errors.add(1);
-                }
-                _ => {}
-            }
+            self.count_abort(shard);
             observe(peaks, &self.timers);
             last_session_ms.store(uptime_ms, Relaxed);
         };

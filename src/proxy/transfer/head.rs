@@ -90,6 +90,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
     /// The final head is here: rules, headers, and the decision what becomes of both connections.
     fn begin_response(&mut self) -> Result<(), Failure> {
         let connection = self.setting.connection;
+        self.body_is_moot = self.waits_for_continue();
         if self.sides.retry_on.after_sending()
             && let Some(reason) = RetryOn::status(self.scratch.response.status())
             && self.sides.retry_on.has(reason)
@@ -121,7 +122,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
         self.keep_server = response.keep_alive();
         self.keep_client = request.keep_alive()
             && response.can_keep_client(request.version())
-            && self.down.body_is_done()
+            && !self.body_is_moot
             && mode != HttpConnectionMode::Close
             && self.backend.config.connection != HttpConnectionMode::Close
             && !connection.is_leaving();

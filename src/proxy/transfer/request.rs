@@ -9,7 +9,7 @@ use tokio::io::AsyncWrite;
 
 use super::super::buffers::BYTES_IN_A_ROW;
 use super::super::downstream::{BodyError, Downstream};
-use super::{Failure, Transfer};
+use super::{Down, Failure, Transfer};
 use crate::logline::Phase;
 
 /// The largest request that is kept to be sent again, in bytes as the server gets it: HAProxy's `tune.bufsize`.
@@ -125,7 +125,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
 
     /// The server does not take what there is: until it answers, this is not the client's time.
     fn wait_for_server(&mut self) {
-        if !self.started {
+        if self.has_the_floor() {
             self.client_deadline = None;
             if self.server_deadline.is_none() {
                 self.server_active();
@@ -135,12 +135,20 @@ impl<D: Downstream> Transfer<'_, '_, D> {
 
     /// The server has all the client has sent: until more comes, this is not the server's time.
     fn wait_for_client(&mut self) {
-        if !self.started {
+        if self.waits_for_continue() && !self.started {
+            return self.wait_for_server();
+        }
+        if self.has_the_floor() {
             self.server_deadline = None;
         }
         if self.client_deadline.is_none() {
             self.client_active();
         }
+    }
+
+    /// Nothing but the request is under way.
+    fn has_the_floor(&self) -> bool {
+        !self.started || matches!(self.state, Down::Rest { .. })
     }
 
     /// TLS may hold records back; a clear connection has nothing to flush.

@@ -1,6 +1,6 @@
 //! Request bodies on their way to the server: which are spliced, and does anyone notice but the counter?
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::thread::JoinHandle;
 
 use super::super::testing::{Client, Origin, Rig, back, front};
@@ -134,10 +134,52 @@ fn an_answer_in_the_middle_reaches_the_client() {
     exactly(&mut server, 1_000_000);
     server.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
     assert!(client.until("\r\n\r\nno").starts_with("HTTP/1.1 413 "));
-    assert_eq!(told(&rig), "413 ----");
+    drop(server);
+    assert_eq!(told(&rig), "413 SD--", "as HAProxy tells of a server that takes no more");
     drop(client);
     sending.join().unwrap();
     assert!(spliced(&rig) > 500_000);
+}
+
+/// A body that goes on when the answer has come: `sent` is how the client writes it, `got` what the server has to get.
+#[track_caller]
+fn check_rest(head: &str, sent: &[&[u8]], got: &[u8]) {
+    let (rig, origin) = rig();
+    let mut client = rig.connect();
+    client.send(head);
+    let mut server = origin.accept();
+    server.head();
+    server.send(OK);
+    assert!(client.head().starts_with("HTTP/1.1 200 "));
+    let behind: &[u8] = b"GET /behind HTTP/1.1\r\nHost: app\r\n\r\n";
+    let sending = send(&client, &[sent, &[behind]].concat());
+    assert!(exactly(&mut server, got.len()) == got, "{head}");
+    assert!(server.head().starts_with("GET /behind "), "both connections go on");
+    server.send(OK);
+    assert!(client.head().starts_with("HTTP/1.1 200 "));
+    assert!(sending.join().unwrap());
+    assert_eq!(told(&rig), "200 ----");
+}
+
+#[test]
+fn a_server_that_has_answered_gets_the_rest_of_the_body() {
+    let body = pattern(LARGE);
+    check_rest(&post(LARGE), &[&body], &body);
+    let chunked = b"5\r\nhello\r\n0\r\n\r\n";
+    check_rest("POST /up HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n", &[chunked], chunked);
+}
+
+#[test]
+fn a_client_that_was_refused_before_it_sent_its_body_is_not_asked_for_it() {
+    let (rig, origin) = rig();
+    let mut client = rig.connect();
+    client.send(&post(LARGE).replace("Host: app", "Host: app\r\nExpect: 100-continue"));
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n");
+    let answer = client.rest();
+    assert!(answer.starts_with("HTTP/1.1 417 ") && answer.to_lowercase().contains("connection: close"), "{answer}");
+    assert_eq!(told(&rig), "417 ----");
 }
 
 #[test]
@@ -150,7 +192,13 @@ fn a_client_that_leaves_in_the_middle_is_told_of() {
     exactly(&mut server, LARGE / 2);
     assert!(sending.join().unwrap());
     drop(client);
-    assert_eq!(server.rest(), "", "nothing was made up");
+    let mut behind = Vec::new();
+    let end = server.0.read_to_end(&mut behind).unwrap_err();
+    assert_eq!(
+        (end.kind(), behind.len()),
+        (ErrorKind::ConnectionReset, 0),
+        "no end that could be taken for a good one"
+    );
     assert_eq!(told(&rig), "-1 CD--");
     assert!(spliced(&rig) > LARGE / 4);
 }

@@ -49,6 +49,7 @@ fn start(
             idle,
             buffers: &buffers,
             timer: &for_tunnel.timer(),
+            ends_with_server: false,
             stop: &|| stop.get(),
         };
         tunnel.run().await

@@ -74,6 +74,7 @@ impl Attempts {
             worker.buffers.make_room_after(error);
         }
         let _ = worker.shared.tell(Event::ConnectFailed { backend: state.backend.clone(), server: state.name.clone() });
+        account.leave_server(&slot);
         drop(slot);
         let timed_out = matches!(error, ConnectError::TimedOut);
         if !self.left() || !backend.config.retry_on.has(RetryOn::CONN_FAILURE) {

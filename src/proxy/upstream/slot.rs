@@ -38,7 +38,7 @@ pub(crate) enum NoServer {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Waited {
     pub time: Duration,
-    /// Its place in the line it waited in, from 1 as HAProxy's log tells it; 0 without a wait.
+    /// How manieth it was to be served since it came, from 1 as HAProxy's log tells it; 0 without a wait.
     pub place: u32,
     pub line: Line,
 }
@@ -170,6 +170,7 @@ pub(crate) async fn acquire<'b>(
     let found = timer.bound(wait).await;
     timer.set(None);
     let time = clock::now().saturating_duration_since(started);
+    place.look();
     let waited = Waited { time, place: place.number, line: place.line() };
     (found.unwrap_or(Err(NoServer::QueueTimedOut)), waited)
 }
@@ -198,11 +199,18 @@ impl<'a> Place<'a> {
         let server = server.filter(fits).map(|server| &server.state);
         let want = server.map_or(Want::Any, |server| Want::Only(server.key));
         let now_ms = i64::try_from(now.saturating_duration_since(clock::origin()).as_millis()).unwrap_or(i64::MAX);
-        let (ticket, before) = room.join(now_ms, handling.priority_class, handling.priority_offset_ms, want);
+        let ticket = room.join(now_ms, handling.priority_class, handling.priority_offset_ms, want);
         server.map_or(&backend.state.queued, |server| &server.queued).enter();
-        let place = Place { backend, want, ticket: Some(ticket), number: before + 1, server };
+        let place = Place { backend, want, ticket: Some(ticket), number: 1, server };
         place.offer_all();
         place
+    }
+
+    /// Notes which it is, as long as it has a ticket.
+    fn look(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.number = self.backend.state.room.place(ticket);
+        }
     }
 
     fn line(&self) -> Line {
@@ -226,6 +234,7 @@ impl<'a> Place<'a> {
         let backend = self.backend;
         let room = &backend.state.room;
         while room.is_granted(ticket, cx.waker()) {
+            self.look();
             let Some(state) = room.leave(ticket) else { break };
             let known = backend.servers.iter().find(|server| Arc::ptr_eq(&server.state, &state));
             if let Some(server) = known {
