@@ -291,6 +291,7 @@ pub(super) async fn tunnel(
         idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &timeouts),
         buffers: &worker.buffers,
         timer: setting.timer,
+        ends_with_silence: setting.frontend.config.nolinger,
         ends_with_server: true, // as in HAProxy: nobody is left to speak the other protocol with
         stop: &stop,
     };

@@ -104,17 +104,20 @@ impl Places {
     pub(super) fn take(worker: &Rc<Worker>, view: &View, listener: &ListenerInForce) -> Option<Self> {
         let (process, frontend) = (&worker.shared.process, &view.frontend(listener.frontend).state);
         let limits = Limits::of(view, listener);
-        if !process.connections.try_enter(limits.process) {
+        if !process.connections.reserve(limits.process) {
             return None;
         }
-        if !frontend.sessions.try_enter(limits.frontend) {
+        if !frontend.sessions.reserve(limits.frontend) {
             process.connections.leave();
             return None;
         }
-        if !listener.state.sessions.try_enter(limits.listener) {
+        if !listener.state.sessions.reserve(limits.listener) {
             frontend.sessions.leave();
             process.connections.leave();
             return None;
+        }
+        for gauge in [&process.connections, &frontend.sessions, &listener.state.sessions] {
+            gauge.arrived();
         }
         process.total_connections.fetch_add(1, Relaxed);
         worker.connections.set(worker.connections.get() + 1);

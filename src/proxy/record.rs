@@ -35,6 +35,8 @@ pub(crate) struct Account {
     /// When the current server was chosen, and when its connection stood.
     chosen: Option<Instant>,
     connected: Option<Instant>,
+    /// Milliseconds in a queue since then.
+    waited_again: i64,
     retries: u32,
     redispatched: bool,
     backend_queue: u32,
@@ -113,7 +115,9 @@ impl Account {
     }
 
     pub fn waited(&mut self, waited: &Waited) {
-        self.timers.queue = self.timers.queue.max(0) + i64::try_from(waited.time.as_millis()).unwrap_or(i64::MAX);
+        let time = i64::try_from(waited.time.as_millis()).unwrap_or(i64::MAX);
+        self.timers.queue = self.timers.queue.max(0) + time;
+        self.waited_again = if self.chosen.is_some() { time } else { 0 };
         match waited.line {
             Line::Backend => self.backend_queue = waited.place,
             Line::Server => self.server_queue = waited.place,
@@ -129,7 +133,10 @@ impl Account {
             let now = clock::now();
             self.timers.queue = self.head_complete.map_or(0, |at| ms_between(at, now));
             self.chosen = Some(now);
+        } else {
+            self.timers.queue -= self.waited_again; // it is part of the time to reach the server
         }
+        self.waited_again = 0;
         let state = slot.state();
         if attempts.failed > 0
             && let Some((id, failed)) = &self.server

@@ -87,6 +87,7 @@ async fn session(
     #[cfg(test)]
     super::panic_tests::inject("session", setting.frontend.config.name.as_bytes());
     let generation = slot.kill_generation();
+    let is_broken_off = backend.server(slot.server).config.dial.as_ref().is_some_and(|dial| dial.nolinger);
     let ended = Tunnel {
         client,
         server: &mut server,
@@ -95,6 +96,7 @@ async fn session(
         idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &backend.config.timeouts),
         buffers: &worker.buffers,
         timer: setting.timer,
+        ends_with_silence: setting.frontend.config.nolinger || is_broken_off,
         ends_with_server: false,
         stop: &|| must_stop(worker, &slot, generation),
     }

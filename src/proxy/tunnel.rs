@@ -6,7 +6,8 @@
 //! bytes: a quiet tunnel owns two sockets and this future.
 //!
 //! Idle time is kept per side, as HAProxy keeps it (manual 4.2, `option independent-streams`): sending to a side counts
-//! as its activity too, and a side that nothing is expected of has no deadline.
+//! as its activity too, and a side that nothing is expected of has no deadline. A side that is silent for too long is taken
+//! to have ended: what the other one says still reaches it. One that does not take its bytes ends the tunnel.
 
 mod direction;
 #[cfg(test)]
@@ -36,6 +37,8 @@ pub(crate) struct Tunnel<'a> {
     pub buffers: &'a Buffers,
     /// Used for the idle deadlines; whoever wants `stop` to be asked wakes it.
     pub timer: &'a Timer,
+    /// One side at least is closed by breaking it (`option nolinger`), so there is no half a close to be had: silence ends both.
+    pub ends_with_silence: bool,
     /// Whether it is over when the server has ended its side, whatever the client still has to say.
     pub ends_with_server: bool,
     /// Asked whenever the tunnel wakes: must it end now, and why?
@@ -88,17 +91,17 @@ impl Tunnel<'_> {
         let mut down = Direction::new(std::mem::take(&mut self.from_server), can_splice);
         let mut client = Side::new();
         let mut server = Side::new();
+        // Why a side was taken to have ended: what follows from that is not news.
+        let mut late = None;
         let cause = poll_fn(|cx| {
             if let Some(cause) = (self.stop)() {
                 return Poll::Ready(cause);
             }
             let up_moved = up.advance(cx, self.client, self.server, self.buffers);
             let down_moved = down.advance(cx, self.server, self.client, self.buffers);
-            if let Some(cause) = outcome(&up, &down) {
-                return Poll::Ready(cause);
-            }
-            if self.ends_with_server && down.state == State::Closed {
-                return Poll::Ready(Cause::Normal);
+            let server_is_done = self.ends_with_server && down.state == State::Closed;
+            if let Some(cause) = outcome(&up, &down).or(server_is_done.then_some(Cause::Normal)) {
+                return Poll::Ready(late.unwrap_or(cause));
             }
             if up_moved.read || down_moved.wrote {
                 client.active = clock::now();
@@ -111,7 +114,15 @@ impl Tunnel<'_> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            self.expired(cx, &client, &server).map_or(Poll::Pending, Poll::Ready)
+            let Some(cause) = self.expired(cx, &client, &server) else { return Poll::Pending };
+            let (its_own, towards_it) = if cause == Cause::ServerTimeout { (&mut down, &up) } else { (&mut up, &down) };
+            if self.ends_with_silence || towards_it.awaits_writer() || !its_own.awaits_reader() {
+                return Poll::Ready(late.unwrap_or(cause));
+            }
+            late.get_or_insert(cause);
+            its_own.state = State::Ending;
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
         .await;
         self.timer.set(None);

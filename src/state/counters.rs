@@ -140,14 +140,20 @@ impl Gauge {
 
     /// Enters only while fewer than `limit` are inside.
     pub fn try_enter(&self, limit: u32) -> bool {
-        let entered = self.now.fetch_update(Relaxed, Relaxed, |now| (now < limit).then_some(now + 1));
-        match entered {
-            Ok(before) => {
-                self.saw(before + 1);
-                true
-            }
-            Err(_) => false,
+        let entered = self.reserve(limit);
+        if entered {
+            self.arrived();
         }
+        entered
+    }
+
+    /// The same for who may have to leave at once, and then was never there: [`Self::arrived`] says that it stays.
+    pub fn reserve(&self, limit: u32) -> bool {
+        self.now.fetch_update(Relaxed, Relaxed, |now| (now < limit).then_some(now + 1)).is_ok()
+    }
+
+    pub fn arrived(&self) {
+        self.saw(self.now());
     }
 
     pub fn leave(&self) {

@@ -49,6 +49,7 @@ fn start(
             idle,
             buffers: &buffers,
             timer: &for_tunnel.timer(),
+            ends_with_silence: false,
             ends_with_server: false,
             stop: &|| stop.get(),
         };
@@ -239,10 +240,21 @@ fn silence_ends_it() {
             let (tunnel, _ends) = (story.tunnel, (story.client, story.server));
             tunnel.await.unwrap()
         };
-        Story::check(silent(idle(30, 0)).await, "cD", 0, 0);
-        Story::check(silent(idle(0, 30)).await, "sD", 0, 0);
+        Story::check(silent(idle(30, 60)).await, "cD", 0, 0);
+        Story::check(silent(idle(60, 30)).await, "sD", 0, 0);
         Story::check(silent(idle(30, 30)).await, "cD", 0, 0);
-        Story::check(silent(idle(5000, 30)).await, "sD", 0, 0);
+    });
+}
+
+#[test]
+fn a_side_that_is_silent_for_too_long_still_hears_the_other() {
+    tell(async {
+        let mut story = Story::begin(idle(30, 5000), [b"", b""]);
+        assert_eq!(read_all(&mut story.server).await, b"", "the client is taken to have ended");
+        story.server.write_all(b"late").await.unwrap();
+        story.server.shutdown().await.unwrap();
+        assert_eq!(read_all(&mut story.client).await, b"late");
+        Story::check(story.tunnel.await.unwrap(), "cD", 0, 4);
     });
 }
 

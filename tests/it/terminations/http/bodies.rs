@@ -155,17 +155,6 @@ fn uploads_whose_server_fails() {
         )
         .ours("app/a +++-+ 504 sD-- /0", TOLD),
         story(
-            "server answers and closes",
-            with(|mut s| {
-                take(&mut s, SOME);
-                let _ = s.write_all(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                let _ = s.shutdown(Shutdown::Both);
-            }),
-            "/x",
-            upload_all,
-        )
-        .ours("app/a +++++ 413 SD-- /0", "the answer is always passed on"),
-        story(
             "server closes, and has taken all there was",
             with(|mut s| {
                 take(&mut s, 3);
