@@ -283,6 +283,7 @@ pub(super) async fn tunnel(
     let worker = &setting.connection.worker;
     let generation = slot.kill_generation();
     let stop = || worker::must_stop(worker, &slot, generation);
+    let before = *bytes;
     let tunnel = Tunnel {
         client,
         server: &mut server,
@@ -291,6 +292,10 @@ pub(super) async fn tunnel(
         idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &timeouts),
         buffers: &worker.buffers,
         timer: setting.timer,
+        moved: &mut |received, sent| {
+            let (received, sent) = (before.received + received, before.sent + sent);
+            scratch.account.moved(setting, Bytes { received, sent });
+        },
         ends_with_silence: setting.frontend.config.nolinger,
         ends_with_server: true, // as in HAProxy: nobody is left to speak the other protocol with
         stop: &stop,

@@ -16,6 +16,9 @@ use crate::model::{BackendId, Name, ServerId};
 use crate::state::snapshot::{BackendInForce, FrontendInForce};
 use crate::state::{BackendState, ServerState};
 
+/// How often the bytes of what lasts are put into the counters.
+pub(crate) const COUNT_EVERY: Duration = Duration::from_secs(1);
+
 /// The story of one exchange so far.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
@@ -32,6 +35,8 @@ pub(crate) struct Account {
     server: Option<(ServerId, Arc<ServerState>)>,
     /// Whom the server served besides, when this one had ended. Its slot may be somebody else's by the time it is logged.
     beside: u32,
+    /// Of its bytes, those that are in the counters already.
+    counted: Bytes,
     /// When the current server was chosen, and when its connection stood.
     chosen: Option<Instant>,
     connected: Option<Instant>,
@@ -72,6 +77,12 @@ pub(crate) struct Bytes {
     pub received: u64,
     /// Response head and body.
     pub sent: u64,
+}
+
+impl Bytes {
+    fn beyond(self, counted: Bytes) -> Bytes {
+        Bytes { received: self.received.saturating_sub(counted.received), sent: self.sent.saturating_sub(counted.sent) }
+    }
 }
 
 impl Account {

@@ -96,6 +96,7 @@ async fn session(
         idle: IdleTimeouts::new(&setting.frontend.config.timeouts, &backend.config.timeouts),
         buffers: &worker.buffers,
         timer: setting.timer,
+        moved: &mut |received, sent| account.moved(setting, Bytes { received, sent }),
         ends_with_silence: setting.frontend.config.nolinger || is_broken_off,
         ends_with_server: false,
         stop: &|| must_stop(worker, &slot, generation),

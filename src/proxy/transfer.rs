@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::downstream::{BodyFraming, Downstream, Left};
 use super::exchange::{Scratch, Setting, Upstream};
+use super::record::{Bytes, COUNT_EVERY};
 use super::splice::Splicer;
 use crate::http::BodyReader;
 use crate::logline::{Cause, Phase};
@@ -124,6 +125,8 @@ pub(crate) struct Transfer<'a, 'b, D> {
     server_deadline: Option<Instant>,
     /// When to begin looking after the client.
     watch_at: Option<Instant>,
+    /// When to count what was moved by then.
+    count_at: Instant,
 }
 
 impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
@@ -165,6 +168,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
             client_deadline: None,
             server_deadline: None,
             watch_at,
+            count_at: clock::now() + COUNT_EVERY,
         }
     }
 
@@ -322,6 +326,11 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
     }
 
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Result<Transferred, Failure>> {
+        if clock::now() >= self.count_at {
+            self.count_at = clock::now() + COUNT_EVERY;
+            let (received, sent) = self.down.transferred();
+            self.scratch.account.moved(self.setting, Bytes { received, sent });
+        }
         if self.all_is_asked() && matches!(self.state, Down::Head) && !self.interim_queued {
             self.client_deadline = None; // the client has said all it had to say
         }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use self::direction::{Direction, State};
 use super::buffers::Buffers;
 use super::clock;
+use super::record::COUNT_EVERY;
 use super::stream::Stream;
 use super::timer::Timer;
 use crate::logline::{Cause, Phase, Termination};
@@ -37,6 +38,8 @@ pub(crate) struct Tunnel<'a> {
     pub buffers: &'a Buffers,
     /// Used for the idle deadlines; whoever wants `stop` to be asked wakes it.
     pub timer: &'a Timer,
+    /// Told now and then how many bytes the server and the client have got.
+    pub moved: &'a mut dyn FnMut(u64, u64),
     /// One side at least is closed by breaking it (`option nolinger`), so there is no half a close to be had: silence ends both.
     pub ends_with_silence: bool,
     /// Whether it is over when the server has ended its side, whatever the client still has to say.
@@ -93,6 +96,7 @@ impl Tunnel<'_> {
         let mut server = Side::new();
         // Why a side was taken to have ended: what follows from that is not news.
         let mut late = None;
+        let mut count_at = clock::now() + COUNT_EVERY;
         let cause = poll_fn(|cx| {
             if let Some(cause) = (self.stop)() {
                 return Poll::Ready(cause);
@@ -108,6 +112,10 @@ impl Tunnel<'_> {
             }
             if down_moved.read || up_moved.wrote {
                 server.active = clock::now();
+            }
+            if client.active >= count_at {
+                count_at = client.active + COUNT_EVERY;
+                (self.moved)(up.written, down.written);
             }
             self.set_deadlines(&up, &down, &mut client, &mut server);
             if up_moved.more || down_moved.more {

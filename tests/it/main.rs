@@ -5,6 +5,7 @@ mod admin;
 mod architecture;
 mod cache;
 mod commands;
+mod counters;
 mod demo;
 mod forwarded;
 mod haproxy_cfg;

@@ -343,7 +343,7 @@ pub(super) const TABLE: &[Row<GlobalDraft>] = &[
     row("tune.notsent-lowat.server", G, How::NoEffect(OWN_BUFFERS)),
     row("tune.pattern.cache-size", G, How::NoEffect("patterns are compiled once")),
     row("tune.peers.max-updates-at-once", G, How::NotBuilt("peers")),
-    row("tune.pipesize", G, How::NoEffect("bytes are copied by the workers")),
+    row("tune.pipesize", G, How::NoEffect("pipes grow with what goes through them")),
     row("tune.pool-high-fd-ratio", G, How::NoEffect(OWN_MEMORY)),
     row("tune.pool-low-fd-ratio", G, How::NoEffect(OWN_MEMORY)),
     row("tune.pt.zero-copy-forwarding", G, How::NoEffect(OWN_MEMORY)),

@@ -1,5 +1,5 @@
 //! What does an exchange or a session leave in the counters? Once, when it is over, except for failures, which an exchange
-//! may have several of.
+//! may have several of, and for the bytes of one that lasts.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -71,8 +71,28 @@ impl Account {
         }
     }
 
-    /// Bytes are counted when a session is over, as HAProxy does without `option contstats`.
+    /// Puts into the counters what has been moved so far, of which some may be there. To be called now and then: whoever looks
+    /// at the counters is to see what lasts for hours (HAProxy manual 4.2, `option contstats`).
+    pub fn moved(&mut self, setting: &Setting<'_>, bytes: Bytes) {
+        let worker = setting.connection.worker.index;
+        let new = bytes.beyond(self.counted);
+        self.counted = bytes;
+        for shard in
+            [setting.frontend.state.counters.of(worker), setting.connection.listener().state.counters.of(worker)]
+        {
+            shard.bytes_in.add(new.received);
+            shard.bytes_out.add(new.sent);
+        }
+        let backend = self.backend.as_ref().map(|(_, InBackend(state))| state.counters.of(worker));
+        let server = self.server.as_ref().map(|(_, state)| state.counters.of(worker));
+        for shard in backend.into_iter().chain(server) {
+            shard.bytes_in.add(new.received);
+            shard.bytes_out.add(new.sent);
+        }
+    }
+
     pub(super) fn count_session(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
+        let bytes = bytes.beyond(self.counted);
         let worker = setting.connection.worker.index;
         for shard in
             [setting.frontend.state.counters.of(worker), setting.connection.listener().state.counters.of(worker)]
@@ -105,6 +125,7 @@ impl Account {
     }
 
     pub(super) fn count(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
+        let bytes = bytes.beyond(self.counted);
         let worker = setting.connection.worker.index;
         setting.connection.worker.counts().requests.add(1);
         let frontend = setting.frontend.state.counters.of(worker);

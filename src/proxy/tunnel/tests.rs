@@ -49,6 +49,7 @@ fn start(
             idle,
             buffers: &buffers,
             timer: &for_tunnel.timer(),
+            moved: &mut |_, _| {},
             ends_with_silence: false,
             ends_with_server: false,
             stop: &|| stop.get(),
