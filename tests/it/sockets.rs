@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::harness::{Client, DEADLINE, Haproxy, Instance, Site, TempDir, check_config};
 
@@ -63,6 +64,26 @@ fn servers_are_left_by_a_reset_as_with_haproxy() {
         (end(&mut client), told.recv_timeout(DEADLINE).unwrap())
     });
     assert_eq!(seen, [("ended", "broken"); 2]);
+}
+
+#[test]
+fn what_a_client_breaks_off_is_no_good_end_for_its_server_either() {
+    let (address, told) = witness();
+    let site = Site::tcp().backend(&format!("server s {address}"));
+    for breaks in [true, false] {
+        let seen = beside(&site, |proxy| {
+            let mut client = Client::connect(proxy.address("web"));
+            client.send("half of it");
+            std::thread::sleep(Duration::from_millis(200));
+            if breaks {
+                client.break_off();
+            } else {
+                client.finish_sending();
+            }
+            told.recv_timeout(DEADLINE).unwrap()
+        });
+        assert_eq!(seen, [if breaks { "broken" } else { "ended" }; 2]);
+    }
 }
 
 /// An HTTP server that answers each request with the address it came from.

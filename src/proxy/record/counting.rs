@@ -49,6 +49,15 @@ impl Account {
         }
     }
 
+    /// The server has given an interim response: an answer of its own, as HAProxy counts.
+    pub fn interim(&self, worker: usize) {
+        if let Some((_, server)) = &self.server {
+            let shard = server.counters.of(worker);
+            shard.requests.add(1);
+            shard.http_1xx.add(1);
+        }
+    }
+
     /// What an exchange had become did not end well.
     pub fn tunnel_broke(&self, worker: usize) {
         if let Some((_, InBackend(backend))) = &self.backend {

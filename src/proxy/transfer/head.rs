@@ -37,6 +37,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 match response.parse(limits, to) {
                     Ok(Progress::Complete) if response.is_interim() => {
                         self.interim_seen = true;
+                        self.scratch.account.interim(worker.index);
                         self.down.interim(&self.scratch.request, response);
                         response.next(0);
                         continue;
