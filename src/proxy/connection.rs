@@ -84,7 +84,7 @@ enum BadStart {
     ProxyIo(io::Error),
     Tls(BadHandshake),
     TlsTimedOut,
-    /// Closed by the client before it had sent a byte, or an alert.
+    /// Closed by the client before it had sent a byte, or a whole hello.
     Nothing {
         of: Opening,
     },
@@ -110,6 +110,12 @@ impl fmt::Display for BadStart {
             BadStart::ProxyIo(error) => write!(f, "Connection error while waiting for PROXY protocol header: {error}"),
             BadStart::Nothing { of: Opening::ProxyHeader } => {
                 f.write_str("Connection closed while waiting for PROXY protocol header")
+            }
+            BadStart::Tls(bad @ BadHandshake::ClientCertificate { above: false, .. }) => {
+                write!(f, "SSL client certificate not trusted: {bad}")
+            }
+            BadStart::Tls(bad @ BadHandshake::ClientCertificate { above: true, .. }) => {
+                write!(f, "SSL client CA chain cannot be verified: {bad}")
             }
             BadStart::Tls(bad) => write!(f, "SSL handshake failure: {bad}"),
             BadStart::TlsTimedOut => f.write_str("Timeout during SSL handshake"),
@@ -371,13 +377,8 @@ impl Connection {
         self.timer.set(None);
         let AcceptedTls { tls, terms, sni, made_with } = match accepted.ok_or(BadStart::TlsTimedOut)? {
             Ok(accepted) => accepted,
-            Err(error) => {
-                let bad = BadHandshake::from(error);
-                return Err(match bad {
-                    BadHandshake::Closed => BadStart::Nothing { of: Opening::Handshake },
-                    bad => BadStart::Tls(bad),
-                });
-            }
+            Err(BadHandshake::NoHello) => return Err(BadStart::Nothing { of: Opening::Handshake }),
+            Err(bad) => return Err(BadStart::Tls(bad)),
         };
         let facts = TlsFacts { made_with, ..terms.facts(tls.session(), sni) };
         self.count().tls_handshakes.add(1);

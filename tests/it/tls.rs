@@ -100,6 +100,15 @@ fn clients_are_told_apart_in_the_log_and_to_the_server() {
 }
 
 #[test]
+fn a_client_of_http_1_0_is_served_although_it_offers_that_alone() {
+    let a = Origin::named("a");
+    let (site, dir) = site_with_names();
+    let proxy = Proxy::start_in(&site.server(&a, "").text(), dir);
+    let url = proxy.url("https", "web", "/");
+    assert_eq!(curl(&["-k", "--http1.0", &url]), "a");
+}
+
+#[test]
 fn plain_http_to_a_tls_port_is_closed_and_logged() {
     let (site, dir) = site_with_names();
     let proxy = Proxy::start_in(&site.text(), dir);
