@@ -260,7 +260,6 @@ impl Connection {
             shards.iter().for_each(|shard| denied(shard));
             return Err(Denied);
         }
-        shards.iter().for_each(|shard| shard.sessions.add(1));
         Ok(verdict == TcpVerdict::ExpectProxy)
     }
 
@@ -292,20 +291,18 @@ impl Connection {
         }
     }
 
-    /// Asks `tcp-request session` rules.
+    /// Asks `tcp-request session` rules. Behind them it is a session.
     fn admit(&self, stream: &Stream) -> Result<(), Denied> {
         let rules = &self.frontend().config.tcp_request.session;
         let verdict = if rules.is_empty() { TcpVerdict::Accept } else { self.ask(rules, stream.carrier()) };
-        if verdict == TcpVerdict::Accept {
-            return Ok(());
-        }
         for shard in [self.count(), self.listener().state.counters.of(self.worker.index)] {
             match verdict {
+                TcpVerdict::Accept => shard.sessions.add(1),
                 TcpVerdict::SilentDrop => shard.denied_requests.add(1),
                 _ => shard.denied_sessions.add(1),
             }
         }
-        Err(Denied)
+        if verdict == TcpVerdict::Accept { Ok(()) } else { Err(Denied) }
     }
 
     fn ask(&self, rules: &[TcpRule], socket: Option<&Plain>) -> TcpVerdict {
@@ -371,6 +368,7 @@ impl Connection {
     }
 
     async fn handshake(&mut self, plain: Plain, acceptance: &Acceptance) -> Result<Stream, BadStart> {
+        self.count().tls_connections.add(1);
         let timeouts = &self.frontend().config.timeouts;
         self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
         let accepted = self.timer.bound(tls::accept(plain, acceptance)).await;

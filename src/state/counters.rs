@@ -50,7 +50,7 @@ counters! {
     FrontendShard, FrontendTotals {
         /// Connections accepted (`conn_tot`).
         connections,
-        /// Sessions (`stot`): connections that got past the layer-4 rules.
+        /// Sessions (`stot`): connections that got past PROXY header, TLS handshake and the rules for all of them.
         sessions,
         bytes_in,
         bytes_out,
@@ -70,7 +70,8 @@ counters! {
         internal_errors,
         h1_requests, h2_requests,
         h1_sessions, h2_sessions,
-        tls_handshakes, tls_resumed, tls_failures,
+        /// Connections that TLS was to be spoken on (`CumSslConns`), and handshakes that came to something.
+        tls_connections, tls_handshakes, tls_resumed, tls_failures,
     }
 }
 

@@ -37,7 +37,7 @@ fn none(_: &ProcessReport) -> Cell<'_> {
 }
 
 fn reuse_percent(process: &ProcessReport) -> Cell<'_> {
-    clipped((process.tls_resumed * 100).checked_div(process.total_tls_connections).unwrap_or(0))
+    clipped((process.tls_resumed * 100).checked_div(process.tls_handshakes).unwrap_or(0))
 }
 
 #[rustfmt::skip]

@@ -43,6 +43,7 @@ pub(crate) struct ProcessReport {
     pub spliced_bytes: u64,
     pub tls_connections: Level,
     pub total_tls_connections: u64,
+    pub tls_handshakes: u64,
     pub tls_resumed: u64,
     pub connection_rate: Rate,
     pub session_rate: Rate,
