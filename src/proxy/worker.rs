@@ -221,6 +221,9 @@ async fn purge(worker: Rc<Worker>) {
         worker.owned.purge();
         worker.buffers.trim();
         tls::trim();
+        let (lent, kept) = worker.buffers.count_pipes();
+        worker.counts().pipes_lent.set(lent as u64);
+        worker.counts().pipes_kept.set(kept as u64);
     }
 }
 

@@ -289,6 +289,8 @@ fn process(gathering: Gathering<'_>, idle_percent: u32) -> ProcessReport {
         total_requests: facts.counters.requests(),
         total_bytes_out: sum(|totals| totals.bytes_out),
         spliced_bytes: facts.counters.spliced_bytes(),
+        pipes_lent: facts.counters.sum(|shard| &shard.pipes_lent),
+        pipes_kept: facts.counters.sum(|shard| &shard.pipes_kept),
         tls_connections: level(&facts.tls_connections),
         total_tls_connections: sum(|totals| totals.tls_connections),
         tls_handshakes: sum(|totals| totals.tls_handshakes),

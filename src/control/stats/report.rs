@@ -41,6 +41,8 @@ pub(crate) struct ProcessReport {
     pub total_requests: u64,
     pub total_bytes_out: u64,
     pub spliced_bytes: u64,
+    pub pipes_lent: u64,
+    pub pipes_kept: u64,
     pub tls_connections: Level,
     pub total_tls_connections: u64,
     pub tls_handshakes: u64,

@@ -45,6 +45,8 @@ fn process() -> ProcessReport {
         total_requests: 1_882_313,
         total_bytes_out: 12_883_991_000,
         spliced_bytes: 8_192_000,
+        pipes_lent: 3,
+        pipes_kept: 5,
         tls_connections: Level { now: 4, max: 11 },
         total_tls_connections: 90_040,
         tls_handshakes: 90_000,
