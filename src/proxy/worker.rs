@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     phase: Cell<Phase>,
     /// Connections served now.
     pub connections: Cell<usize>,
+    /// When it was told last that a server could not be reached from where it must be.
+    pub source_told: Cell<Option<Instant>>,
 }
 
 impl Worker {
@@ -66,6 +68,7 @@ impl Worker {
             view: RefCell::new(View::new(shared.snapshot.load_full(), None)),
             phase: Cell::new(phase),
             connections: Cell::new(0),
+            source_told: Cell::new(None),
             shared,
         })
     }
