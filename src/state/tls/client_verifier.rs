@@ -33,10 +33,10 @@ thread_local! {
     static REFUSED: Cell<Option<Fault>> = const { Cell::new(None) };
 }
 
-/// What the client's certificates that were looked at last on this thread were refused for, if they were. rustls hands on no
-/// more than the error, and by that it chooses what the client is told.
+/// What the client's certificates that were looked at last on this thread were refused for, if they were; told once. rustls
+/// hands on no more than the error, and by that it chooses what the client is told.
 pub(super) fn refused() -> Option<Fault> {
-    REFUSED.get()
+    REFUSED.take()
 }
 
 /// One thing wrong with a client's certificates.
