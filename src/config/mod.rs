@@ -16,7 +16,7 @@ pub(crate) mod yaml;
 #[cfg(test)]
 mod golden;
 
-pub(crate) use certificates::{ReadAgain, load_again, look_at};
+pub(crate) use certificates::{ReadAgain, load_again, look_at, ocsp_identifier};
 pub(crate) use load::{Loaded, load, load_text, read_files};
 pub(crate) use resolve::detection_time;
 pub(crate) use yaml::json_schema;

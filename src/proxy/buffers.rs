@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::clock;
-use super::splice::Pipe;
+use super::splice::{self, Pipe};
 
 /// Capacity of a buffer for a head and what came with it.
 pub(crate) const HEAD_BUFFER: usize = 16 * 1024;
@@ -107,6 +107,12 @@ impl Buffers {
         kept.or_else(|| made().ok())
     }
 
+    /// How many pipes are lent, and how many are kept.
+    pub fn count_pipes(&self) -> (usize, usize) {
+        let kept = self.pipes.borrow().kept.len();
+        (splice::open_pipes().saturating_sub(kept), kept)
+    }
+
     /// Takes a pipe back; one that still holds bytes is closed.
     pub fn give_pipe(&self, pipe: Pipe) {
         if let Some(pipe) = pipe.emptied()
@@ -177,13 +183,14 @@ mod tests {
         let buffers = Buffers::default();
         let lent = buffers.pipe().unwrap();
         buffers.give_pipe(buffers.pipe().unwrap());
+        assert_eq!(buffers.count_pipes(), (1, 1));
         buffers.make_room_after(&io::Error::from_raw_os_error(libc::ECONNABORTED));
         assert_eq!(buffers.pipes.borrow().kept.len(), 1);
 
         buffers.make_room_after(&io::Error::from_raw_os_error(libc::EMFILE));
         assert!(buffers.pipes.borrow().kept.is_empty() && buffers.pipe().is_none());
         buffers.give_pipe(lent);
-        assert!(buffers.pipes.borrow().kept.is_empty());
+        assert_eq!(buffers.count_pipes(), (0, 0));
 
         buffers.scarce_until.set(Some(clock::now()));
         buffers.give_pipe(buffers.pipe().unwrap());

@@ -84,7 +84,7 @@ enum BadStart {
     ProxyIo(io::Error),
     Tls(BadHandshake),
     TlsTimedOut,
-    /// Closed by the client before it had sent a byte, or an alert.
+    /// Closed by the client before it had sent a byte, or a whole hello.
     Nothing {
         of: Opening,
     },
@@ -110,6 +110,12 @@ impl fmt::Display for BadStart {
             BadStart::ProxyIo(error) => write!(f, "Connection error while waiting for PROXY protocol header: {error}"),
             BadStart::Nothing { of: Opening::ProxyHeader } => {
                 f.write_str("Connection closed while waiting for PROXY protocol header")
+            }
+            BadStart::Tls(bad @ BadHandshake::ClientCertificate { above: false, .. }) => {
+                write!(f, "SSL client certificate not trusted: {bad}")
+            }
+            BadStart::Tls(bad @ BadHandshake::ClientCertificate { above: true, .. }) => {
+                write!(f, "SSL client CA chain cannot be verified: {bad}")
             }
             BadStart::Tls(bad) => write!(f, "SSL handshake failure: {bad}"),
             BadStart::TlsTimedOut => f.write_str("Timeout during SSL handshake"),
@@ -254,7 +260,6 @@ impl Connection {
             shards.iter().for_each(|shard| denied(shard));
             return Err(Denied);
         }
-        shards.iter().for_each(|shard| shard.sessions.add(1));
         Ok(verdict == TcpVerdict::ExpectProxy)
     }
 
@@ -286,20 +291,18 @@ impl Connection {
         }
     }
 
-    /// Asks `tcp-request session` rules.
+    /// Asks `tcp-request session` rules. Behind them it is a session.
     fn admit(&self, stream: &Stream) -> Result<(), Denied> {
         let rules = &self.frontend().config.tcp_request.session;
         let verdict = if rules.is_empty() { TcpVerdict::Accept } else { self.ask(rules, stream.carrier()) };
-        if verdict == TcpVerdict::Accept {
-            return Ok(());
-        }
         for shard in [self.count(), self.listener().state.counters.of(self.worker.index)] {
             match verdict {
+                TcpVerdict::Accept => shard.sessions.add(1),
                 TcpVerdict::SilentDrop => shard.denied_requests.add(1),
                 _ => shard.denied_sessions.add(1),
             }
         }
-        Err(Denied)
+        if verdict == TcpVerdict::Accept { Ok(()) } else { Err(Denied) }
     }
 
     fn ask(&self, rules: &[TcpRule], socket: Option<&Plain>) -> TcpVerdict {
@@ -365,19 +368,15 @@ impl Connection {
     }
 
     async fn handshake(&mut self, plain: Plain, acceptance: &Acceptance) -> Result<Stream, BadStart> {
+        self.count().tls_connections.add(1);
         let timeouts = &self.frontend().config.timeouts;
         self.timer.set_after(timeouts.client_handshake.or(timeouts.client));
         let accepted = self.timer.bound(tls::accept(plain, acceptance)).await;
         self.timer.set(None);
         let AcceptedTls { tls, terms, sni, made_with } = match accepted.ok_or(BadStart::TlsTimedOut)? {
             Ok(accepted) => accepted,
-            Err(error) => {
-                let bad = BadHandshake::from(error);
-                return Err(match bad {
-                    BadHandshake::Closed => BadStart::Nothing { of: Opening::Handshake },
-                    bad => BadStart::Tls(bad),
-                });
-            }
+            Err(BadHandshake::NoHello) => return Err(BadStart::Nothing { of: Opening::Handshake }),
+            Err(bad) => return Err(BadStart::Tls(bad)),
         };
         let facts = TlsFacts { made_with, ..terms.facts(tls.session(), sni) };
         self.count().tls_handshakes.add(1);

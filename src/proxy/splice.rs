@@ -4,6 +4,7 @@
 //! more than it saves. So whoever moves bytes begins by copying and comes here once a read has shown that there are many
 //! ([`WORTH_IT`]). A pipe is filled only while it is empty; then "try again" can only mean the socket.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,16 @@ const LARGE_PIPE_SIZE: usize = 1024 * 1024;
 /// A pipe that holds less is worth nothing. The kernel makes it so (two pages) for a user who has used up the share of pages
 /// (pipe-user-pages-soft, 64 MiB).
 const LEAST_PIPE_SIZE: usize = 64 * 1024;
+
+thread_local! {
+    /// This worker's pipes, lent and kept.
+    static OPEN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many pipes this worker has.
+pub(super) fn open_pipes() -> usize {
+    OPEN.get()
+}
 
 /// A buffer in the kernel.
 #[derive(Debug)]
@@ -49,12 +60,14 @@ impl Pipe {
         if size < LEAST_PIPE_SIZE {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
+        OPEN.set(OPEN.get() + 1);
         Ok(Pipe { reader, writer, size, held: 0, in_a_row: 0 })
     }
 
     /// As good as new, if it is empty.
-    pub fn emptied(self) -> Option<Self> {
-        (self.held == 0).then_some(Pipe { in_a_row: 0, ..self })
+    pub fn emptied(mut self) -> Option<Self> {
+        self.in_a_row = 0;
+        (self.held == 0).then_some(self)
     }
 
     pub fn is_large(&self) -> bool {
@@ -91,6 +104,12 @@ impl Pipe {
         self.held -= moved.min(held);
         self.in_a_row = if self.held == 0 { self.in_a_row.saturating_add(moved) } else { 0 };
         Poll::Ready(Ok(moved))
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        OPEN.set(OPEN.get().saturating_sub(1));
     }
 }
 
@@ -260,7 +279,11 @@ mod tests {
     #[test]
     fn few_large_pipes_are_kept() {
         let buffers = Buffers::default();
-        let large = || Pipe { size: LARGE_PIPE_SIZE, ..Pipe::new().unwrap() };
+        let large = || {
+            let mut pipe = Pipe::new().unwrap();
+            pipe.size = LARGE_PIPE_SIZE;
+            pipe
+        };
         let rush: Vec<_> = (0..20).map(|_| large()).collect();
         rush.into_iter().for_each(|pipe| buffers.give_pipe(pipe));
         let taken: Vec<_> = (0..20).filter_map(|_| buffers.pipe()).collect();

@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     phase: Cell<Phase>,
     /// Connections served now.
     pub connections: Cell<usize>,
+    /// When it was told last that a server could not be reached from where it must be.
+    pub source_told: Cell<Option<Instant>>,
 }
 
 impl Worker {
@@ -66,6 +68,7 @@ impl Worker {
             view: RefCell::new(View::new(shared.snapshot.load_full(), None)),
             phase: Cell::new(phase),
             connections: Cell::new(0),
+            source_told: Cell::new(None),
             shared,
         })
     }
@@ -221,6 +224,9 @@ async fn purge(worker: Rc<Worker>) {
         worker.owned.purge();
         worker.buffers.trim();
         tls::trim();
+        let (lent, kept) = worker.buffers.count_pipes();
+        worker.counts().pipes_lent.set(lent as u64);
+        worker.counts().pipes_kept.set(kept as u64);
     }
 }
 

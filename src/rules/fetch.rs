@@ -143,8 +143,8 @@ fn base(head: &RequestHead, query: bool) -> Cow<'_, [u8]> {
 }
 
 fn address(of: SocketAddr) -> Value<'static> {
-    // An IPv4 client of a socket that takes both kinds is an IPv4 client.
-    Value::Address(of.ip().to_canonical())
+    // As it came, as in the log: an IPv4 client of a socket that takes both kinds is `::ffff:10.1.2.3`.
+    Value::Address(of.ip())
 }
 
 fn port(of: SocketAddr) -> Value<'static> {
@@ -302,7 +302,7 @@ mod tests {
     fn connections_tell_their_ends_and_their_tls() {
         let mut facts = crate::rules::testing::facts();
         facts.src = "[::ffff:10.1.2.3]:99".parse().ok();
-        check(Fetch::Src, &facts, Some("10.1.2.3"));
+        check(Fetch::Src, &facts, Some("::ffff:10.1.2.3")); // run against HAProxy 2.6
         check(Fetch::SrcPort, &facts, Some("99"));
         check(Fetch::SslFc, &facts, Some("0"));
         for fetch in [Fetch::SslFcSni, Fetch::SslFcAlpn, Fetch::SslFcProtocol, Fetch::SslFcCipher] {

@@ -58,7 +58,7 @@ fn push_variable(variable: FormatVariable, context: &Context<'_>, out: &mut Vec<
 
 fn push_host(address: Option<SocketAddr>, out: &mut Vec<u8>) {
     match address {
-        Some(address) => push_ip(address.ip().to_canonical(), out),
+        Some(address) => push_ip(address.ip(), out),
         None => out.extend_from_slice(b"unix"),
     }
 }

@@ -40,6 +40,11 @@ impl Count {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
+    /// For what goes up and down. Only the worker that owns the shard may call this.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -50,7 +55,7 @@ counters! {
     FrontendShard, FrontendTotals {
         /// Connections accepted (`conn_tot`).
         connections,
-        /// Sessions (`stot`): connections that got past the layer-4 rules.
+        /// Sessions (`stot`): connections that got past PROXY header, TLS handshake and the rules for all of them.
         sessions,
         bytes_in,
         bytes_out,
@@ -70,7 +75,8 @@ counters! {
         internal_errors,
         h1_requests, h2_requests,
         h1_sessions, h2_sessions,
-        tls_handshakes, tls_resumed, tls_failures,
+        /// Connections that TLS was to be spoken on (`CumSslConns`), and handshakes that came to something.
+        tls_connections, tls_handshakes, tls_resumed, tls_failures,
     }
 }
 
@@ -114,6 +120,9 @@ pub(crate) struct ProcessShard {
     pub requests: Count,
     /// Bytes that went from socket to socket inside the kernel.
     pub spliced_bytes: Count,
+    /// Pipes with bytes in them, and those kept for the next ones, as they were a second ago at most.
+    pub pipes_lent: Count,
+    pub pipes_kept: Count,
 }
 
 /// How many there are now and how many there ever were at once. Any worker writes.
@@ -234,12 +243,17 @@ impl Sharded<BackendShard> {
 }
 
 impl Sharded<ProcessShard> {
+    /// One of the numbers, over all workers.
+    pub fn sum(&self, number: impl Fn(&ProcessShard) -> &Count) -> u64 {
+        self.iter().map(|shard| number(shard).get()).fold(0, u64::wrapping_add)
+    }
+
     pub fn requests(&self) -> u64 {
-        self.iter().map(|shard| shard.requests.get()).fold(0, u64::wrapping_add)
+        self.sum(|shard| &shard.requests)
     }
 
     pub fn spliced_bytes(&self) -> u64 {
-        self.iter().map(|shard| shard.spliced_bytes.get()).fold(0, u64::wrapping_add)
+        self.sum(|shard| &shard.spliced_bytes)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 
-use crate::harness::{Client, Origin, Site};
+use crate::harness::{Client, Haproxy, Origin, Site};
 
 /// Accepts one connection, reads it to its end, then answers with `answer` and what it read.
 fn server(answer: &'static str) -> (SocketAddr, JoinHandle<Vec<u8>>) {
@@ -262,6 +262,18 @@ fn connections_to_servers_come_from_where_they_are_told_to() {
         let proxy = Site::tcp().backend(section).backend(&format!("server s {greeter} {server}")).start();
         let said = Client::connect(proxy.address("web")).rest_as_text();
         assert!(said.starts_with(expected), "{section} {server}: {said}");
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_had_is_pointed_out_as_by_haproxy() {
+    // Not an address of this machine.
+    let site = Site::tcp().defaults("retries 0").backend("server s 127.0.0.1:9 source 203.0.113.77");
+    let complaint = "Cannot bind to source address before connect() for backend app.";
+    let (haproxy, proxy) = (Haproxy::start(&site.text()), site.start());
+    for instance in [&*haproxy, &proxy] {
+        let _ = Client::connect(instance.address("web")).rest();
+        instance.wait_for(complaint);
     }
 }
 

@@ -177,7 +177,7 @@ fn connections_and_sessions_are_refused_without_a_word() {
     let a = Origin::named("a");
     for (rule, stot, dcon, dses) in [
         ("tcp-request connection reject if { src 127.0.0.1 }", "0", "1", "0"),
-        ("tcp-request session reject if { src 127.0.0.1 }", "1", "0", "1"),
+        ("tcp-request session reject if { src 127.0.0.1 }", "0", "0", "1"),
     ] {
         for site in [Site::tcp(), Site::http()] {
             let proxy = site.frontend(rule).server(&a, "").start();

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::stat;
 use crate::harness::{
     DEADLINE, Origin, Proxy, Reply, Site, TempDir, certificate, certificate_valid, check_config, curl, tool_output,
 };
@@ -97,6 +98,33 @@ fn clients_are_told_apart_in_the_log_and_to_the_server() {
     assert_eq!(curl(&["-k", "--http1.1", &proxy.url("https", "web", "/")]), "a");
     assert_eq!(a.only_request().header("x-tls"), Some("yes"));
     proxy.wait_for(" web~ app/a ");
+}
+
+#[test]
+fn a_client_of_http_1_0_is_served_although_it_offers_that_alone() {
+    let a = Origin::named("a");
+    let (site, dir) = site_with_names();
+    let proxy = Proxy::start_in(&site.server(&a, "").text(), dir);
+    let url = proxy.url("https", "web", "/");
+    assert_eq!(curl(&["-k", "--http1.0", &url]), "a");
+}
+
+#[test]
+fn what_comes_to_nothing_is_a_connection_and_no_session() {
+    let (site, dir) = site_with_names();
+    let proxy = Proxy::start_in(&site.frontend("tcp-request session reject if { ssl_fc_sni no.example }").text(), dir);
+    let address = proxy.address("web");
+    let mut client = crate::harness::Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let _ = client.rest();
+    let mut client = crate::harness::Client::connect(address);
+    client.finish_sending();
+    let _ = client.rest();
+    handshake(&proxy, &["-servername", "no.example"]);
+    handshake(&proxy, &["-servername", "exact.example"]);
+    let counted = ["conn_tot", "stot", "dses"].map(|column| stat(&proxy, "web", "FRONTEND", column));
+    assert_eq!(counted, ["4", "1", "1"]);
+    assert!(proxy.admin("show info").contains("\nCumSslConns: 4\n"));
 }
 
 #[test]

@@ -109,9 +109,12 @@ fn clients_are_verified_and_told_of() {
     let optional = start("verify optional crl-file <dir>/crl.pem");
     assert_eq!(ask(&optional, None), nobody);
     assert_eq!(ask(&optional, known), jane);
-    for (client, why) in [(revoked, "revoked"), (unknown, "issued by none of the trusted authorities")] {
+    for (client, why) in [
+        (revoked, "SSL client certificate not trusted: revoked"),
+        (unknown, "SSL client CA chain cannot be verified: issued by none of the trusted authorities"),
+    ] {
         assert!(ask(&optional, client).starts_with("curl: "));
-        optional.wait_for(&format!("SSL handshake failure: certificate not accepted: {why}"));
+        optional.wait_for(why);
     }
 
     let required = start("verify required");
@@ -168,6 +171,21 @@ fn haproxy_says_the_same_of_clients() {
 }
 
 #[test]
+fn the_runtime_socket_tells_what_is_in_a_certificate_as_haproxy_does() {
+    let authority = Authority::new("Authority,\"this\"");
+    let [ec, rsa] =
+        [("ec", Key::Ec), ("rsa", Key::Rsa)].map(|(name, key)| authority.sign(name, &format!("{name}.test"), key));
+    std::fs::write(ec.with_extension("pem.ocsp"), authority.answer_about("ec", 60)).unwrap();
+    let site = Site::http().bind(&format!("bind 127.0.0.1:<web> ssl crt {} crt {}", ec.display(), rsa.display()));
+    let (haproxy, proxy) = (Haproxy::start(&site.text()), Proxy::start(&site.text()));
+    for file in [ec.display().to_string(), rsa.display().to_string(), "/nowhere".to_owned(), String::new()] {
+        let asked = format!("show ssl cert {file}");
+        assert_eq!(proxy.admin(&asked), haproxy.admin(&asked));
+    }
+    assert!(proxy.admin(&format!("show ssl cert {}", ec.display())).contains("\nAlgorithm: EC256\n"));
+}
+
+#[test]
 fn servers_may_ask_for_our_certificate_and_have_theirs_taken_back() {
     let authority = Authority::new("Authority");
     let other = Authority::new("Other");
@@ -217,7 +235,9 @@ fn clients_with_certificates_of_x509_version_1_are_trusted_only_by_themselves() 
         let proxy = Proxy::start_in(&site.frontend(TOLD).text(), dir);
         for refused in [signed, stranger] {
             assert!(ask(&proxy, refused.to_str()).starts_with("curl: "));
-            proxy.wait_for("certificate not accepted: it is of X.509 version 1, only version 3 can be verified");
+            proxy.wait_for(
+                "SSL client certificate not trusted: it is of X.509 version 1, only version 3 can be verified",
+            );
         }
         assert!(ask(&proxy, own.to_str()).starts_with("used=1 verify=0 err=0 ca=0 s=/CN=own cn=own "));
     }

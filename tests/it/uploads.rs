@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 
-use crate::harness::{Client, Instance, Proxy, Site, TempDir, certificate, curl};
+use crate::harness::{Client, Instance, Proxy, Site, TempDir, certificate, curl, eventually};
 
 const LARGE: usize = 100_000_000;
 
@@ -106,6 +106,8 @@ fn a_large_upload_between_clear_connections_arrives_whole_and_spliced() {
     let spliced = info(&proxy, "TotalSplicedBytesOut");
     assert!((LARGE / 2..=LARGE).contains(&spliced), "{spliced} bytes were spliced");
     assert_eq!(received(&proxy), head.len() + LARGE + post(little.len()).len() + little.len());
+    // A worker tells of its pipes once a second.
+    eventually("the pipe is kept", || (info(&proxy, "PipesFree") > 0 && info(&proxy, "PipesUsed") == 0).then_some(()));
 }
 
 /// curl asks before it sends (`Expect: 100-continue`) over HTTP/1, where nothing else is said.

@@ -31,6 +31,7 @@ use crate::model::tls::Certificate;
 
 pub(crate) use self::authorities::{AuthoritiesError, load_authorities, load_revoked, system_authorities};
 pub(crate) use self::crt_list::{BadLine, Entry, read_list};
+pub(crate) use self::ocsp::identifier as ocsp_identifier;
 pub(crate) use self::problem::Problem;
 pub(crate) use self::stamp::look_at;
 

@@ -163,6 +163,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Answer<'_>, BadStaple> {
     read_single(single).ok_or(BadStaple::NotAnAnswer)
 }
 
+/// Which certificate an answer is about: its first `CertID` in DER (RFC 6960 §4.1.1).
+pub(crate) fn identifier(answer: &[u8]) -> Option<Vec<u8>> {
+    let mut response = Der(answer).enter(SEQUENCE)?;
+    response.expect(ENUMERATED)?;
+    let id = answers_in(response)?.enter(SEQUENCE)?.enter(SEQUENCE)?;
+    let length = u8::try_from(id.0.len()).ok().filter(|length| *length < 0x80)?;
+    Some([&[SEQUENCE, length], id.0].concat())
+}
+
 /// `responses` of `responseBytes` (RFC 6960 §4.2.1).
 fn answers_in(mut response: Der<'_>) -> Option<Der<'_>> {
     let mut bytes = response.enter(tagged(0))?.enter(SEQUENCE)?;

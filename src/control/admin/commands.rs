@@ -119,7 +119,7 @@ static TABLE: [Entry; 46] = [
     entry(&["show", "servers", "conn"], "show servers conn [<backend>]", "list server connections (all or for a single backend)", User, Verb::ShowServersConn),
     entry(&["show", "servers", "state"], "show servers state [<backend>]", "list volatile server information (all or for a single backend)", User, Verb::ShowServersState),
     entry(&["show", "sess"], "show sess", "report the number of current sessions of each proxy", Operator, Verb::ShowSessions),
-    entry(&["show", "ssl", "cert"], "show ssl cert", "list the certificates in use", Operator, Verb::ShowCertificates),
+    entry(&["show", "ssl", "cert"], "show ssl cert [<file>]", "list the certificates in use, or tell what is in one", Operator, Verb::ShowCertificates),
     entry(&["show", "stat"], "show stat [json|no-maint|typed|up]*", "report counters for each proxy and server", User, Verb::ShowStat),
     entry(&["show", "table"], "show table", "list stick tables: none", User, Verb::ShowNone),
     entry(&["show", "version"], "show version", "show version of the current process", User, Verb::ShowVersion),

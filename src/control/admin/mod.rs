@@ -1,8 +1,9 @@
 //! The runtime socket: HAProxy's line protocol and commands (management guide 9.3), so that its tools work unchanged.
 //!
 //! `socket` accepts, `session` speaks the protocol with one client, `commands` is the table of what can be said,
-//! `orders` turns words into the controller's commands, `render` prints what it knows.
+//! `orders` turns words into the controller's commands, `render` and `certificate` print what it knows.
 
+mod certificate;
 mod commands;
 mod line;
 mod orders;

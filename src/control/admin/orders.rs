@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::commands::{self, DENIED, Entry, FrontendOrder, ServerOrder, Verb};
-use super::{line, render, servers};
+use super::{certificate, line, render, servers};
 use crate::control::command::{Answer, Command, CommandError, NewWeight, ServerName};
 use crate::control::stats::{backend_name, frontend_name};
 use crate::control::{Controller, LineRequest, Watch};
@@ -73,7 +73,10 @@ impl Controller {
                 Ok(servers::state(&self.report(now), backend.as_deref()))
             }
             Verb::ShowSessions => Ok(render::sessions(&self.report(now))),
-            Verb::ShowCertificates => Ok(render::certificates(&self.report(now).process)),
+            Verb::ShowCertificates => match first {
+                Some(file) => self.describe_certificate(file),
+                None => Ok(render::certificates(&self.report(now).process)),
+            },
             Verb::ShowStat => render::stat(&self.report(now), &words),
             Verb::ShowVersion => Ok(render::version()),
             Verb::GetWeight => {
@@ -87,6 +90,12 @@ impl Controller {
             Verb::Reload => self.order_now(Command::Reload, asked),
             _ => self.change(entry.verb, &words, asked),
         }
+    }
+
+    fn describe_certificate(&self, file: &str) -> Told {
+        let in_force = self.certificates_in_force();
+        let found = in_force.iter().find(|certificate| certificate.path.as_os_str() == file);
+        found.and_then(|found| certificate::describe(found)).ok_or_else(|| certificate::NOT_FOUND.to_owned())
     }
 
     /// Commands that name a server or a frontend and change it.

@@ -12,6 +12,8 @@ const STEPS: [u32; 5] = [30, 14, 7, 1, 0];
 #[derive(Debug, Default)]
 pub(super) struct Expiry {
     told: HashMap<PathBuf, Told>,
+    /// When the OCSP answers ran out of which that was told.
+    answers: HashMap<PathBuf, SystemTime>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +46,15 @@ impl Expiry {
         Some(if step == 0 { Left::Expired } else { Left::Days(left.as_secs() / DAY.as_secs()) })
     }
 
+    /// Whether it is to be told now that a certificate's OCSP answer has run out.
+    pub fn answer_ran_out(&mut self, path: &Path, until: SystemTime, now: SystemTime) -> bool {
+        until <= now && self.answers.insert(path.to_owned(), until) != Some(until)
+    }
+
     /// Forgets what is not served any more.
     pub fn keep_only(&mut self, served: impl Fn(&Path) -> bool) {
         self.told.retain(|path, _| served(path));
+        self.answers.retain(|path, _| served(path));
     }
 }
 
@@ -94,5 +102,15 @@ mod tests {
         assert_eq!(due(90), None);
         assert_eq!(due(5), Some(Left::Days(5)));
         assert_eq!(due(6), Some(Left::Days(6)));
+    }
+
+    #[test]
+    fn each_answer_that_runs_out_is_told_once() {
+        let mut expiry = Expiry::default();
+        let start = SystemTime::UNIX_EPOCH;
+        let mut told =
+            |until: u32, now: u32| expiry.answer_ran_out(Path::new("x"), start + DAY * until, start + DAY * now);
+        assert_eq!([told(5, 4), told(5, 5), told(5, 6)], [false, true, false]);
+        assert_eq!([told(8, 7), told(8, 9), told(8, 10)], [false, true, false]); // the next one
     }
 }

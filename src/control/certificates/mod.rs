@@ -280,6 +280,14 @@ impl Controller {
                     self.log_of_process(if days <= 1 { Level::Alert } else { Level::Warning }, &text);
                 }
             }
+            if let Some(until) = certificate.staple_until
+                && self.certificates.expiry.answer_ran_out(&certificate.path, until, now)
+            {
+                let text = format!(
+                    "OCSP answer in `{path}.ocsp`{names} has run out: none is stapled until there is a new one"
+                );
+                self.log_of_process(Level::Warning, &text);
+            }
         }
     }
 }

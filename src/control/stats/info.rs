@@ -31,13 +31,18 @@ fn megabytes(bytes: u64) -> Cell<'static> {
     clipped(bytes >> 20)
 }
 
-/// What we do not have, such as compression or a pool of pipes; HAProxy prints 0 then.
+/// What we do not have, such as compression; HAProxy prints 0 then.
 fn none(_: &ProcessReport) -> Cell<'_> {
     Cell::U32(0)
 }
 
 fn reuse_percent(process: &ProcessReport) -> Cell<'_> {
-    clipped((process.tls_resumed * 100).checked_div(process.total_tls_connections).unwrap_or(0))
+    clipped((process.tls_resumed * 100).checked_div(process.tls_handshakes).unwrap_or(0))
+}
+
+/// A connection has one in each direction at most, and each is two descriptors.
+fn most_pipes(process: &ProcessReport) -> u64 {
+    (u64::from(process.maxconn) * 2).min(process.open_files_limit / 2)
 }
 
 #[rustfmt::skip]
@@ -65,9 +70,9 @@ pub(crate) static FIELDS: [InfoField; 82] = [
     field("MaxSslConns", "MMP", none),
     field("CurrSslConns", "MGP", |p| Cell::U32(p.tls_connections.now)),
     field("CumSslConns", "MCP", |p| clipped(p.total_tls_connections)),
-    field("Maxpipes", "CLP", none),
-    field("PipesUsed", "MGP", none),
-    field("PipesFree", "MGP", none),
+    field("Maxpipes", "CLP", |p| clipped(most_pipes(p))),
+    field("PipesUsed", "MGP", |p| clipped(p.pipes_lent)),
+    field("PipesFree", "MGP", |p| clipped(p.pipes_kept)),
     field("ConnRate", "MRP", |p| Cell::U32(p.connection_rate.now)),
     field("ConnRateLimit", "CLP", none),
     field("MaxConnRate", "MMP", |p| Cell::U32(p.connection_rate.max)),

@@ -8,13 +8,14 @@ use std::task::{Context, Poll, ready};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::{Acceptor, UnbufferedServerConnection};
-use rustls::{ClientConfig, ProtocolVersion};
+use rustls::{ClientConfig, Error, PeerIncompatible, ProtocolVersion, ServerConfig};
 
 use super::super::stream::Plain;
 use super::window::Window;
 use super::{LEAST_READ, Say, Session, Tls, broken, poll_receive};
 use crate::model::tls::MadeWith;
-use crate::state::tls::{Acceptance, AcceptedTerms};
+use crate::state::tls::{Acceptance, AcceptedTerms, BadHandshake};
+use crate::wire::client_hello::{self, Parsed};
 
 /// A finished handshake with a client.
 pub(crate) struct AcceptedTls {
@@ -29,21 +30,32 @@ pub(crate) struct AcceptedTls {
 /// Shakes hands with a client. Its hello is read first: terms may depend on it.
 ///
 /// # Errors
-/// The socket's; [`io::ErrorKind::UnexpectedEof`] when the client closes in the middle; rustls' as
-/// [`io::ErrorKind::InvalidData`].
-pub(crate) async fn accept(plain: Plain, acceptance: &Acceptance) -> io::Result<AcceptedTls> {
+/// [`BadHandshake`], of which the client has been told what can be told.
+pub(crate) async fn accept(plain: Plain, acceptance: &Acceptance) -> Result<AcceptedTls, BadHandshake> {
     let mut hello = Hello { plain, incoming: Window::default(), acceptor: Acceptor::default() };
-    let Wanted { terms, sni, made_with } = poll_fn(|cx| hello.poll(cx, acceptance)).await?;
-    let session = UnbufferedServerConnection::new(Arc::clone(&terms.config)).map_err(broken)?;
+    let wanted = poll_fn(|cx| hello.poll(cx, acceptance)).await.map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => BadHandshake::NoHello,
+        _ => BadHandshake::from(error),
+    });
+    let Wanted { config, terms, sni, made_with, is_outdated } = wanted?;
+    let session = UnbufferedServerConnection::new(config)?;
     let mut tls = Tls { incoming: hello.incoming, ..Tls::new(hello.plain, session) };
-    poll_fn(|cx| tls.poll_handshake(cx)).await?;
+    poll_fn(|cx| {
+        tls.poll_handshake(cx).map_err(|error| {
+            let bad = if is_outdated { BadHandshake::Version } else { BadHandshake::with_client(error) };
+            tls.refuse(cx, &bad);
+            bad
+        })
+    })
+    .await?;
     Ok(AcceptedTls { tls, terms, sni, made_with })
 }
 
 /// Shakes hands with a server.
 ///
 /// # Errors
-/// As [`accept`].
+/// The socket's; [`io::ErrorKind::UnexpectedEof`] when the server closes in the middle; rustls' as
+/// [`io::ErrorKind::InvalidData`].
 pub(crate) async fn connect(
     plain: Plain,
     config: &Arc<ClientConfig>,
@@ -51,21 +63,31 @@ pub(crate) async fn connect(
 ) -> io::Result<Tls<UnbufferedClientConnection>> {
     let session = UnbufferedClientConnection::new(Arc::clone(config), name).map_err(broken)?;
     let mut tls = Tls::new(plain, session);
-    poll_fn(|cx| tls.poll_handshake(cx)).await?;
+    poll_fn(|cx| {
+        tls.poll_handshake(cx).map_err(|error| {
+            tls.tell_why(cx);
+            error
+        })
+    })
+    .await?;
     Ok(tls)
 }
 
 /// What a client is served with, and the host it asked for.
 struct Wanted {
+    config: Arc<ServerConfig>,
     terms: Arc<AcceptedTerms>,
     sni: Option<Box<str>>,
     made_with: Option<Arc<MadeWith>>,
+    /// It speaks nothing newer than TLS 1.1.
+    is_outdated: bool,
 }
 
 impl Wanted {
-    /// By a client whose hello is none.
-    fn nothing(acceptance: &Acceptance) -> Self {
-        Wanted { terms: Arc::clone(acceptance.usual()), sni: None, made_with: None }
+    /// By a client whose hello is none, or none of today's.
+    fn nothing(acceptance: &Acceptance, is_outdated: bool) -> Self {
+        let terms = Arc::clone(acceptance.usual());
+        Wanted { config: Arc::clone(&terms.config), terms, sni: None, made_with: None, is_outdated }
     }
 }
 
@@ -88,30 +110,70 @@ impl Hello {
             let mut new = self.incoming.bytes().get(seen..).unwrap_or_default();
             while !new.is_empty() {
                 if !matches!(self.acceptor.read_tls(&mut new), Ok(1..)) {
-                    return Poll::Ready(Ok(Wanted::nothing(acceptance)));
+                    return Poll::Ready(Ok(Wanted::nothing(acceptance, false)));
                 }
                 match self.acceptor.accept() {
                     Ok(None) => {}
                     Ok(Some(accepted)) => {
                         let hello = accepted.client_hello();
-                        let sni = hello.server_name().map(Into::into);
                         let terms = Arc::clone(acceptance.for_client(&hello));
-                        return Poll::Ready(Ok(Wanted { terms, sni, made_with: acceptance.made_with(&hello) }));
+                        return Poll::Ready(Ok(Wanted {
+                            config: Arc::clone(terms.config_for(&hello)),
+                            terms,
+                            sni: hello.server_name().map(|name| as_sent(name, self.incoming.bytes())),
+                            made_with: acceptance.made_with(&hello),
+                            is_outdated: false,
+                        }));
                     }
-                    Err(_) => return Poll::Ready(Ok(Wanted::nothing(acceptance))),
+                    Err((error, _)) => {
+                        let is_outdated = is_outdated(&error, self.incoming.bytes());
+                        return Poll::Ready(Ok(Wanted::nothing(acceptance, is_outdated)));
+                    }
                 }
             }
         }
     }
 }
 
+/// The name asked for as the client writes it, which rustls tells in lower case.
+fn as_sent(name: &str, hello: &[u8]) -> Box<str> {
+    if memchr::memmem::find(hello, name.as_bytes()).is_some() {
+        return name.into(); // most often
+    }
+    let Ok(Parsed::Complete(hello)) = client_hello::parse(hello) else { return name.into() };
+    let sent = hello.server_name.as_deref().and_then(|sent| std::str::from_utf8(sent).ok());
+    sent.filter(|sent| sent.eq_ignore_ascii_case(name)).unwrap_or(name).into()
+}
+
+/// Whether this error, of that hello, is about a client of before TLS 1.2. rustls looks for what such clients do not send
+/// before it looks at versions.
+fn is_outdated(error: &Error, hello: &[u8]) -> bool {
+    let misleading = PeerIncompatible::SignatureAlgorithmsExtensionRequired;
+    *error == misleading.into()
+        && matches!(
+            client_hello::parse(hello),
+            Ok(Parsed::Complete(hello)) if hello.legacy_version < u16::from(ProtocolVersion::TLSv1_2)
+        )
+}
+
+impl Tls<UnbufferedServerConnection> {
+    /// Tells the client why there will be no connection.
+    fn refuse(&mut self, cx: &mut Context<'_>, bad: &BadHandshake) {
+        if let Some(better) = bad.alert(self.session.protocol_version())
+            // An alert that is not encrypted (RFC 5246 §7.2).
+            && let [.., 21, 3, _, 0, 2, _, alert] = self.outgoing.bytes_mut()
+        {
+            *alert = better.into();
+        }
+        self.tell_why(cx);
+    }
+}
+
 impl<S: Session> Tls<S> {
+    /// After an error the peer is still to be told: what rustls says about it is outgoing.
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if let Err(error) = self.turn(|_| 0, Say::Nothing) {
-                self.tell_why(cx);
-                return Poll::Ready(Err(error));
-            }
+            self.turn(|_| 0, Say::Nothing)?;
             let over = !self.session.is_handshaking();
             if over && self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
                 // The peer is not waiting for what is outgoing: it leaves with the first data.
@@ -127,3 +189,6 @@ impl<S: Session> Tls<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

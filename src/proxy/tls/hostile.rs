@@ -142,7 +142,7 @@ impl Story {
             return echo(connect(plain, &self.config, name()).await?, self.room, seen).await;
         }
         let acceptance = ACCEPTANCE.with(Arc::clone);
-        echo(accept(plain, &acceptance).await?.tls, self.room, seen).await
+        echo(accept(plain, &acceptance).await.map_err(io::Error::other)?.tls, self.room, seen).await
     }
 }
 

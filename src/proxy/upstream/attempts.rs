@@ -1,17 +1,24 @@
 //! May a request be tried once more, when, and where? What `retries` and `option redispatch` count and decide.
 
+use std::io;
 use std::time::Duration;
 
+use super::super::clock;
 use super::super::exchange::Setting;
 use super::super::record::Account;
+use super::super::worker::Worker;
 use super::TURN_AROUND;
 use super::connect::ConnectError;
 use super::slot::{Slot, Wish};
 use crate::logline::{Cause, Phase};
 use crate::model::ServerId;
 use crate::model::backend::RetryOn;
+use crate::model::log::Level;
 use crate::state::Event;
 use crate::state::snapshot::BackendInForce;
+
+/// How long nothing more is said of sources that are used up.
+const SOURCE_TOLD: Duration = Duration::from_secs(1);
 
 /// Why there is none: the status to answer, `None` when nobody is there to be answered, and how it is logged.
 pub(crate) type NoUpstream = (Option<u16>, Cause, Phase);
@@ -72,6 +79,9 @@ impl Attempts {
         tracing::debug!(backend = %backend.config.name, server = %state.name, %error, "cannot connect");
         if let ConnectError::Io(error) = error {
             worker.buffers.make_room_after(error);
+            if has_no_source(backend, failed, error) {
+                tell_source(worker, backend, &state.name, error);
+            }
         }
         let _ = worker.shared.tell(Event::ConnectFailed { backend: state.backend.clone(), server: state.name.clone() });
         account.leave_server(&slot);
@@ -100,6 +110,27 @@ impl Attempts {
         self.wish = if redispatch { Wish::Another(failed) } else { Wish::Same(failed) };
         redispatch && backend.rotation.load().members.iter().any(|member| *member != failed)
     }
+}
+
+/// Whether the server was not reached because of where connections to it come from: no port of the range is left, or the
+/// address is not this machine's.
+fn has_no_source(backend: &BackendInForce, server: ServerId, error: &io::Error) -> bool {
+    let dial = backend.config.servers.get(server.index()).and_then(|server| server.dial.as_deref());
+    dial.is_some_and(|dial| dial.source.is_some())
+        && matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}
+
+/// In HAProxy's words; one that a worker could tell of each connection is told once in [`SOURCE_TOLD`].
+fn tell_source(worker: &Worker, backend: &BackendInForce, server: &str, error: &io::Error) {
+    let now = clock::now();
+    if worker.source_told.get().is_some_and(|told| now < told + SOURCE_TOLD) {
+        return;
+    }
+    worker.source_told.set(Some(now));
+    let name = &backend.config.name;
+    tracing::warn!(backend = %name, %server, %error, "cannot bind to the source address");
+    let text = format!("Cannot bind to source address before connect() for backend {name}.");
+    backend.logs.send(Level::Emerg, text.as_bytes());
 }
 
 #[cfg(test)]

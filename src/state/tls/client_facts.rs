@@ -34,7 +34,7 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
 
 fn entries(name: &X509Name<'_>) -> Box<[NameEntry]> {
     let entry = |part: &AttributeTypeAndValue<'_>| NameEntry {
-        kind: attribute(part.attr_type()),
+        kind: short_name(part.attr_type()),
         value: part.attr_value().data.into(),
     };
     name.iter().flat_map(|parts| parts.iter().map(entry).collect::<Vec<_>>()).collect()
@@ -48,7 +48,7 @@ fn date(at: &ASN1Time) -> Box<str> {
 }
 
 /// OpenSSL's short name of a part of a name, or its numbers.
-fn attribute(kind: &Oid<'_>) -> Box<str> {
+pub(crate) fn short_name(kind: &Oid<'_>) -> Box<str> {
     let numbers = kind.to_id_string();
     let short = match numbers.as_str() {
         "2.5.4.3" => "CN",

@@ -4,6 +4,7 @@
 //! `ssl_c_verify` speak in those. An error that is ignored ends no handshake; which one it was is found out again
 //! afterwards, so that a session taken up again tells the same.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -28,13 +29,23 @@ pub(super) struct ClientVerifier {
     own: Arc<dyn ClientCertVerifier>,
 }
 
+thread_local! {
+    static REFUSED: Cell<Option<Fault>> = const { Cell::new(None) };
+}
+
+/// What the client's certificates that were looked at last on this thread were refused for, if they were; told once. rustls
+/// hands on no more than the error, and by that it chooses what the client is told.
+pub(super) fn refused() -> Option<Fault> {
+    REFUSED.take()
+}
+
 /// One thing wrong with a client's certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fault {
+pub(super) struct Fault {
     /// OpenSSL's number, as in `openssl verify`'s manual.
     number: u32,
     /// Of an authority, not of the client's own certificate.
-    above: bool,
+    pub above: bool,
 }
 
 impl Fault {
@@ -179,11 +190,16 @@ impl ClientCertVerifier for ClientVerifier {
         above: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        REFUSED.set(None);
         self.verify(own, above, now).or_else(|error| {
             let fault = self.fault(&error, own, above, now);
             let ignored = &self.trust.ignored;
             let covered = if fault.above { &ignored.above } else { &ignored.own }.covers(fault.number);
-            if covered { Ok(ClientCertVerified::assertion()) } else { Err(error) }
+            if covered {
+                return Ok(ClientCertVerified::assertion());
+            }
+            REFUSED.set(Some(fault));
+            Err(error)
         })
     }
 

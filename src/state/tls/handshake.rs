@@ -6,6 +6,7 @@ use rustls::{
     AlertDescription, CertificateError, CommonState, Error, InvalidMessage, PeerIncompatible, ProtocolVersion,
 };
 
+use super::client_verifier;
 use crate::model::tls::TlsFacts;
 use crate::model::tls_suites::suite_name;
 
@@ -30,12 +31,13 @@ pub(super) fn facts(connection: &CommonState, sni: Option<Box<str>>) -> TlsFacts
 pub(crate) enum BadHandshake {
     /// The first bytes were no TLS record.
     NotTls,
+    /// Closed before the client's hello was there.
+    NoHello,
     /// Closed before the handshake was over.
     Closed,
     /// Versions below what is allowed.
     Version,
     NoSharedCipher,
-    NoSharedProtocol,
     /// No certificate for the name the client asked for (`strict-sni`), or none it could verify.
     NoCertificate,
     /// A client showed none although it must (`verify required`).
@@ -44,6 +46,11 @@ pub(crate) enum BadHandshake {
     Alert(AlertDescription),
     /// The server's certificate was not accepted.
     Certificate(CertificateError),
+    /// A client's was not, or one of the authorities' above it.
+    ClientCertificate {
+        error: CertificateError,
+        above: bool,
+    },
     /// What the peer sent breaks the protocol.
     Protocol(Error),
     Io(io::Error),
@@ -80,7 +87,6 @@ impl From<Error> for BadHandshake {
                 | PeerIncompatible::NoKxGroupsInCommon
                 | PeerIncompatible::NoSignatureSchemesInCommon,
             ) => BadHandshake::NoSharedCipher,
-            Error::NoApplicationProtocol => BadHandshake::NoSharedProtocol,
             // The only general error of a handshake: the resolver found nothing.
             Error::General(_) => BadHandshake::NoCertificate,
             Error::NoCertificatesPresented => BadHandshake::NoClientCertificate,
@@ -91,18 +97,43 @@ impl From<Error> for BadHandshake {
     }
 }
 
+impl BadHandshake {
+    /// What ended a handshake with a client. To be asked on the thread it was on, before that has another one.
+    pub fn with_client(error: io::Error) -> Self {
+        match (error.into(), client_verifier::refused()) {
+            (BadHandshake::Certificate(error), Some(fault)) => {
+                BadHandshake::ClientCertificate { error, above: fault.above }
+            }
+            (other, _) => other,
+        }
+    }
+
+    /// What the client is told, where rustls would tell it something else.
+    pub fn alert(&self, version: Option<ProtocolVersion>) -> Option<AlertDescription> {
+        match self {
+            BadHandshake::Version => Some(AlertDescription::ProtocolVersion), // RFC 5246 appendix E.1
+            BadHandshake::NoCertificate => Some(AlertDescription::UnrecognisedName), // RFC 6066 §3
+            // RFC 5246 §7.4.6; the alert of its own came with TLS 1.3.
+            BadHandshake::NoClientCertificate if version == Some(ProtocolVersion::TLSv1_2) => {
+                Some(AlertDescription::HandshakeFailure)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for BadHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BadHandshake::NotTls => f.write_str("peer does not speak TLS (plain HTTP on a TLS port?)"),
-            BadHandshake::Closed => f.write_str("connection closed during the TLS handshake"),
+            BadHandshake::NoHello | BadHandshake::Closed => f.write_str("connection closed during the TLS handshake"),
             BadHandshake::Version => f.write_str("no TLS version in common"),
             BadHandshake::NoSharedCipher => f.write_str("no cipher, key exchange or signature in common"),
-            BadHandshake::NoSharedProtocol => f.write_str("no application protocol in common (ALPN)"),
             BadHandshake::NoCertificate => f.write_str("no certificate for the name the client asked for"),
             BadHandshake::NoClientCertificate => f.write_str("the client showed no certificate"),
             BadHandshake::Alert(alert) => write!(f, "peer refused the TLS handshake: {}", alert_text(*alert)),
             BadHandshake::Certificate(error) => write!(f, "certificate not accepted: {}", certificate_text(error)),
+            BadHandshake::ClientCertificate { error, .. } => f.write_str(&certificate_text(error)),
             BadHandshake::Protocol(error) => write!(f, "broken TLS handshake: {error}"),
             BadHandshake::Io(error) => write!(f, "TLS handshake: {error}"),
         }

@@ -12,13 +12,21 @@ use crate::model::tls::MadeWith;
 pub(super) fn of(chain: &[CertificateDer<'_>]) -> MadeWith {
     let parsed = chain.first().and_then(|own| X509Certificate::from_der(own).ok());
     let Some((_, parsed)) = parsed else { return MadeWith::default() };
-    let key = match parsed.public_key().parsed() {
+    MadeWith { key: key(&parsed).into(), signature: algorithm(&parsed.signature_algorithm.algorithm) }
+}
+
+/// `RSA2048`, `EC256`; empty for others.
+pub(crate) fn key_kind(certificate: &CertificateDer<'_>) -> String {
+    X509Certificate::from_der(certificate).map_or(String::new(), |(_, parsed)| key(&parsed))
+}
+
+fn key(certificate: &X509Certificate<'_>) -> String {
+    match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => format!("RSA{}", key.key_size()),
         // Its coordinates fill whole bytes, which 521 bits do not.
         Ok(PublicKey::EC(point)) => format!("EC{}", if point.key_size() > 512 { 521 } else { point.key_size() }),
         _ => String::new(),
-    };
-    MadeWith { key: key.into(), signature: algorithm(&parsed.signature_algorithm.algorithm) }
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::{SupportedProtocolVersion, version};
 
 pub(crate) use client::{client_config, offering, server_name};
+pub(crate) use client_facts::short_name;
 pub(crate) use handshake::BadHandshake;
+pub(crate) use made_with::key_kind;
 pub(crate) use server::{Acceptance, AcceptedTerms};
 pub(crate) use tickets::{NoRandomness, TlsShared};
 

@@ -29,6 +29,8 @@ pub(crate) struct Acceptance {
 #[derive(Debug)]
 pub(crate) struct AcceptedTerms {
     pub config: Arc<ServerConfig>,
+    /// The same for clients that offer other protocols only.
+    without_alpn: Arc<ServerConfig>,
     /// `None`: clients are not asked for certificates.
     verifier: Option<Arc<ClientVerifier>>,
 }
@@ -101,7 +103,17 @@ impl AcceptedTerms {
         config.session_storage = shared.memory(context);
         // Early data can be replayed (RFC 8446 §8); a proxy cannot know which requests bear that.
         config.max_early_data_size = 0;
-        AcceptedTerms { config: Arc::new(config), verifier }
+        let mut without_alpn = config.clone();
+        without_alpn.alpn_protocols.clear();
+        AcceptedTerms { config: Arc::new(config), without_alpn: Arc::new(without_alpn), verifier }
+    }
+
+    /// How to speak with a client that offers these protocols. With none in common ALPN is left out, as HAProxy does it: a
+    /// client that offers only `http/1.0` may still be served. rustls would refuse it, as RFC 7301 §3.2 has it.
+    pub fn config_for(&self, hello: &ClientHello<'_>) -> &Arc<ServerConfig> {
+        let is_ours = |theirs: &[u8]| self.config.alpn_protocols.iter().any(|ours| ours == theirs);
+        let is_at_odds = hello.alpn().is_some_and(|mut offered| !offered.any(is_ours));
+        if is_at_odds { &self.without_alpn } else { &self.config }
     }
 
     /// What a finished handshake agreed on.

@@ -10,7 +10,7 @@ use super::{
     Story, nobody, pause, peer, reached, send, send_and_break, send_and_finish, silent, spent, story,
     story_with_orders, wait_for_end,
 };
-use crate::harness::{Client, Site, TempDir, certificate, tool_output};
+use crate::harness::{Authority, Client, Key, Site, TempDir, certificate, tool_output};
 
 /// `web app/a +++ 212 -- 1/1/0/0/0 0/0`. Of a connection that came to nothing, where and why: `SSL handshake failure`.
 fn essence(line: &str) -> String {
@@ -539,6 +539,10 @@ fn sessions_with_tls() {
         story("not TLS", front(), WEB, |at| send(at, "hello, this is not TLS")),
         story("closed", front(), WEB, |at| send_and_finish(at, "")),
         story("closed in the handshake", front(), WEB, |at| send_and_finish(at, "\x16\x03\x01\x02\x00")),
+        story("closed after the hello", front(), WEB, |at| send_and_finish(at, &hello())),
+        story("closed after the hello, dontlognull", front().frontend("option dontlognull"), WEB, |at| {
+            send_and_finish(at, &hello());
+        }),
         story("broken in the handshake", front(), WEB, |at| send_and_break(at, "\x16\x03\x01\x02\x00")),
         story("silent", front(), WEB, |at| send(at, "")),
         story("silent in the handshake", front(), WEB, |at| send(at, "\x16\x03\x01\x02\x00")),
@@ -553,6 +557,57 @@ fn sessions_with_tls() {
             }),
             WEB,
             |at| send(at, ""),
+        ),
+    ]);
+}
+
+/// The hello of a client of TLS 1.3 that may be answered: one suite, group and signature.
+fn hello() -> String {
+    let extensions = format!(
+        "\0\x2b\0\x03\x02\x03\x04\0\x0a\0\x04\0\x02\0\x1d\0\x0d\0\x04\0\x02\x04\x03\0\x33\0\x26\0\x24\0\x1d\0\x20{}",
+        "k".repeat(32)
+    );
+    let random = "r".repeat(32);
+    format!("\x16\x03\x01\0\x70\x01\0\0\x6c\x03\x03{random}\0\0\x02\x13\x01\x01\0\0\x41{extensions}")
+}
+
+#[test]
+fn clients_with_certificates_that_are_not_accepted() {
+    let authority = Authority::new("Authority");
+    let stranger = Authority::new("Stranger");
+    authority.sign("revoked", "joe", Key::Ec);
+    authority.revoke("revoked");
+    let pem = authority.sign("site", "site.test", Key::Ec);
+    let written = |name: &str, text: String| {
+        let path = authority.path(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (trusted, list) = (written("trusted.pem", authority.pem()), written("list.pem", authority.list()));
+    let bind = format!("bind 127.0.0.1:<web> ssl crt {} verify required ca-file {trusted}", pem.display());
+    stranger.sign("client", "jim", Key::Ec);
+    // What a client shows: its own certificate, and others above it.
+    let shows = |by: &Authority, name: &str, above: String| {
+        let (own, key) = (by.read(&format!("{name}.crt")), by.read(&format!("{name}.key")));
+        let own = written(&format!("{name}.shown"), own + &key);
+        let above = written(&format!("{name}.above"), above);
+        move |at: SocketAddr| {
+            let at = at.to_string();
+            let shown = ["-cert", &own, "-cert_chain", &above, "-quiet", "-no_ign_eof"];
+            tool_output("openssl", &[&["s_client", "-connect", &at][..], &shown].concat(), b"");
+        }
+    };
+    check(&[
+        story("none", with(greet_and_close).bind(&bind), WEB, |at| {
+            tool_output("openssl", &["s_client", "-quiet", "-connect", &at.to_string()], b"");
+        }),
+        story("unknown issuer", with(greet_and_close).bind(&bind), WEB, shows(&stranger, "client", authority.pem())),
+        story("unknown authority", with(greet_and_close).bind(&bind), WEB, shows(&stranger, "client", stranger.pem())),
+        story(
+            "revoked",
+            with(greet_and_close).bind(&format!("{bind} crl-file {list}")),
+            WEB,
+            shows(&authority, "revoked", authority.pem()),
         ),
     ]);
 }
