@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::accepted::Accepted;
 use super::http2_tunnel::Http2Tunnel;
 use super::tls::Tls;
-use super::upstream::http2_exchange::Http2Exchange;
+use super::upstream::http2_exchange::{Http2Exchange, Lost};
 use crate::sys;
 
 /// Writes up to here are tried without asking the event loop first.
@@ -222,9 +222,17 @@ impl Stream {
         matches!(self, Stream::Http2(_))
     }
 
+    /// Why no answer will come over HTTP/2, as far as that is known.
+    pub fn lost(&self) -> Option<Lost> {
+        match self {
+            Stream::Http2(exchange) => exchange.lost(),
+            _ => None,
+        }
+    }
+
     /// The server has not looked at the request, so it may be sent again, whatever it is.
     pub fn was_refused(&self) -> bool {
-        matches!(self, Stream::Http2(exchange) if exchange.was_refused())
+        matches!(self.lost(), Some(Lost::GoneAway | Lost::Refused))
     }
 
     /// A server was waited for this long, in vain. What it shares with other requests may be of no more use to them.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use super::super::downstream::{Downstream, HeadOptions};
 use super::super::exchange::Scratch;
 use super::super::rules_context;
+use super::super::upstream::http2_exchange::Lost;
 use super::{Down, Failure, Transfer};
 use crate::http::{BodyReader, Progress, RequestHead, ResponseHead, ResponseTo};
 use crate::logline::Phase;
@@ -69,7 +70,14 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                     let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
                     let again = self.replayable && self.scratch.request.is_idempotent();
                     let refused = self.replayable && self.upstream.stream.was_refused();
-                    let stale = nothing && (again && self.upstream.reused || refused);
+                    let lost = self.upstream.stream.lost();
+                    // Another request's answer may have been what ended the connection, a new one's as well.
+                    let others_fault = self.upstream.reused || lost == Some(Lost::Spoilt);
+                    let answered = matches!(lost, Some(Lost::Reset | Lost::Malformed));
+                    let stale = nothing && (again && others_fault && !answered || refused);
+                    if lost == Some(Lost::Malformed) {
+                        return Poll::Ready(Err(Failure::BadAnswer));
+                    }
                     // One that breaks the connection does not wait for more of the body either.
                     let broken = end.is_err() && !self.down.body_is_done();
                     let phase = if broken { Phase::Data } else { self.phase_of_server() };

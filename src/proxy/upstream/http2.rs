@@ -61,6 +61,8 @@ pub(crate) struct Http2Connection {
     most: u32,
     uses: Cell<u32>,
     used_at: Cell<Instant>,
+    /// Requests that were under way when it was given up over something malformed.
+    spoilt_with: Cell<Option<u32>>,
     heard: Rc<Heard>,
     /// Streams to be reset.
     pub cut: Rc<Cut>,
@@ -112,6 +114,7 @@ impl Http2Connection {
             most: limits.streams,
             uses: Cell::new(0),
             used_at: Cell::new(clock::now()),
+            spoilt_with: Cell::default(),
             heard,
             cut,
             mute: Cell::new(false),
@@ -134,6 +137,14 @@ impl Http2Connection {
     pub fn timed_out(&self, after: Duration) {
         let silent = clock::now().saturating_duration_since(self.heard.last());
         self.mute.set(self.mute.get() || silent >= after);
+    }
+
+    /// How many requests were under way when it was given up: asked by each of them, the first time by the first that
+    /// has noticed.
+    pub fn spoilt_with(&self) -> u32 {
+        let count = self.spoilt_with.get().unwrap_or_else(|| self.streams.get());
+        self.spoilt_with.set(Some(count));
+        count
     }
 
     fn has_room(&self) -> bool {

@@ -44,8 +44,25 @@ pub(crate) struct Http2Exchange {
     read_of_text: usize,
     /// Body bytes to be read behind it.
     piece: Bytes,
-    /// The server has not looked at the request: it may be sent again, whatever it is.
-    refused: bool,
+    /// Why no answer will come.
+    lost: Option<Lost>,
+}
+
+/// Why a stream ended before its answer, which decides whether its request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Its connection ended.
+    Connection,
+    /// Its connection was given up over something malformed, perhaps the answer to this request, perhaps to another.
+    Spoilt,
+    /// The server goes away and has not looked at the request (RFC 9113 §6.8): it may be sent again, whatever it is.
+    GoneAway,
+    /// The server has not looked at the request and stays (§8.7).
+    Refused,
+    /// The server reset the stream for another reason, which is an answer of a kind.
+    Reset,
+    /// The answer to this request was malformed (§8.1.1).
+    Malformed,
 }
 
 enum Asking {
@@ -75,7 +92,7 @@ enum Answering {
 
 impl fmt::Debug for Http2Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http2Exchange").field("refused", &self.refused).finish_non_exhaustive()
+        f.debug_struct("Http2Exchange").field("lost", &self.lost).finish_non_exhaustive()
     }
 }
 
@@ -89,13 +106,13 @@ impl Http2Exchange {
             text: Vec::new(),
             read_of_text: 0,
             piece: Bytes::new(),
-            refused: false,
+            lost: None,
         }
     }
 
-    /// The server did not take the request up (RFC 9113 §8.7), or it never reached it.
-    pub fn was_refused(&self) -> bool {
-        self.refused
+    /// Why no answer will come, if none will.
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost
     }
 
     /// The server was waited for this long, in vain.
@@ -117,7 +134,9 @@ impl Http2Exchange {
         let request = self.request(head, key.is_some())?;
         let ends = reader.is_done() && key.is_none();
         let (answer, send) = self.connection.send(request, ends).map_err(|error| {
-            self.refused = error.is_io() || error.is_go_away(); // the connection's end, and not the request's fault
+            if error.is_io() || error.is_go_away() {
+                self.lost = Some(Lost::GoneAway); // the connection's end, and not the request's fault
+            }
             io::Error::other(error)
         })?;
         let (tunnel, send) = match key {
@@ -254,12 +273,26 @@ impl Http2Exchange {
         match answer {
             Ok(response) => self.answered(response, tunnel, to_head),
             Err(error) => {
-                self.refused = is_refused(&error);
-                tracing::debug!(%error, refused = self.refused, "no answer over HTTP/2");
+                self.lost = Some(self.loss(&error));
+                tracing::debug!(%error, lost = ?self.lost, "no answer over HTTP/2");
                 return Poll::Ready(Err(io::Error::other(error)));
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// What h2 tells a stream of its end. Of malformed fields it makes the end of their connection, without saying which
+    /// stream they came for: it is known only where there is one.
+    fn loss(&self, error: &h2::Error) -> Lost {
+        match (error.is_remote(), error.is_reset(), error.is_go_away()) {
+            (true, true, _) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Lost::Refused,
+            (true, true, _) => Lost::Reset,
+            (true, _, true) => Lost::GoneAway,
+            (false, true, _) => Lost::Malformed,
+            (false, _, true) if self.connection.spoilt_with() == 1 => Lost::Malformed,
+            (false, _, true) => Lost::Spoilt,
+            _ => Lost::Connection,
+        }
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -310,12 +343,6 @@ impl Http2Exchange {
         }
         buffer.filled().len() > start
     }
-}
-
-/// RFC 9113 §8.7: a stream above the last one of a GOAWAY, or reset as refused, was not looked at.
-fn is_refused(error: &h2::Error) -> bool {
-    let reset = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    error.is_remote() && (error.is_go_away() || reset)
 }
 
 /// Bytes our parser lets pass and the library does not are percent-encoded, which means the same (RFC 3986 §2.1).
