@@ -235,6 +235,28 @@ impl Stream {
         matches!(self.lost(), Some(Lost::GoneAway | Lost::Refused))
     }
 
+    /// Trailers may follow the request's body, whatever length it has: its end waits for [`end_request`](Self::end_request).
+    pub fn expect_trailers(&mut self, expected: bool) {
+        if let Stream::Http2(exchange) = self {
+            exchange.expect_trailers(expected);
+        }
+    }
+
+    /// No more of the request will come but these trailer lines, where they can be told.
+    pub fn end_request(&mut self, trailers: &[u8]) {
+        if let Stream::Http2(exchange) = self {
+            exchange.end_request(trailers);
+        }
+    }
+
+    /// Waits for the end of a response whose body of known length has been read, for the trailers that may stand there.
+    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        match self {
+            Stream::Http2(exchange) => exchange.poll_trailers(cx),
+            _ => Poll::Ready(Ok(b"")),
+        }
+    }
+
     /// A server was waited for this long, in vain. What it shares with other requests may be of no more use to them.
     pub fn timed_out(&self, after: Option<Duration>) {
         if let (Stream::Http2(exchange), Some(after)) = (self, after) {

@@ -71,7 +71,16 @@ impl FrameGuard {
 
     pub fn of_server(most: u32, now: Instant) -> Self {
         let heads = Some(Vec::new());
-        FrameGuard { preface: 0, header: [0; HEADER], header_len: 0, payload: 0, points: most, most, seen_at: now, heads }
+        FrameGuard {
+            preface: 0,
+            header: [0; HEADER],
+            header_len: 0,
+            payload: 0,
+            points: most,
+            most,
+            seen_at: now,
+            heads,
+        }
     }
 
     /// The peer took this many bytes: window updates answer them.

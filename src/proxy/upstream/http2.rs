@@ -1,8 +1,10 @@
 //! HTTP/2 connections to one server, kept by one worker: many requests at once on each (RFC 9113 §5.1.2).
 //!
 //! A request takes a stream of a connection that has room. While none has, one request opens the next connection and
-//! the others wait for it, so that a burst does not become a burst of connections. A connection counts once its server
-//! has said something: its limits are known then, and that it speaks HTTP/2 at all.
+//! as many others as will find room there wait for it, so that a burst does not become a burst of connections. They are
+//! woken when it is open and when a request ends elsewhere; where nothing of that happens for a moment, one of them opens
+//! another one. A connection counts once its server has said something: its limits are known then, and that it speaks
+//! HTTP/2 at all.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -26,14 +28,17 @@ use super::super::timer::Timer;
 use super::OnBehalfOf;
 use super::connect::{ConnectError, connect};
 use super::http2_exchange::Http2Exchange;
-use super::pool::IDLE_LIMIT;
+use super::pool::{IDLE_LIMIT, may_be_kept};
 use crate::model::Global;
+use crate::model::backend::PoolSettings;
 use crate::model::http::ServerProtocol;
 use crate::state::snapshot::ServerInForce;
 use crate::wire::http2_frames::FrameGuard;
 
 /// Bytes of one request's body that h2 may hold back for a slow server.
 const SEND_BUFFER: usize = 64 * 1024;
+/// How long requests wait for a connection that is being opened before one of them opens another.
+const OPEN_PATIENCE: Duration = Duration::from_millis(100);
 /// Streams reset by mistakes of the server's before its connection ends.
 const MISTAKES: usize = 256;
 
@@ -43,20 +48,49 @@ type Link = client::Connection<Watched, Bytes>;
 #[derive(Debug, Default)]
 pub(crate) struct Http2Pool {
     connections: RefCell<Vec<Rc<Http2Connection>>>,
-    /// One request is opening a connection.
-    opening: Cell<bool>,
-    opened: Notify,
+    /// When the opening of the last one was begun.
+    opening_since: Cell<Option<Instant>>,
+    /// Requests at once that the last connection took; `None` before there was one.
+    room_of_one: Cell<Option<u32>>,
+    waiting: Rc<Waiting>,
     /// Its TLS has agreed on HTTP/1: nobody need wait for a shared connection.
     speaks_http1: Cell<bool>,
 }
 
+/// Requests that wait for a stream.
+#[derive(Debug, Default)]
+struct Waiting {
+    count: Rc<Cell<u32>>,
+    changed: Notify,
+    /// Connections being opened, each by a request.
+    opening: Rc<Cell<u32>>,
+    /// There is room that none of the others wants.
+    spare: Notify,
+}
+
+impl Waiting {
+    /// A stream has become free.
+    fn tell(&self) {
+        if self.count.get() > 0 {
+            self.changed.notify_one();
+        } else if self.opening.get() > 0 {
+            self.spare.notify_waiters();
+        }
+    }
+}
+
 /// One connection. Closed when its last request is over and no pool keeps it.
 pub(crate) struct Http2Connection {
-    sender: SendRequest<Bytes>,
+    /// `None`: it takes no more requests, and closes when those it has are over.
+    sender: RefCell<Option<SendRequest<Bytes>>>,
     /// Gone once it has ended, and with it what was given to it too late.
     link: Rc<RefCell<Option<Link>>>,
     /// Requests under way.
-    streams: Rc<Cell<u32>>,
+    streams: Cell<u32>,
+    /// Whom it tells of room; set when it is shared.
+    waiting: RefCell<Option<Rc<Waiting>>>,
+    /// Whether it may wait for its next request.
+    pool: PoolSettings,
     /// Requests at once that we allow ourselves; the server's own limit counts as well.
     most: u32,
     uses: Cell<u32>,
@@ -108,9 +142,11 @@ impl Http2Connection {
             return Err(io::Error::other("the server does not speak HTTP/2"));
         }
         Ok(Rc::new(Http2Connection {
-            sender,
+            sender: RefCell::new(Some(sender)),
             link,
-            streams: Rc::default(),
+            streams: Cell::default(),
+            waiting: RefCell::default(),
+            pool: server.config.pool,
             most: limits.streams,
             uses: Cell::new(0),
             used_at: Cell::new(clock::now()),
@@ -125,9 +161,12 @@ impl Http2Connection {
 
     /// Whether it takes no more requests: closed, broken, told to go away, or without a sign of life.
     fn is_over(&self) -> bool {
-        let takes_one = || match self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(ready) => ready.is_ok(),
-            Poll::Pending => true,
+        let takes_one = || match &mut *self.sender.borrow_mut() {
+            Some(sender) => match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(ready) => ready.is_ok(),
+                Poll::Pending => true,
+            },
+            None => false,
         };
         self.mute.get() || self.link.try_borrow().is_ok_and(|link| link.is_none()) || !takes_one()
     }
@@ -148,13 +187,18 @@ impl Http2Connection {
     }
 
     fn has_room(&self) -> bool {
-        let now = self.streams.get();
-        now < self.most && (now as usize) < self.sender.current_max_send_streams()
+        self.streams.get() < self.room()
+    }
+
+    /// Requests at once that it takes.
+    fn room(&self) -> u32 {
+        let theirs = self.sender.borrow().as_ref().map_or(0, SendRequest::current_max_send_streams);
+        self.most.min(u32::try_from(theirs).unwrap_or(u32::MAX))
     }
 
     /// Whether WebSockets may go through it (RFC 8441 §3).
     pub fn takes_extended_connect(&self) -> bool {
-        self.sender.is_extended_connect_protocol_enabled()
+        self.sender.borrow().as_ref().is_some_and(SendRequest::is_extended_connect_protocol_enabled)
     }
 
     /// Sends a request's head: what comes of it, and the way for its body. `ends`: it has none.
@@ -162,15 +206,42 @@ impl Http2Connection {
     /// # Errors
     /// It has not left.
     pub fn send(&self, request: Request<()>, ends: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        self.sender.clone().send_request(request, ends)
+        match &*self.sender.borrow() {
+            Some(sender) => sender.clone().send_request(request, ends),
+            None => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)), // not while one of its requests has yet to be sent
+        }
     }
 
     /// One more request, counted until it is over.
     fn open(self: &Rc<Self>) -> Stream {
         self.uses.set(self.uses.get().saturating_add(1));
         self.used_at.set(clock::now());
-        let counted = Counted::new(&self.streams);
-        Stream::Http2(Box::new(Http2Exchange::new(Rc::clone(self), counted)))
+        self.streams.set(self.streams.get() + 1);
+        Stream::Http2(Box::new(Http2Exchange::new(Rc::clone(self), Place(Rc::clone(self)))))
+    }
+
+    /// One request is over: there is room for another, or it is of no more use.
+    fn leave(&self) {
+        self.streams.set(self.streams.get().saturating_sub(1));
+        if self.streams.get() == 0 && !self.may_wait() {
+            self.sender.take();
+            self.cut.wake_connection();
+        } else if let Some(waiting) = &*self.waiting.borrow() {
+            waiting.tell();
+        }
+    }
+
+    fn may_wait(&self) -> bool {
+        self.pool.max_conn != Some(0) && may_be_kept(&self.pool, self.uses.get())
+    }
+}
+
+/// One request's place on a connection, given back when dropped.
+pub(super) struct Place(Rc<Http2Connection>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -208,7 +279,7 @@ impl Http2Pool {
     }
 
     pub fn take_over(&self, other: &Http2Pool) {
-        self.connections.borrow_mut().append(&mut other.connections.borrow_mut());
+        other.connections.take().iter().for_each(|connection| self.add(connection));
     }
 
     /// Closes what nobody uses; all of it when `keep` is false, as soon as its requests are over.
@@ -253,9 +324,32 @@ pub(crate) async fn reach(
         },
         None => None,
     };
+    let opened = open(server, timeout, client, host, timer, sharing.pool, global);
+    let Some(pool) = sharing.pool else { return opened.await };
+    tokio::select! {
+        biased;
+        opened = opened => opened,
+        stream = pool.room_after_all(sharing.most_uses) => {
+            timer.set(None);
+            Ok((stream, true))
+        }
+    }
+}
+
+/// A new connection, and a stream of it where it speaks HTTP/2.
+async fn open(
+    server: &ServerInForce,
+    timeout: Option<Duration>,
+    client: OnBehalfOf<'_>,
+    host: Option<&[u8]>,
+    timer: &Timer,
+    pool: Option<&Http2Pool>,
+    global: &Global,
+) -> Result<(Stream, bool), ConnectError> {
+    let protocol = server.config.protocol;
     let stream = connect(server, timeout, client, host, timer).await?;
     let agreed = stream.agreed_on_http2();
-    if let Some(pool) = sharing.pool {
+    if let Some(pool) = pool {
         pool.speaks_http1.set(protocol == ServerProtocol::Negotiated && !agreed);
     }
     if protocol == ServerProtocol::Negotiated && !agreed {
@@ -268,8 +362,8 @@ pub(crate) async fn reach(
         io::ErrorKind::TimedOut => ConnectError::TimedOut,
         _ => ConnectError::Io(error),
     })?;
-    if let Some(pool) = sharing.pool {
-        pool.connections.borrow_mut().push(Rc::clone(&connection));
+    if let Some(pool) = pool {
+        pool.add(&connection);
     }
     Ok((connection.open(), false))
 }
@@ -282,32 +376,80 @@ enum Turn<'a> {
 }
 
 /// A connection is being opened for as long as this lives.
-struct Opening<'a>(&'a Http2Pool);
+struct Opening<'a> {
+    pool: &'a Http2Pool,
+    counted: Option<Counted>,
+}
+
+impl<'a> Opening<'a> {
+    fn begin(pool: &'a Http2Pool) -> Self {
+        pool.opening_since.set(Some(clock::now()));
+        Opening { pool, counted: Some(Counted::new(&pool.waiting.opening)) }
+    }
+}
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
-        self.0.opening.set(false);
-        self.0.opened.notify_waiters();
+        self.counted = None;
+        self.pool.waiting.changed.notify_waiters();
     }
 }
 
 impl Http2Pool {
+    /// A stream, or leave to open a connection.
+    ///
+    /// # Errors
+    /// There was neither within `timeout`.
     async fn wait_for_turn(
         &self,
         timeout: Option<Duration>,
         timer: &Timer,
         most_uses: Option<u32>,
     ) -> Result<Turn<'_>, ConnectError> {
-        timer.set_after(timeout);
-        while self.opening.get() && !self.speaks_http1.get() {
-            timer.bound(self.opened.notified()).await.ok_or(ConnectError::TimedOut)?;
+        let give_up_at = timeout.and_then(|after| clock::now().checked_add(after));
+        while !self.speaks_http1.get() {
+            let now = clock::now();
+            let impatient_at = self.opening_since.get().map_or(now, |since| since + OPEN_PATIENCE);
+            if self.lacks_connections() || impatient_at <= now {
+                break;
+            }
+            timer.set(give_up_at.into_iter().chain([impatient_at]).min());
+            let waiting = Counted::new(&self.waiting.count);
+            let woken = timer.bound(self.waiting.changed.notified()).await;
+            timer.set(None);
+            drop(waiting);
             if let Some(stream) = self.open_stream(most_uses) {
-                timer.set(None);
                 return Ok(Turn::Stream(stream));
             }
+            if woken.is_none() && give_up_at.is_some_and(|at| at <= clock::now()) {
+                return Err(ConnectError::TimedOut);
+            }
         }
-        timer.set(None);
-        self.opening.set(true);
-        Ok(Turn::Open(Opening(self)))
+        Ok(Turn::Open(Opening::begin(self)))
+    }
+
+    /// A stream that becomes free elsewhere, for a request whose own connection takes so long that it may never come.
+    async fn room_after_all(&self, most_uses: Option<u32>) -> Stream {
+        tokio::time::sleep(OPEN_PATIENCE).await;
+        loop {
+            if let Some(stream) = self.open_stream(most_uses) {
+                return stream;
+            }
+            self.waiting.spare.notified().await;
+        }
+    }
+
+    /// Whether those who wait, and one more, find no room in what is being opened.
+    fn lacks_connections(&self) -> bool {
+        let opening = self.waiting.opening.get();
+        let room = self.room_of_one.get().unwrap_or(u32::MAX).saturating_mul(opening);
+        opening == 0 || self.waiting.count.get() + opening >= room
+    }
+
+    /// Takes in a connection that was opened.
+    fn add(&self, connection: &Rc<Http2Connection>) {
+        self.room_of_one.set(Some(connection.room().max(1)));
+        *connection.waiting.borrow_mut() = Some(Rc::clone(&self.waiting));
+        self.connections.borrow_mut().push(Rc::clone(connection));
     }
 }

@@ -21,11 +21,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
-use super::super::http2_io::{Counted, append, gone, poll_room, read_trailers};
+use super::super::http2_io::{append, gone, poll_room, read_trailers};
 use super::super::http2_tunnel::Http2Tunnel;
-use super::http2::Http2Connection;
+use super::http2::{Http2Connection, Place};
 use crate::http::response::reason_of;
-use crate::http::{BodyReader, Progress, RequestHead, chunk_header, end_chunks};
+use crate::http::{BodyReader, Progress, RequestHead, chunk_header, end_chunks, write_trailers};
 use crate::model::global::HttpLimits;
 use crate::wire::websocket;
 
@@ -36,7 +36,7 @@ const OWN_REQUEST: HttpLimits = HttpLimits { head: 1 << 22, fields: 32_767, targ
 pub(crate) struct Http2Exchange {
     connection: Rc<Http2Connection>,
     /// Until the stream has ended.
-    counted: Option<Counted>,
+    place: Option<Place>,
     asking: Asking,
     answering: Answering,
     /// HTTP/1 to be read.
@@ -46,6 +46,10 @@ pub(crate) struct Http2Exchange {
     piece: Bytes,
     /// Why no answer will come.
     lost: Option<Lost>,
+    /// The client may send trailers behind a body of known length.
+    expects_trailers: bool,
+    /// Lines that stand behind a response's body of known length.
+    trailers: Vec<u8>,
 }
 
 /// Why a stream ended before its answer, which decides whether its request may be sent again.
@@ -68,6 +72,8 @@ pub(crate) enum Lost {
 enum Asking {
     Head(Box<RequestHead>),
     Body(BodyReader, SendStream<Bytes>),
+    /// All of a body of known length has come; trailers may.
+    End(SendStream<Bytes>),
     Done,
 }
 
@@ -97,22 +103,48 @@ impl fmt::Debug for Http2Exchange {
 }
 
 impl Http2Exchange {
-    pub fn new(connection: Rc<Http2Connection>, counted: Counted) -> Self {
+    pub(super) fn new(connection: Rc<Http2Connection>, place: Place) -> Self {
         Http2Exchange {
             connection,
-            counted: Some(counted),
+            place: Some(place),
             asking: Asking::Head(Box::default()),
             answering: Answering::Nothing(None),
             text: Vec::new(),
             read_of_text: 0,
             piece: Bytes::new(),
             lost: None,
+            expects_trailers: false,
+            trailers: Vec::new(),
         }
     }
 
     /// Why no answer will come, if none will.
     pub fn lost(&self) -> Option<Lost> {
         self.lost
+    }
+
+    pub fn expect_trailers(&mut self, expected: bool) {
+        self.expects_trailers = expected;
+    }
+
+    /// Sends the end of a request whose body was of known length, if it was held back.
+    pub fn end_request(&mut self, trailers: &[u8]) {
+        if let Asking::End(send) = &mut self.asking {
+            // A stream that is gone is noticed by whoever waits for its answer.
+            let _ = match read_trailers(trailers).0 {
+                Some(trailers) => send.send_trailers(trailers),
+                None => send.send_data(Bytes::new(), true),
+            };
+            self.asking = Asking::Done;
+        }
+    }
+
+    /// The trailer lines of a response whose body of known length has been read, once its end has come.
+    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        while let Answering::Body { .. } = self.answering {
+            ready!(self.poll_body(cx))?;
+        }
+        Poll::Ready(Ok(&self.trailers))
     }
 
     /// The server was waited for this long, in vain.
@@ -313,12 +345,20 @@ impl Http2Exchange {
         };
         self.answering = Answering::Over;
         Poll::Ready(match next {
-            Ok(trailers) if chunked => {
+            // h2 leaves pseudo-fields out of trailers, where they make a response malformed (RFC 9113 §8.3).
+            Ok(Some(trailers)) if trailers.is_empty() => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "trailers without a field"))
+            }
+            Ok(trailers) => {
                 let fields = trailers.iter().flatten();
-                end_chunks(fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())), &mut self.text);
+                let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+                if chunked {
+                    end_chunks(fields, &mut self.text);
+                } else {
+                    write_trailers(fields, &mut self.trailers);
+                }
                 Ok(())
             }
-            Ok(_) => Ok(()),
             Err(error) => Err(io::Error::other(error)),
         })
     }
@@ -418,7 +458,8 @@ impl AsyncWrite for Http2Exchange {
                 }
                 let done = reader.is_done();
                 let trailers = done.then(|| read_trailers(reader.trailers()).0).flatten();
-                let ends = done && trailers.is_none();
+                let is_held = done && this.expects_trailers && reader.remaining().is_some();
+                let ends = done && trailers.is_none() && !is_held;
                 if ends || !data.is_empty() {
                     send.send_data(data.freeze(), ends).map_err(gone)?;
                 }
@@ -426,11 +467,14 @@ impl AsyncWrite for Http2Exchange {
                     send.send_trailers(trailers).map_err(gone)?;
                 }
                 if done {
-                    this.asking = Asking::Done;
+                    this.asking = match std::mem::replace(&mut this.asking, Asking::Done) {
+                        Asking::Body(_, send) if is_held => Asking::End(send),
+                        _ => Asking::Done,
+                    };
                 }
                 Poll::Ready(Ok(at))
             }
-            Asking::Done => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Asking::End(_) | Asking::Done => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -454,14 +498,15 @@ impl Drop for Http2Exchange {
         if let Answering::Body { body, left: Some(0), .. } = std::mem::replace(&mut self.answering, Answering::Over)
             && matches!(self.asking, Asking::Done)
         {
-            tokio::task::spawn_local(until_its_end(body, Rc::clone(&self.connection), self.counted.take()));
+            tokio::task::spawn_local(until_its_end(body, self.place.take()));
         }
     }
 }
 
 /// All of a response is here but the stream's end, which comes as a frame of its own: letting go would reset the stream,
 /// and servers count resets against those who send many.
-async fn until_its_end(mut body: RecvStream, connection: Rc<Http2Connection>, counted: Option<Counted>) {
+async fn until_its_end(mut body: RecvStream, place: Option<Place>) {
     let _ = tokio::time::timeout(LINGER, body.data()).await;
-    drop((counted, connection));
+    drop(body);
+    drop(place);
 }
