@@ -250,10 +250,10 @@ impl Stream {
     }
 
     /// Waits for the end of a response whose body of known length has been read, for the trailers that may stand there.
-    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<&[u8]> {
         match self {
             Stream::Http2(exchange) => exchange.poll_trailers(cx),
-            _ => Poll::Ready(Ok(b"")),
+            _ => Poll::Ready(b""),
         }
     }
 

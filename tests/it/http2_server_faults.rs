@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -199,11 +199,11 @@ fn raw_server(answer: impl Fn(usize, u32) -> Vec<u8> + Clone + Send + 'static) -
 
 #[test]
 fn a_malformed_answer_costs_those_beside_it_a_retry() {
-    let connections = Arc::new(Mutex::new(0));
+    let connections = Arc::new(AtomicUsize::new(0));
     let most = Arc::clone(&connections);
     // What h2 makes a connection's end of: a field's name in upper case, for the second of two that wait.
     let server = raw_server(move |connection, stream| {
-        *most.lock().unwrap() = connection;
+        most.fetch_max(connection, SeqCst);
         let id = stream * 2 - 1;
         match (connection, stream) {
             (1, 1) => Vec::new(),
@@ -214,7 +214,7 @@ fn a_malformed_answer_costs_those_beside_it_a_retry() {
     let proxy = proxy_to(server, "");
     let said = tool_output("h2load", &["-n2", "-c1", "-m2", &proxy.url("http", "web", "/")], b"");
     assert!(said.contains("2 succeeded") && said.contains("2 2xx"), "{said}");
-    assert_eq!(*connections.lock().unwrap(), 3, "each alone");
+    assert_eq!(connections.load(SeqCst), 3, "each alone");
 }
 
 #[test]
@@ -239,4 +239,17 @@ fn malformed_answers_are_logged_as_such() {
     assert!(proxy.wait_for("/status-twice").contains(" SD-- "));
     assert_eq!(proxy.get("/upper-case").status, 502);
     assert!(proxy.wait_for("/upper-case").contains(" PH-- "));
+}
+
+#[test]
+fn a_reset_behind_a_whole_body_takes_nothing_of_it() {
+    // As servers do that do not want to hear the rest of a request (RFC 9113 §8.1).
+    let server = raw_server(|_, stream| {
+        let id = stream * 2 - 1;
+        let head = frame(HEADERS, END_HEADERS, id, b"\x88\x00\x0econtent-length\x012");
+        [head, frame(0, 0, id, b"ok"), frame(3, 0, id, &0u32.to_be_bytes())].concat()
+    });
+    let proxy = proxy_to(server, "");
+    let url = proxy.url("http", "web", "/");
+    assert_eq!((curl(&[&url]), curl(&["--http2-prior-knowledge", &url])), ("ok".to_owned(), "ok".to_owned()));
 }

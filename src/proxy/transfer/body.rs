@@ -153,14 +153,9 @@ impl<D: Downstream> Transfer<'_, '_, D> {
 
     /// Ends a body of known length with what stands behind it.
     fn finish_with_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.state = match self.upstream.stream.poll_trailers(cx) {
-            Poll::Ready(Ok(trailers)) => {
-                self.down.finish(trailers);
-                Down::Flush { switched: false }
-            }
-            Poll::Ready(Err(_)) => Down::Cut { malformed: false },
-            Poll::Pending => return self.flush_down(cx),
-        };
+        let Poll::Ready(trailers) = self.upstream.stream.poll_trailers(cx) else { return self.flush_down(cx) };
+        self.down.finish(trailers);
+        self.state = Down::Flush { switched: false };
         Poll::Ready(Ok(()))
     }
 

@@ -67,17 +67,20 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 Poll::Ready(Ok(n)) if n > 0 && self.all_is_asked() => self.server_active(),
                 Poll::Ready(Ok(n)) if n > 0 => {} // it is the client who is waited for
                 Poll::Ready(end) => {
-                    let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
-                    let again = self.replayable && self.scratch.request.is_idempotent();
-                    let refused = self.replayable && self.upstream.stream.was_refused();
                     let lost = self.upstream.stream.lost();
-                    // Another request's answer may have been what ended the connection, a new one's as well.
-                    let others_fault = self.upstream.reused || lost == Some(Lost::Spoilt);
-                    let answered = matches!(lost, Some(Lost::Reset | Lost::Malformed));
-                    let stale = nothing && (again && others_fault && !answered || refused);
                     if lost == Some(Lost::Malformed) {
                         return Poll::Ready(Err(Failure::BadAnswer));
                     }
+                    let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
+                    let again = self.replayable && self.scratch.request.is_idempotent();
+                    let refused = self.replayable && self.upstream.stream.was_refused();
+                    // What ended a new connection may have been another request's answer.
+                    let died = match lost {
+                        Some(Lost::Reset) => false,
+                        Some(Lost::Spoilt) => true,
+                        _ => self.upstream.reused,
+                    };
+                    let stale = nothing && (again && died || refused);
                     // One that breaks the connection does not wait for more of the body either.
                     let broken = end.is_err() && !self.down.body_is_done();
                     let phase = if broken { Phase::Data } else { self.phase_of_server() };

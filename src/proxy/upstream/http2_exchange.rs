@@ -14,16 +14,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::ResponseFuture;
-use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
-use super::super::http2_io::{append, gone, poll_room, read_trailers};
+use super::super::http2_io::{gone, poll_room, read_trailers};
 use super::super::http2_tunnel::Http2Tunnel;
 use super::http2::{Http2Connection, Place};
+use super::http2_request::http2_request;
 use crate::http::response::reason_of;
 use crate::http::{BodyReader, Progress, RequestHead, chunk_header, end_chunks, write_trailers};
 use crate::model::global::HttpLimits;
@@ -139,12 +138,15 @@ impl Http2Exchange {
         }
     }
 
-    /// The trailer lines of a response whose body of known length has been read, once its end has come.
-    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+    /// The trailer lines of a response whose body of known length has been read, once its end has come. Without any when the
+    /// stream is reset instead: the body is whole, and servers reset what they do not want to hear the rest of (§8.1).
+    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<&[u8]> {
         while let Answering::Body { .. } = self.answering {
-            ready!(self.poll_body(cx))?;
+            if ready!(self.poll_body(cx)).is_err() {
+                self.answering = Answering::Over;
+            }
         }
-        Poll::Ready(Ok(&self.trailers))
+        Poll::Ready(&self.trailers)
     }
 
     /// The server was waited for this long, in vain.
@@ -163,7 +165,7 @@ impl Http2Exchange {
             return Err(io::Error::new(io::ErrorKind::Unsupported, told));
         }
         let reader = BodyReader::new(head.body());
-        let request = self.request(head, key.is_some())?;
+        let request = http2_request(head, &self.connection, key.is_some())?;
         let ends = reader.is_done() && key.is_none();
         let (answer, send) = self.connection.send(request, ends).map_err(|error| {
             if error.is_io() || error.is_go_away() {
@@ -186,37 +188,6 @@ impl Http2Exchange {
             _ => Asking::Done,
         };
         Ok(())
-    }
-
-    fn request(&self, head: &RequestHead, websocket: bool) -> io::Result<Request<()>> {
-        let bad = |error: http::Error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let host = head.host().filter(|host| !host.is_empty()).unwrap_or(self.connection.authority.as_bytes());
-        let authority = Authority::try_from(host).or_else(|_| Authority::try_from("localhost"));
-        let uri = Uri::builder()
-            .scheme(if self.connection.is_tls { Scheme::HTTPS } else { Scheme::HTTP })
-            .authority(authority.map_err(|error| bad(error.into()))?)
-            .path_and_query(path_and_query(head.path_and_query()).map_err(|error| bad(error.into()))?)
-            .build()
-            .map_err(bad)?;
-        let mut request = Request::new(());
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri;
-        *request.method_mut() = Method::from_bytes(head.method()).map_err(|error| bad(error.into()))?;
-        if websocket {
-            *request.method_mut() = Method::CONNECT;
-            request.extensions_mut().insert(Protocol::from_static("websocket"));
-        }
-        let fields = request.headers_mut();
-        for (name, value) in head.end_to_end() {
-            let only_http1 = name.eq_ignore_ascii_case(b"sec-websocket-key") && websocket;
-            if !only_http1 {
-                append(fields, name, value);
-            }
-        }
-        if head.te_trailers() {
-            fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
-        }
-        Ok(request)
     }
 
     /// Writes the response's head out as HTTP/1.
@@ -383,22 +354,6 @@ impl Http2Exchange {
         }
         buffer.filled().len() > start
     }
-}
-
-/// Bytes our parser lets pass and the library does not are percent-encoded, which means the same (RFC 3986 §2.1).
-fn path_and_query(text: &[u8]) -> Result<PathAndQuery, http::uri::InvalidUri> {
-    PathAndQuery::try_from(text).or_else(|_| {
-        let mut encoded = String::with_capacity(text.len() + 16);
-        for byte in text {
-            match *byte {
-                b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                    encoded.push_str(&format!("%{byte:02X}"))
-                }
-                byte => encoded.push(char::from(byte)),
-            }
-        }
-        PathAndQuery::try_from(encoded)
-    })
 }
 
 impl AsyncRead for Http2Exchange {
