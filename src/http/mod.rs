@@ -22,7 +22,9 @@ pub(crate) use fields::FieldsView;
 pub(crate) use framing::BodyLength;
 pub(crate) use h1::BadRequest;
 pub(crate) use h1::case::respell;
-pub(crate) use h1::chunked::{ChunkedDecoder, LAST_CHUNK, Piece, chunk_header, end_chunks, end_chunks_with};
+pub(crate) use h1::chunked::{
+    ChunkedDecoder, LAST_CHUNK, Piece, chunk_header, end_chunks, end_chunks_with, write_trailers,
+};
 pub(crate) use h1::encode::{EncodeRequest, EncodeResponse, Framing, encode_request, encode_response};
 pub(crate) use head::{Progress, RequestHead, Version};
 pub(crate) use parts::{ExtendedConnect, RequestParts};

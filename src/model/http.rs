@@ -47,11 +47,27 @@ impl Http2Limits {
     pub const USUAL_STREAMS: u32 = 100;
     /// Four times HAProxy's default: uploads over long distances need it, and buffers are lent, not kept.
     pub const USUAL_STREAM_WINDOW: u32 = 256 * 1024;
+    /// Of clients. A server's connection serves many clients, so there it is as large as the windows of all its streams: a
+    /// client that does not read must not stop the others.
     pub const USUAL_CONNECTION_WINDOW: u32 = 1024 * 1024;
     /// The least the protocol allows (RFC 9113 §6.5.2), and HAProxy's default.
     pub const USUAL_FRAME: u32 = 16 * 1024;
     pub const USUAL_HEADER_TABLE: u32 = 4096;
     pub const USUAL_GLITCHES: u32 = 1000;
+    /// The largest window there is (RFC 9113 §6.9.1).
+    pub const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+
+    /// A connection window in which streams cannot be in each other's way.
+    pub fn window_of_all(streams: u32, stream_window: u32) -> u32 {
+        streams.saturating_mul(stream_window).clamp(Self::USUAL_CONNECTION_WINDOW, Self::LARGEST_WINDOW)
+    }
+}
+
+impl Http2Limits {
+    pub fn of_servers() -> Self {
+        let window = Self::window_of_all(Self::USUAL_STREAMS, Self::USUAL_STREAM_WINDOW);
+        Http2Limits { connection_window: window, ..Http2Limits::default() }
+    }
 }
 
 impl Default for Http2Limits {

@@ -97,6 +97,16 @@ pub(crate) trait Downstream {
     /// All of the body has been read.
     fn body_is_done(&self) -> bool;
 
+    /// Trailer lines behind a body of known length, each with its line end: only HTTP/2 has them.
+    fn request_trailers(&self) -> &[u8] {
+        b""
+    }
+
+    /// Whether trailers behind a response's body of known length could be told.
+    fn takes_trailers(&self) -> bool {
+        false
+    }
+
     /// Queues a 1xx head, where the client can take one.
     fn interim(&mut self, request: &RequestHead, response: &ResponseHead);
 

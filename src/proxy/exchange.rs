@@ -20,7 +20,8 @@ use super::timer::Timer;
 use super::transfer::{Failure, Sides, Transfer, Transferred};
 use super::upstream::OnBehalfOf;
 use super::upstream::attempts::{Attempts, NoUpstream};
-use super::upstream::http2::{Sharing, reach};
+use super::upstream::http2_exchange::Lost;
+use super::upstream::http2_pool::{Sharing, reach};
 use super::upstream::reuse::{Reuse, checkout, is_private, is_shared, keep, source_named, stick};
 use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::view::View;
@@ -204,14 +205,14 @@ async fn serve<'b, D: Downstream>(
                 refusals += 1; // nothing was done with it; another connection, or server, may take it
                 attempts.wish = Wish::Any;
             }
-            Err(Failure::Stale) if upstream.reused => {
-                reuse = Reuse::Never; // as if it had never been tried; the slot is given back and taken anew
+            Err(Failure::Stale) if reuse != Reuse::Never && upstream.stream.lost() != Some(Lost::Refused) => {
+                reuse = reuse.after(&upstream.stream); // as if it had never been tried; the slot is taken anew
             }
             Err(Failure::Again) => {
                 let failed = upstream.slot.server;
+                reuse = reuse.on_retry(&upstream.stream);
                 drop(upstream);
                 attempts.again(backend, failed, &mut scratch.account);
-                reuse = Reuse::Never;
             }
             outcome => return conclude(setting, scratch, down, id, backend, upstream, outcome).await,
         }
@@ -282,8 +283,8 @@ async fn find_server<'b, D: Downstream>(
         scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
         let server = backend.server(slot.server);
         let aside = server.websockets.as_deref().filter(|_| asks_for_websocket(&scratch.request));
-        if attempts.failed == 0
-            && aside.is_none()
+        let reuse = if attempts.failed == 0 { reuse } else { reuse.shared_only() };
+        if aside.is_none()
             && let Some((stream, uses, private)) = checkout(setting, scratch, id, backend, server, reuse)
         {
             scratch.account.reused(setting.connection.worker.index, backend, &slot);
@@ -294,7 +295,8 @@ async fn find_server<'b, D: Downstream>(
         let values = proxy_values(setting, &backend.config.name, &server.config, Some(&scratch.request), None);
         let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) }.telling(&values);
         let sharing = Sharing {
-            pool: (aside.is_none() && is_shared(backend, server)).then(|| setting.view.pool(id, slot.server).http2()),
+            pool: (aside.is_none() && reuse != Reuse::Never && is_shared(backend, server))
+                .then(|| setting.view.pool(id, slot.server).http2()),
             most_uses: server.config.pool.max_reuse,
         };
         let (server, aside) = (aside.unwrap_or(server), aside.is_some());

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
 use super::http2_io::{Cut, append, gone, poll_room, read_trailers};
 use super::http2_tunnel::Http2Tunnel;
-use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks};
+use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks, write_trailers};
 
 /// Bytes of interim responses that one stream may have. Nothing holds a client's headers back, so whoever does not take
 /// them would make them pile up here; what is more is left out.
@@ -30,6 +30,8 @@ pub(crate) struct Http2Stream {
     /// Gone with the tunnel, if the stream has become one.
     body: Option<RecvStream>,
     body_done: bool,
+    /// Lines behind a body of known length.
+    request_trailers: Vec<u8>,
     respond: SendResponse<Bytes>,
     /// Once the head was sent.
     send: Option<SendStream<Bytes>>,
@@ -54,6 +56,7 @@ impl Http2Stream {
         Http2Stream {
             body_done: is_tunnel || body.is_end_stream(),
             body: Some(body),
+            request_trailers: Vec::new(),
             respond,
             send: None,
             head: None,
@@ -82,9 +85,10 @@ impl Http2Stream {
 
     fn end_body(&mut self, trailers: Option<&HeaderMap>, framing: BodyFraming, out: &mut Vec<u8>) {
         self.body_done = true;
-        if framing == BodyFraming::Chunked {
-            let fields = trailers.into_iter().flatten();
-            end_chunks(fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())), out);
+        let fields = trailers.into_iter().flatten().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        match framing {
+            BodyFraming::Chunked => end_chunks(fields, out),
+            BodyFraming::Plain => write_trailers(fields, &mut self.request_trailers),
         }
     }
 }
@@ -156,6 +160,14 @@ impl Downstream for Http2Stream {
 
     fn body_is_done(&self) -> bool {
         self.body_done
+    }
+
+    fn request_trailers(&self) -> &[u8] {
+        &self.request_trailers
+    }
+
+    fn takes_trailers(&self) -> bool {
+        true
     }
 
     fn interim(&mut self, _request: &RequestHead, response: &ResponseHead) {

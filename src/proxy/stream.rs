@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::accepted::Accepted;
 use super::http2_tunnel::Http2Tunnel;
 use super::tls::Tls;
-use super::upstream::http2_exchange::Http2Exchange;
+use super::upstream::http2_exchange::{Http2Exchange, Lost};
 use crate::state::dial;
 use crate::sys;
 
@@ -224,9 +224,39 @@ impl Stream {
         matches!(self, Stream::Http2(_))
     }
 
+    /// Why no answer will come over HTTP/2, as far as that is known.
+    pub fn lost(&self) -> Option<Lost> {
+        match self {
+            Stream::Http2(exchange) => exchange.lost(),
+            _ => None,
+        }
+    }
+
     /// The server has not looked at the request, so it may be sent again, whatever it is.
     pub fn was_refused(&self) -> bool {
-        matches!(self, Stream::Http2(exchange) if exchange.was_refused())
+        matches!(self.lost(), Some(Lost::GoneAway | Lost::Refused))
+    }
+
+    /// Trailers may follow the request's body, whatever length it has: its end waits for [`end_request`](Self::end_request).
+    pub fn expect_trailers(&mut self, expected: bool) {
+        if let Stream::Http2(exchange) = self {
+            exchange.expect_trailers(expected);
+        }
+    }
+
+    /// No more of the request will come but these trailer lines, where they can be told.
+    pub fn end_request(&mut self, trailers: &[u8]) {
+        if let Stream::Http2(exchange) = self {
+            exchange.end_request(trailers);
+        }
+    }
+
+    /// Waits for the end of a response whose body of known length has been read, for the trailers that may stand there.
+    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<&[u8]> {
+        match self {
+            Stream::Http2(exchange) => exchange.poll_trailers(cx),
+            _ => Poll::Ready(b""),
+        }
     }
 
     /// A server was waited for this long, in vain. What it shares with other requests may be of no more use to them.

@@ -181,7 +181,7 @@ pub(crate) struct Tune {
     /// For servers, instead of `h2_initial_window_size`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub h2_be_initial_window_size: Option<Size>,
-    /// Bytes of all bodies of one server connection that may be under way; default 1MiB.
+    /// Bytes of all bodies of one server connection that may be under way; default what all its streams may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub h2_be_rxbuf: Option<Size>,
     /// As for clients; default 1000.

@@ -23,7 +23,10 @@ pub(super) enum Side {
 }
 
 pub(super) fn http2(context: &Context<'_>, side: Side) -> Http2Limits {
-    let usual = Http2Limits::default();
+    let usual = match side {
+        Side::Clients => Http2Limits::default(),
+        Side::Servers => Http2Limits::of_servers(),
+    };
     let Some(tune) = &context.raw.global.tune else { return usual };
     let size = |field: &str, size: &Option<raw::Size>, least: u64, most: u64| {
         let path = FieldPath::root().key("global").key("tune").key(field);
@@ -53,10 +56,16 @@ pub(super) fn http2(context: &Context<'_>, side: Side) -> Http2Limits {
         },
     };
     let window = || size("h2_initial_window_size", &tune.h2_initial_window_size, 0, LARGEST_WINDOW);
+    let streams = own.streams.or_else(|| count(tune.h2_max_concurrent_streams)).unwrap_or(usual.streams);
+    let stream_window = own.window.or_else(window).unwrap_or(usual.stream_window);
+    let connection_window = match side {
+        Side::Clients => usual.connection_window,
+        Side::Servers => Http2Limits::window_of_all(streams, stream_window),
+    };
     Http2Limits {
-        streams: own.streams.or_else(|| count(tune.h2_max_concurrent_streams)).unwrap_or(usual.streams),
-        stream_window: own.window.or_else(window).unwrap_or(usual.stream_window),
-        connection_window: own.rxbuf.unwrap_or(usual.connection_window),
+        streams,
+        stream_window,
+        connection_window: own.rxbuf.unwrap_or(connection_window),
         frame: size("h2_max_frame_size", &tune.h2_max_frame_size, LEAST_FRAME, LARGEST_FRAME).unwrap_or(usual.frame),
         header_table: size("h2_header_table_size", &tune.h2_header_table_size, 0, LARGEST_HEADER_TABLE)
             .unwrap_or(usual.header_table),

@@ -236,13 +236,18 @@ impl ChunkedDecoder {
 /// Appends the end of a chunked body: the last chunk and those trailers that may be sent on.
 pub(crate) fn end_chunks<'f>(trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>, out: &mut Vec<u8>) {
     out.extend_from_slice(LAST_CHUNK_SIZE);
+    write_trailers(trailers, out);
+    out.extend_from_slice(TRAILERS_END);
+}
+
+/// Appends those trailers that may be sent on, as lines.
+pub(crate) fn write_trailers<'f>(trailers: impl Iterator<Item = (&'f [u8], &'f [u8])>, out: &mut Vec<u8>) {
     for (name, value) in trailers.filter(|(name, _)| may_be_trailer(name)) {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(TRAILERS_END);
 }
 
 /// The same for trailer lines that were looked at already, each with its line end.

@@ -30,6 +30,10 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             } else if reader.is_done() {
                 // What stands behind a finished response was not asked for.
                 self.keep_server &= unread.start == unread.end;
+                if self.upstream.stream.is_http2() && reader.remaining().is_some() && self.down.takes_trailers() {
+                    ready!(self.finish_with_trailers(cx))?;
+                    continue;
+                }
                 self.down.finish(reader.trailers());
                 self.state = Down::Flush { switched: false };
             } else if self.read_in_turn >= BYTES_IN_A_ROW {
@@ -147,6 +151,14 @@ impl<D: Downstream> Transfer<'_, '_, D> {
         }
     }
 
+    /// Ends a body of known length with what stands behind it.
+    fn finish_with_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Poll::Ready(trailers) = self.upstream.stream.poll_trailers(cx) else { return self.flush_down(cx) };
+        self.down.finish(trailers);
+        self.state = Down::Flush { switched: false };
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads more of the body; while there is none, what is queued goes out and the buffer back.
     fn fill_buffer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let Down::Body { reader, unread, .. } = &mut self.state else { return Poll::Ready(Ok(())) };
@@ -177,6 +189,11 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             }
             Poll::Pending => buffers.give(std::mem::take(&mut self.body)),
         }
+        self.flush_down(cx)
+    }
+
+    /// While the server has nothing more, what is queued goes out.
+    fn flush_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match self.down.poll_flush(cx) {
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
             Poll::Ready(Ok(())) => self.wait_for_body(),

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use super::super::downstream::{Downstream, HeadOptions};
 use super::super::exchange::Scratch;
 use super::super::rules_context;
+use super::super::upstream::http2_exchange::Lost;
 use super::{Down, Failure, Transfer};
 use crate::http::{BodyReader, Progress, RequestHead, ResponseHead, ResponseTo};
 use crate::logline::Phase;
@@ -67,10 +68,20 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 Poll::Ready(Ok(n)) if n > 0 && self.all_is_asked() => self.server_active(),
                 Poll::Ready(Ok(n)) if n > 0 => {} // it is the client who is waited for
                 Poll::Ready(end) => {
+                    let lost = self.upstream.stream.lost();
+                    if lost == Some(Lost::Malformed) {
+                        return Poll::Ready(Err(Failure::BadAnswer));
+                    }
                     let nothing = self.scratch.response.input().is_empty() && !self.interim_seen;
                     let again = self.replayable && self.scratch.request.is_idempotent();
                     let refused = self.replayable && self.upstream.stream.was_refused();
-                    let stale = nothing && (again && self.upstream.reused || refused);
+                    // What ended a new connection may have been another request's answer.
+                    let died = match lost {
+                        Some(Lost::Reset) => false,
+                        Some(Lost::Spoilt) => true,
+                        _ => self.upstream.reused,
+                    };
+                    let stale = nothing && (again && died || refused);
                     // One that breaks the connection does not wait for more of the body either.
                     let broken = end.is_err() && !self.down.body_is_done();
                     let phase = if broken { Phase::Data } else { self.phase_of_server() };

@@ -12,7 +12,8 @@ use super::super::downstream::{BodyError, Downstream};
 use super::{Down, Failure, Transfer};
 use crate::logline::Phase;
 
-/// The largest request that is kept to be sent again, in bytes as the server gets it: HAProxy's `tune.bufsize`.
+/// The largest request that is kept to be sent again, in bytes as the server gets it: HAProxy's `tune.bufsize`. Servers of
+/// HTTP/2 tell of requests they have not looked at, so for them it is kept always.
 const RETRY_BUFFER: usize = 16 * 1024;
 
 impl<D: Downstream> Transfer<'_, '_, D> {
@@ -44,6 +45,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                     }
                 }
             } else if self.down.body_is_done() {
+                self.upstream.stream.end_request(self.down.request_trailers());
                 self.flush_up(cx);
                 return Ok(());
             } else if self.taken_in_turn >= BYTES_IN_A_ROW {
@@ -80,6 +82,8 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             self.count_spliced(count);
             return Poll::Ready(Ok(count));
         }
+        let trailers_may_come = !self.down.body_is_done() || !self.down.request_trailers().is_empty();
+        self.upstream.stream.expect_trailers(trailers_may_come);
         let unsent = &self.scratch.out[self.sent..];
         let count = ready!(Pin::new(&mut self.upstream.stream).poll_write(cx, unsent))?;
         self.sent += count;
@@ -97,8 +101,9 @@ impl<D: Downstream> Transfer<'_, '_, D> {
         {
             return filled.map_err(BodyError::Gone);
         }
-        let kept = self.replayable && self.sides.retry_on.after_sending() && self.scratch.out.len() < RETRY_BUFFER;
-        if !kept {
+        let may_be_refused = self.upstream.stream.is_http2();
+        let wanted = self.replayable && (may_be_refused || self.sides.retry_on.after_sending());
+        if !wanted || self.scratch.out.len() >= RETRY_BUFFER {
             self.forget_sent();
         }
         let before = self.scratch.out.len();

@@ -1,8 +1,7 @@
-//! HTTP/2 connections to one server, kept by one worker: many requests at once on each (RFC 9113 §5.1.2).
+//! One HTTP/2 connection to a server, kept by one worker: many requests at once (RFC 9113 §5.1.2).
 //!
-//! A request takes a stream of a connection that has room. While none has, one request opens the next connection and
-//! the others wait for it, so that a burst does not become a burst of connections. A connection counts once its server
-//! has said something: its limits are known then, and that it speaks HTTP/2 at all.
+//! It counts once its server has said something: its limits are known then, and that it speaks HTTP/2 at all. Which
+//! connection a request gets is decided in [`http2_pool`](super::http2_pool).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -17,18 +16,15 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{self, ResponseFuture, SendRequest};
 use http::Request;
-use tokio::sync::Notify;
 
 use super::super::clock;
-use super::super::http2_io::{Counted, Cut, Heard, Watched};
+use super::super::http2_io::{Cut, Heard, Watched};
 use super::super::stream::Stream;
-use super::super::timer::Timer;
-use super::OnBehalfOf;
-use super::connect::{ConnectError, connect};
 use super::http2_exchange::Http2Exchange;
-use super::pool::IDLE_LIMIT;
+use super::http2_pool::Waiting;
+use super::pool::may_be_kept;
 use crate::model::Global;
-use crate::model::http::ServerProtocol;
+use crate::model::backend::PoolSettings;
 use crate::state::snapshot::ServerInForce;
 use crate::wire::http2_frames::FrameGuard;
 
@@ -39,28 +35,24 @@ const MISTAKES: usize = 256;
 
 type Link = client::Connection<Watched, Bytes>;
 
-/// A server's connections, kept by one worker.
-#[derive(Debug, Default)]
-pub(crate) struct Http2Pool {
-    connections: RefCell<Vec<Rc<Http2Connection>>>,
-    /// One request is opening a connection.
-    opening: Cell<bool>,
-    opened: Notify,
-    /// Its TLS has agreed on HTTP/1: nobody need wait for a shared connection.
-    speaks_http1: Cell<bool>,
-}
-
 /// One connection. Closed when its last request is over and no pool keeps it.
 pub(crate) struct Http2Connection {
-    sender: SendRequest<Bytes>,
+    /// `None`: it takes no more requests, and closes when those it has are over.
+    sender: RefCell<Option<SendRequest<Bytes>>>,
     /// Gone once it has ended, and with it what was given to it too late.
     link: Rc<RefCell<Option<Link>>>,
     /// Requests under way.
-    streams: Rc<Cell<u32>>,
+    streams: Cell<u32>,
+    /// Whom it tells of room; set when it is shared.
+    waiting: RefCell<Option<Rc<Waiting>>>,
+    /// Whether it may wait for its next request.
+    pool: PoolSettings,
     /// Requests at once that we allow ourselves; the server's own limit counts as well.
     most: u32,
     uses: Cell<u32>,
     used_at: Cell<Instant>,
+    /// Requests that were under way when it was given up over something malformed.
+    spoilt_with: Cell<Option<u32>>,
     heard: Rc<Heard>,
     /// Streams to be reset.
     pub cut: Rc<Cut>,
@@ -79,7 +71,7 @@ impl fmt::Debug for Http2Connection {
 
 impl Http2Connection {
     /// Speaks HTTP/2 over a new connection and waits until the server does.
-    async fn begin(stream: Stream, server: &ServerInForce, global: &Global) -> io::Result<Rc<Self>> {
+    pub async fn begin(stream: Stream, server: &ServerInForce, global: &Global) -> io::Result<Rc<Self>> {
         let limits = global.http2_servers;
         let is_tls = stream.is_tls();
         let heard = Heard::new();
@@ -106,12 +98,15 @@ impl Http2Connection {
             return Err(io::Error::other("the server does not speak HTTP/2"));
         }
         Ok(Rc::new(Http2Connection {
-            sender,
+            sender: RefCell::new(Some(sender)),
             link,
-            streams: Rc::default(),
+            streams: Cell::default(),
+            waiting: RefCell::default(),
+            pool: server.config.pool,
             most: limits.streams,
             uses: Cell::new(0),
             used_at: Cell::new(clock::now()),
+            spoilt_with: Cell::default(),
             heard,
             cut,
             mute: Cell::new(false),
@@ -121,10 +116,13 @@ impl Http2Connection {
     }
 
     /// Whether it takes no more requests: closed, broken, told to go away, or without a sign of life.
-    fn is_over(&self) -> bool {
-        let takes_one = || match self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(ready) => ready.is_ok(),
-            Poll::Pending => true,
+    pub fn is_over(&self) -> bool {
+        let takes_one = || match &mut *self.sender.borrow_mut() {
+            Some(sender) => match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(ready) => ready.is_ok(),
+                Poll::Pending => true,
+            },
+            None => false,
         };
         self.mute.get() || self.link.try_borrow().is_ok_and(|link| link.is_none()) || !takes_one()
     }
@@ -136,14 +134,42 @@ impl Http2Connection {
         self.mute.set(self.mute.get() || silent >= after);
     }
 
-    fn has_room(&self) -> bool {
-        let now = self.streams.get();
-        now < self.most && (now as usize) < self.sender.current_max_send_streams()
+    /// How many requests were under way when it was given up: asked by each of them, the first time by the first that
+    /// has noticed.
+    pub fn spoilt_with(&self) -> u32 {
+        let count = self.spoilt_with.get().unwrap_or_else(|| self.streams.get());
+        self.spoilt_with.set(Some(count));
+        count
+    }
+
+    /// Since when it has had nothing to do.
+    pub fn idle_since(&self) -> Option<Instant> {
+        (self.streams.get() == 0).then(|| self.used_at.get())
+    }
+
+    /// Requests sent over it so far.
+    pub fn uses(&self) -> u32 {
+        self.uses.get()
+    }
+
+    /// Tells those who wait of each stream that becomes free from now on.
+    pub(super) fn tell(&self, waiting: &Rc<Waiting>) {
+        *self.waiting.borrow_mut() = Some(Rc::clone(waiting));
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.streams.get() < self.room()
+    }
+
+    /// Requests at once that it takes.
+    pub fn room(&self) -> u32 {
+        let theirs = self.sender.borrow().as_ref().map_or(0, SendRequest::current_max_send_streams);
+        self.most.min(u32::try_from(theirs).unwrap_or(u32::MAX))
     }
 
     /// Whether WebSockets may go through it (RFC 8441 §3).
     pub fn takes_extended_connect(&self) -> bool {
-        self.sender.is_extended_connect_protocol_enabled()
+        self.sender.borrow().as_ref().is_some_and(SendRequest::is_extended_connect_protocol_enabled)
     }
 
     /// Sends a request's head: what comes of it, and the way for its body. `ends`: it has none.
@@ -151,15 +177,42 @@ impl Http2Connection {
     /// # Errors
     /// It has not left.
     pub fn send(&self, request: Request<()>, ends: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        self.sender.clone().send_request(request, ends)
+        match &*self.sender.borrow() {
+            Some(sender) => sender.clone().send_request(request, ends),
+            None => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)), // not while one of its requests has yet to be sent
+        }
     }
 
     /// One more request, counted until it is over.
-    fn open(self: &Rc<Self>) -> Stream {
+    pub fn open(self: &Rc<Self>) -> Stream {
         self.uses.set(self.uses.get().saturating_add(1));
         self.used_at.set(clock::now());
-        let counted = Counted::new(&self.streams);
-        Stream::Http2(Box::new(Http2Exchange::new(Rc::clone(self), counted)))
+        self.streams.set(self.streams.get() + 1);
+        Stream::Http2(Box::new(Http2Exchange::new(Rc::clone(self), Place(Rc::clone(self)))))
+    }
+
+    /// One request is over: there is room for another, or it is of no more use.
+    fn leave(&self) {
+        self.streams.set(self.streams.get().saturating_sub(1));
+        if self.streams.get() == 0 && !self.may_wait() {
+            self.sender.take();
+            self.cut.wake_connection();
+        } else if let Some(waiting) = &*self.waiting.borrow() {
+            waiting.tell();
+        }
+    }
+
+    fn may_wait(&self) -> bool {
+        self.pool.max_conn != Some(0) && may_be_kept(&self.pool, self.uses.get())
+    }
+}
+
+/// One request's place on a connection, given back when dropped.
+pub(super) struct Place(Rc<Http2Connection>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -181,122 +234,5 @@ async fn drive(link: Rc<RefCell<Option<Link>>>, cut: Rc<Cut>) {
     drop(ended);
     if let Err(error) = ran {
         tracing::debug!(%error, "HTTP/2 connection to a server ended");
-    }
-}
-
-impl Http2Pool {
-    /// A stream of a connection that has room. `most_uses`: requests after which a connection is not used again.
-    pub fn open_stream(&self, most_uses: Option<u32>) -> Option<Stream> {
-        let mut connections = self.connections.borrow_mut();
-        if connections.is_empty() {
-            return None;
-        }
-        connections
-            .retain(|connection| !connection.is_over() && most_uses.is_none_or(|most| connection.uses.get() <= most));
-        connections.iter().find(|connection| connection.has_room()).map(|connection| connection.open())
-    }
-
-    pub fn take_over(&self, other: &Http2Pool) {
-        self.connections.borrow_mut().append(&mut other.connections.borrow_mut());
-    }
-
-    /// Closes what nobody uses; all of it when `keep` is false, as soon as its requests are over.
-    pub fn purge(&self, now: Instant, keep: bool) {
-        self.connections.borrow_mut().retain(|connection| {
-            let idle = connection.streams.get() == 0;
-            let old = idle && now.saturating_duration_since(connection.used_at.get()) >= IDLE_LIMIT;
-            keep && !old && !connection.is_over()
-        });
-    }
-}
-
-/// How a connection may be shared with other requests.
-pub(crate) struct Sharing<'a> {
-    /// `None`: not at all.
-    pub pool: Option<&'a Http2Pool>,
-    pub most_uses: Option<u32>,
-}
-
-/// A way to send one request: a connection of its own, or a stream of one that it may have opened. The second value says
-/// whether it was there before.
-///
-/// # Errors
-/// As [`connect`]; also when the server does not speak HTTP/2 although it should.
-pub(crate) async fn reach(
-    server: &ServerInForce,
-    timeout: Option<Duration>,
-    client: OnBehalfOf<'_>,
-    host: Option<&[u8]>,
-    timer: &Timer,
-    sharing: Sharing<'_>,
-    global: &Global,
-) -> Result<(Stream, bool), ConnectError> {
-    let protocol = server.config.protocol;
-    if protocol == ServerProtocol::Http1 {
-        return connect(server, timeout, client, host, timer).await.map(|stream| (stream, false));
-    }
-    let _opening = match sharing.pool {
-        Some(pool) => match pool.wait_for_turn(timeout, timer, sharing.most_uses).await? {
-            Turn::Stream(stream) => return Ok((stream, true)),
-            Turn::Open(opening) => Some(opening),
-        },
-        None => None,
-    };
-    let stream = connect(server, timeout, client, host, timer).await?;
-    let agreed = stream.agreed_on_http2();
-    if let Some(pool) = sharing.pool {
-        pool.speaks_http1.set(protocol == ServerProtocol::Negotiated && !agreed);
-    }
-    if protocol == ServerProtocol::Negotiated && !agreed {
-        return Ok((stream, false));
-    }
-    timer.set_after(timeout);
-    let begun = timer.bound(Http2Connection::begin(stream, server, global)).await;
-    timer.set(None);
-    let connection = begun.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => ConnectError::TimedOut,
-        _ => ConnectError::Io(error),
-    })?;
-    if let Some(pool) = sharing.pool {
-        pool.connections.borrow_mut().push(Rc::clone(&connection));
-    }
-    Ok((connection.open(), false))
-}
-
-/// What a request may do when it found no room.
-enum Turn<'a> {
-    /// There is room now.
-    Stream(Stream),
-    Open(Opening<'a>),
-}
-
-/// A connection is being opened for as long as this lives.
-struct Opening<'a>(&'a Http2Pool);
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        self.0.opening.set(false);
-        self.0.opened.notify_waiters();
-    }
-}
-
-impl Http2Pool {
-    async fn wait_for_turn(
-        &self,
-        timeout: Option<Duration>,
-        timer: &Timer,
-        most_uses: Option<u32>,
-    ) -> Result<Turn<'_>, ConnectError> {
-        timer.set_after(timeout);
-        while self.opening.get() && !self.speaks_http1.get() {
-            timer.bound(self.opened.notified()).await.ok_or(ConnectError::TimedOut)?;
-            if let Some(stream) = self.open_stream(most_uses) {
-                timer.set(None);
-                return Ok(Turn::Stream(stream));
-            }
-        }
-        timer.set(None);
-        self.opening.set(true);
-        Ok(Turn::Open(Opening(self)))
     }
 }

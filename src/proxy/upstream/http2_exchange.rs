@@ -14,18 +14,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::ResponseFuture;
-use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
-use super::super::http2_io::{Counted, append, gone, poll_room, read_trailers};
+use super::super::http2_io::{gone, poll_room, read_trailers};
 use super::super::http2_tunnel::Http2Tunnel;
-use super::http2::Http2Connection;
+use super::http2::{Http2Connection, Place};
+use super::http2_request::http2_request;
 use crate::http::response::reason_of;
-use crate::http::{BodyReader, Progress, RequestHead, chunk_header, end_chunks};
+use crate::http::{BodyReader, Progress, RequestHead, chunk_header, end_chunks, write_trailers};
 use crate::model::global::HttpLimits;
 use crate::wire::websocket;
 
@@ -36,7 +35,7 @@ const OWN_REQUEST: HttpLimits = HttpLimits { head: 1 << 22, fields: 32_767, targ
 pub(crate) struct Http2Exchange {
     connection: Rc<Http2Connection>,
     /// Until the stream has ended.
-    counted: Option<Counted>,
+    place: Option<Place>,
     asking: Asking,
     answering: Answering,
     /// HTTP/1 to be read.
@@ -44,13 +43,36 @@ pub(crate) struct Http2Exchange {
     read_of_text: usize,
     /// Body bytes to be read behind it.
     piece: Bytes,
-    /// The server has not looked at the request: it may be sent again, whatever it is.
-    refused: bool,
+    /// Why no answer will come.
+    lost: Option<Lost>,
+    /// The client may send trailers behind a body of known length.
+    expects_trailers: bool,
+    /// Lines that stand behind a response's body of known length.
+    trailers: Vec<u8>,
+}
+
+/// Why a stream ended before its answer, which decides whether its request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Its connection ended.
+    Connection,
+    /// Its connection was given up over something malformed, perhaps the answer to this request, perhaps to another.
+    Spoilt,
+    /// The server goes away and has not looked at the request (RFC 9113 §6.8): it may be sent again, whatever it is.
+    GoneAway,
+    /// The server has not looked at the request and stays (§8.7).
+    Refused,
+    /// The server reset the stream for another reason, which is an answer of a kind.
+    Reset,
+    /// The answer to this request was malformed (§8.1.1).
+    Malformed,
 }
 
 enum Asking {
     Head(Box<RequestHead>),
     Body(BodyReader, SendStream<Bytes>),
+    /// All of a body of known length has come; trailers may.
+    End(SendStream<Bytes>),
     Done,
 }
 
@@ -75,27 +97,56 @@ enum Answering {
 
 impl fmt::Debug for Http2Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http2Exchange").field("refused", &self.refused).finish_non_exhaustive()
+        f.debug_struct("Http2Exchange").field("lost", &self.lost).finish_non_exhaustive()
     }
 }
 
 impl Http2Exchange {
-    pub fn new(connection: Rc<Http2Connection>, counted: Counted) -> Self {
+    pub(super) fn new(connection: Rc<Http2Connection>, place: Place) -> Self {
         Http2Exchange {
             connection,
-            counted: Some(counted),
+            place: Some(place),
             asking: Asking::Head(Box::default()),
             answering: Answering::Nothing(None),
             text: Vec::new(),
             read_of_text: 0,
             piece: Bytes::new(),
-            refused: false,
+            lost: None,
+            expects_trailers: false,
+            trailers: Vec::new(),
         }
     }
 
-    /// The server did not take the request up (RFC 9113 §8.7), or it never reached it.
-    pub fn was_refused(&self) -> bool {
-        self.refused
+    /// Why no answer will come, if none will.
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+
+    pub fn expect_trailers(&mut self, expected: bool) {
+        self.expects_trailers = expected;
+    }
+
+    /// Sends the end of a request whose body was of known length, if it was held back.
+    pub fn end_request(&mut self, trailers: &[u8]) {
+        if let Asking::End(send) = &mut self.asking {
+            // A stream that is gone is noticed by whoever waits for its answer.
+            let _ = match read_trailers(trailers).0 {
+                Some(trailers) => send.send_trailers(trailers),
+                None => send.send_data(Bytes::new(), true),
+            };
+            self.asking = Asking::Done;
+        }
+    }
+
+    /// The trailer lines of a response whose body of known length has been read, once its end has come. Without any when the
+    /// stream is reset instead: the body is whole, and servers reset what they do not want to hear the rest of (§8.1).
+    pub fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<&[u8]> {
+        while let Answering::Body { .. } = self.answering {
+            if ready!(self.poll_body(cx)).is_err() {
+                self.answering = Answering::Over;
+            }
+        }
+        Poll::Ready(&self.trailers)
     }
 
     /// The server was waited for this long, in vain.
@@ -114,10 +165,12 @@ impl Http2Exchange {
             return Err(io::Error::new(io::ErrorKind::Unsupported, told));
         }
         let reader = BodyReader::new(head.body());
-        let request = self.request(head, key.is_some())?;
+        let request = http2_request(head, &self.connection, key.is_some())?;
         let ends = reader.is_done() && key.is_none();
         let (answer, send) = self.connection.send(request, ends).map_err(|error| {
-            self.refused = error.is_io() || error.is_go_away(); // the connection's end, and not the request's fault
+            if error.is_io() || error.is_go_away() {
+                self.lost = Some(Lost::GoneAway); // the connection's end, and not the request's fault
+            }
             io::Error::other(error)
         })?;
         let (tunnel, send) = match key {
@@ -135,37 +188,6 @@ impl Http2Exchange {
             _ => Asking::Done,
         };
         Ok(())
-    }
-
-    fn request(&self, head: &RequestHead, websocket: bool) -> io::Result<Request<()>> {
-        let bad = |error: http::Error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let host = head.host().filter(|host| !host.is_empty()).unwrap_or(self.connection.authority.as_bytes());
-        let authority = Authority::try_from(host).or_else(|_| Authority::try_from("localhost"));
-        let uri = Uri::builder()
-            .scheme(if self.connection.is_tls { Scheme::HTTPS } else { Scheme::HTTP })
-            .authority(authority.map_err(|error| bad(error.into()))?)
-            .path_and_query(path_and_query(head.path_and_query()).map_err(|error| bad(error.into()))?)
-            .build()
-            .map_err(bad)?;
-        let mut request = Request::new(());
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri;
-        *request.method_mut() = Method::from_bytes(head.method()).map_err(|error| bad(error.into()))?;
-        if websocket {
-            *request.method_mut() = Method::CONNECT;
-            request.extensions_mut().insert(Protocol::from_static("websocket"));
-        }
-        let fields = request.headers_mut();
-        for (name, value) in head.end_to_end() {
-            let only_http1 = name.eq_ignore_ascii_case(b"sec-websocket-key") && websocket;
-            if !only_http1 {
-                append(fields, name, value);
-            }
-        }
-        if head.te_trailers() {
-            fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
-        }
-        Ok(request)
     }
 
     /// Writes the response's head out as HTTP/1.
@@ -254,12 +276,26 @@ impl Http2Exchange {
         match answer {
             Ok(response) => self.answered(response, tunnel, to_head),
             Err(error) => {
-                self.refused = is_refused(&error);
-                tracing::debug!(%error, refused = self.refused, "no answer over HTTP/2");
+                self.lost = Some(self.loss(&error));
+                tracing::debug!(%error, lost = ?self.lost, "no answer over HTTP/2");
                 return Poll::Ready(Err(io::Error::other(error)));
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// What h2 tells a stream of its end. Of malformed fields it makes the end of their connection, without saying which
+    /// stream they came for: it is known only where there is one.
+    fn loss(&self, error: &h2::Error) -> Lost {
+        match (error.is_remote(), error.is_reset(), error.is_go_away()) {
+            (true, true, _) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Lost::Refused,
+            (true, true, _) => Lost::Reset,
+            (true, _, true) => Lost::GoneAway,
+            (false, true, _) => Lost::Malformed,
+            (false, _, true) if self.connection.spoilt_with() == 1 => Lost::Malformed,
+            (false, _, true) => Lost::Spoilt,
+            _ => Lost::Connection,
+        }
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -280,12 +316,20 @@ impl Http2Exchange {
         };
         self.answering = Answering::Over;
         Poll::Ready(match next {
-            Ok(trailers) if chunked => {
+            // h2 leaves pseudo-fields out of trailers, where they make a response malformed (RFC 9113 §8.3).
+            Ok(Some(trailers)) if trailers.is_empty() => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "trailers without a field"))
+            }
+            Ok(trailers) => {
                 let fields = trailers.iter().flatten();
-                end_chunks(fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())), &mut self.text);
+                let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+                if chunked {
+                    end_chunks(fields, &mut self.text);
+                } else {
+                    write_trailers(fields, &mut self.trailers);
+                }
                 Ok(())
             }
-            Ok(_) => Ok(()),
             Err(error) => Err(io::Error::other(error)),
         })
     }
@@ -310,28 +354,6 @@ impl Http2Exchange {
         }
         buffer.filled().len() > start
     }
-}
-
-/// RFC 9113 §8.7: a stream above the last one of a GOAWAY, or reset as refused, was not looked at.
-fn is_refused(error: &h2::Error) -> bool {
-    let reset = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    error.is_remote() && (error.is_go_away() || reset)
-}
-
-/// Bytes our parser lets pass and the library does not are percent-encoded, which means the same (RFC 3986 §2.1).
-fn path_and_query(text: &[u8]) -> Result<PathAndQuery, http::uri::InvalidUri> {
-    PathAndQuery::try_from(text).or_else(|_| {
-        let mut encoded = String::with_capacity(text.len() + 16);
-        for byte in text {
-            match *byte {
-                b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                    encoded.push_str(&format!("%{byte:02X}"))
-                }
-                byte => encoded.push(char::from(byte)),
-            }
-        }
-        PathAndQuery::try_from(encoded)
-    })
 }
 
 impl AsyncRead for Http2Exchange {
@@ -391,7 +413,8 @@ impl AsyncWrite for Http2Exchange {
                 }
                 let done = reader.is_done();
                 let trailers = done.then(|| read_trailers(reader.trailers()).0).flatten();
-                let ends = done && trailers.is_none();
+                let is_held = done && this.expects_trailers && reader.remaining().is_some();
+                let ends = done && trailers.is_none() && !is_held;
                 if ends || !data.is_empty() {
                     send.send_data(data.freeze(), ends).map_err(gone)?;
                 }
@@ -399,11 +422,14 @@ impl AsyncWrite for Http2Exchange {
                     send.send_trailers(trailers).map_err(gone)?;
                 }
                 if done {
-                    this.asking = Asking::Done;
+                    this.asking = match std::mem::replace(&mut this.asking, Asking::Done) {
+                        Asking::Body(_, send) if is_held => Asking::End(send),
+                        _ => Asking::Done,
+                    };
                 }
                 Poll::Ready(Ok(at))
             }
-            Asking::Done => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Asking::End(_) | Asking::Done => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -427,14 +453,15 @@ impl Drop for Http2Exchange {
         if let Answering::Body { body, left: Some(0), .. } = std::mem::replace(&mut self.answering, Answering::Over)
             && matches!(self.asking, Asking::Done)
         {
-            tokio::task::spawn_local(until_its_end(body, Rc::clone(&self.connection), self.counted.take()));
+            tokio::task::spawn_local(until_its_end(body, self.place.take()));
         }
     }
 }
 
 /// All of a response is here but the stream's end, which comes as a frame of its own: letting go would reset the stream,
 /// and servers count resets against those who send many.
-async fn until_its_end(mut body: RecvStream, connection: Rc<Http2Connection>, counted: Option<Counted>) {
+async fn until_its_end(mut body: RecvStream, place: Option<Place>) {
     let _ = tokio::time::timeout(LINGER, body.data()).await;
-    drop((counted, connection));
+    drop(body);
+    drop(place);
 }

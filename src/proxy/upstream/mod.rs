@@ -4,6 +4,8 @@ pub(crate) mod attempts;
 pub(crate) mod connect;
 pub(crate) mod http2;
 pub(crate) mod http2_exchange;
+pub(crate) mod http2_pool;
+mod http2_request;
 pub(crate) mod own;
 pub(crate) mod pool;
 pub(crate) mod reuse;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::super::stream::Stream;
-use super::http2::Http2Pool;
+use super::http2_pool::Http2Pool;
 use crate::balance::idle::{Idle, Kept, Wanted};
 use crate::model::backend::PoolSettings;
 use crate::state::ServerState;

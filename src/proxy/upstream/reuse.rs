@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use super::super::clock;
 use super::super::exchange::{Scratch, Setting, Upstream};
 use super::super::stream::Stream;
+use super::http2_exchange::Lost;
 use super::own::Bond;
 use super::pool::FRESH;
 use crate::balance::idle::{Kept, Wanted};
 use crate::http::RequestHead;
 use crate::model::BackendId;
-use crate::model::backend::{HttpConnectionMode, HttpReuse};
+use crate::model::backend::HttpReuse;
 use crate::model::http::ServerProtocol;
 use crate::model::tls::ServerSni;
 use crate::rules::address_in;
@@ -23,8 +24,30 @@ pub(in super::super) enum Reuse {
     /// It is its client's first.
     First,
     Later,
-    /// An idle connection has just turned out dead.
+    /// An idle connection has just turned out dead: only what is shared with others, over HTTP/2, and not idle.
+    Shared,
+    /// That was dead, too, or what ended it may happen again: a new connection, for this request alone.
     Never,
+}
+
+impl Reuse {
+    /// After a connection that ended before its answer. No more than two are tried in vain.
+    pub fn after(self, ended: &Stream) -> Self {
+        match self {
+            Reuse::First | Reuse::Later if ended.lost() != Some(Lost::Spoilt) => Reuse::Shared,
+            _ => Reuse::Never,
+        }
+    }
+
+    /// For one more attempt, after one that failed over this.
+    pub fn on_retry(self, failed: &Stream) -> Self {
+        if matches!(failed.lost(), Some(Lost::Spoilt | Lost::Malformed)) { Reuse::Never } else { self.shared_only() }
+    }
+
+    /// Without what is idle.
+    pub fn shared_only(self) -> Self {
+        if self == Reuse::Never { self } else { Reuse::Shared }
+    }
 }
 
 /// Whether connections to this server belong to the client they were made for: they began with its address or come from
@@ -40,7 +63,7 @@ pub(in super::super) fn is_shared(backend: &BackendInForce, server: &ServerInFor
     let sni = server.config.tls.as_ref().and_then(|tls| tls.sni.as_ref());
     let names_host = matches!(sni, Some(ServerSni::RequestHost | ServerSni::ClientSni));
     let follows_request = names_host || server.config.presents_field().is_some();
-    !is_private(backend, server) && !follows_request && backend.config.connection == HttpConnectionMode::KeepAlive
+    !is_private(backend, server) && !follows_request
 }
 
 /// What a connection is opened for, where that is the request's wish: no request that wishes otherwise may use it.
@@ -81,6 +104,9 @@ pub(in super::super) fn checkout(
         && let Some(stream) = setting.view.pool(id, server.config.id).http2().open_stream(server.config.pool.max_reuse)
     {
         return Some((stream, 0, false));
+    }
+    if reuse == Reuse::Shared {
+        return None;
     }
     let wish = wish(setting, server, &scratch.request);
     let wish = wish.as_deref();

@@ -30,6 +30,8 @@ pub struct Manners {
     pub goodbye_after: Option<usize>,
     /// Says nothing more on its first connection from this request on, and keeps it open.
     pub silent_from: Option<usize>,
+    /// From this connection on, the first being 1, says nothing at all.
+    pub mute_from: Option<usize>,
 }
 
 impl Http2Origin {
@@ -49,8 +51,15 @@ impl Http2Origin {
             let accepting = async move {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
-                    let first = count.fetch_add(1, SeqCst) == 0;
-                    let manners = Manners { silent_from: manners.silent_from.filter(|_| first), ..manners };
+                    let number = count.fetch_add(1, SeqCst) + 1;
+                    if manners.mute_from.is_some_and(|from| number >= from) {
+                        tokio::spawn(async move {
+                            let _stream = stream;
+                            std::future::pending::<()>().await;
+                        });
+                        continue;
+                    }
+                    let manners = Manners { silent_from: manners.silent_from.filter(|_| number == 1), ..manners };
                     tokio::spawn(serve(stream, manners, answer.clone()));
                 }
             };
