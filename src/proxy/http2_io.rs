@@ -75,9 +75,18 @@ impl Watched {
         self
     }
 
-    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count @ 1..)) = written {
-            self.guard.sent(count);
+    /// What of these bytes was taken is looked at.
+    fn note<'a>(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        slices: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(mut count @ 1..)) = written {
+            for bytes in slices {
+                let taken = bytes.get(..count).unwrap_or(bytes);
+                self.guard.sent(taken);
+                count -= taken.len();
+            }
             self.wrote_at.set(clock::now());
         }
         written
@@ -107,7 +116,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(written)
+        self.note(written, [bytes])
     }
 
     fn poll_write_vectored(
@@ -116,7 +125,7 @@ impl AsyncWrite for Watched {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(written)
+        self.note(written, slices.iter().map(|slice| &**slice))
     }
 
     fn is_write_vectored(&self) -> bool {

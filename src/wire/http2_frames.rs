@@ -3,8 +3,11 @@
 //! The library behind the connection bounds memory: streams, header lists, resets it has not looked at. What it answers
 //! or skips at once (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without data) it takes without end, and each such
 //! frame costs us more than its sender. So they are counted: every frame that carries nothing costs a point, and useful
-//! ones, bytes we could send and time give points back. A peer out of points is cut off. HAProxy calls such frames
+//! ones, what we send and time give points back. A peer out of points is cut off. HAProxy calls such frames
 //! glitches (`tune.h2.fe.glitches-threshold`).
+//!
+//! What we send pays for what a peer may lawfully say to it: one that takes each message of a stream as it comes, such as
+//! server-sent events or gRPC, opens two windows again for every one of our DATA frames, however small that is.
 
 use std::fmt;
 use std::time::Instant;
@@ -14,26 +17,25 @@ const HEADER: usize = 9;
 /// The client's preface (§3.4), which is no frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Points given back by a request or response, by a frame with data, for so many bytes sent, and by a second.
+/// Points given back by a request or response, by a frame with data, and by a second.
 const PER_HEAD: u32 = 16;
 const PER_DATA: u32 = 1;
-const BYTES_PER_POINT: usize = 1024;
 const PER_SECOND: u32 = 100;
+/// Points given back by a DATA frame of ours: its stream's window and the connection's may be opened (§6.9), and the way
+/// be measured by a PING, as gRPC does. The larger it is, the more often.
+const PER_DATA_SENT: u32 = 3;
+const BYTES_PER_POINT: usize = 1024;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const END_STREAM: u8 = 1;
 
-/// Looks at what is read from one connection, in whatever pieces it comes.
+/// Looks at what is read from one connection, and written to it, in whatever pieces.
 #[derive(Debug)]
 pub(crate) struct FrameGuard {
-    /// Bytes of the preface still to come.
-    preface: usize,
-    header: [u8; HEADER],
-    header_len: usize,
-    /// Bytes of the frame's payload still to come.
-    payload: usize,
+    received: Frames,
+    sent: Frames,
     points: u32,
     most: u32,
     seen_at: Instant,
@@ -54,16 +56,23 @@ impl std::error::Error for Flood {}
 impl FrameGuard {
     /// `most`: idle frames a peer may be ahead.
     pub fn of_client(most: u32, now: Instant) -> Self {
-        FrameGuard { preface: PREFACE.len(), ..FrameGuard::of_server(most, now) }
+        let (received, sent) = (Frames::behind(PREFACE), Frames::behind(b""));
+        FrameGuard { received, sent, points: most, most, seen_at: now }
     }
 
     pub fn of_server(most: u32, now: Instant) -> Self {
-        FrameGuard { preface: 0, header: [0; HEADER], header_len: 0, payload: 0, points: most, most, seen_at: now }
+        let (received, sent) = (Frames::behind(b""), Frames::behind(PREFACE));
+        FrameGuard { received, sent, points: most, most, seen_at: now }
     }
 
-    /// The peer took this many bytes: window updates answer them.
-    pub fn sent(&mut self, bytes: usize) {
-        self.earn(u32::try_from(bytes.div_ceil(BYTES_PER_POINT)).unwrap_or(u32::MAX));
+    /// Takes in what the peer took.
+    pub fn sent(&mut self, mut bytes: &[u8]) {
+        while let Some(frame) = self.sent.next(&mut bytes) {
+            if frame.kind == DATA && frame.len > 0 {
+                let by_size = u32::try_from(frame.len / BYTES_PER_POINT).unwrap_or(u32::MAX);
+                self.earn(by_size.saturating_add(PER_DATA_SENT));
+            }
+        }
     }
 
     /// Takes in what was read.
@@ -76,42 +85,20 @@ impl FrameGuard {
             self.seen_at = now;
             self.earn(u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(PER_SECOND));
         }
-        let skip = self.preface.min(bytes.len());
-        self.preface -= skip;
-        bytes = bytes.get(skip..).unwrap_or_default();
-        while !bytes.is_empty() {
-            if self.payload > 0 {
-                let skip = self.payload.min(bytes.len());
-                self.payload -= skip;
-                bytes = bytes.get(skip..).unwrap_or_default();
-                continue;
-            }
-            let take = (HEADER - self.header_len).min(bytes.len());
-            let (more, rest) = bytes.split_at(take);
-            if let Some(room) = self.header.get_mut(self.header_len..self.header_len + take) {
-                room.copy_from_slice(more);
-            }
-            self.header_len += take;
-            bytes = rest;
-            if self.header_len == HEADER {
-                self.header_len = 0;
-                self.frame()?;
-            }
+        while let Some(frame) = self.received.next(&mut bytes) {
+            self.judge(&frame)?;
         }
         Ok(())
     }
 
-    fn frame(&mut self) -> Result<(), Flood> {
-        let [a, b, c, kind, flags, ..] = self.header;
-        let len = u32::from_be_bytes([0, a, b, c]);
-        self.payload = len as usize;
+    fn judge(&mut self, frame: &Frame) -> Result<(), Flood> {
         // A request and its reset together still cost: both were work for nothing.
-        let cost = if kind == RST_STREAM { PER_HEAD + 1 } else { 1 };
-        match kind {
+        let cost = if frame.kind == RST_STREAM { PER_HEAD + 1 } else { 1 };
+        match frame.kind {
             HEADERS => self.earn(PER_HEAD),
-            DATA if len > 0 => self.earn(PER_DATA),
+            DATA if frame.len > 0 => self.earn(PER_DATA),
             // The usual end of a body whose length was not known.
-            DATA if flags & END_STREAM != 0 => {}
+            DATA if frame.flags & END_STREAM != 0 => {}
             _ => self.points = self.points.checked_sub(cost).ok_or(Flood)?,
         }
         Ok(())
@@ -120,6 +107,58 @@ impl FrameGuard {
     fn earn(&mut self, points: u32) {
         self.points = self.points.saturating_add(points).min(self.most);
     }
+}
+
+/// What a frame's header says.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    len: usize,
+}
+
+/// Finds the frames in what goes one way, in whatever pieces that comes.
+#[derive(Debug)]
+struct Frames {
+    /// Bytes of the preface still to come.
+    preface: usize,
+    header: [u8; HEADER],
+    header_len: usize,
+    /// Bytes of the frame's payload still to come.
+    payload: usize,
+}
+
+impl Frames {
+    fn behind(preface: &[u8]) -> Self {
+        Frames { preface: preface.len(), header: [0; HEADER], header_len: 0, payload: 0 }
+    }
+
+    /// The next frame whose header is complete. Takes off `bytes` what it has looked at.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+        skip(&mut self.preface, bytes);
+        skip(&mut self.payload, bytes);
+        let take = (HEADER - self.header_len).min(bytes.len());
+        let (more, rest) = bytes.split_at(take);
+        *bytes = rest;
+        if let Some(room) = self.header.get_mut(self.header_len..self.header_len + take) {
+            room.copy_from_slice(more);
+        }
+        self.header_len += take;
+        if self.header_len < HEADER {
+            return None;
+        }
+        self.header_len = 0;
+        let [a, b, c, kind, flags, ..] = self.header;
+        self.payload = u32::from_be_bytes([0, a, b, c]) as usize;
+        Some(Frame { kind, flags, len: self.payload })
+    }
+}
+
+/// Takes off `bytes` what is `left` to be passed over.
+fn skip(left: &mut usize, bytes: &mut &[u8]) {
+    let count = (*left).min(bytes.len());
+    *left -= count;
+    *bytes = bytes.get(count..).unwrap_or_default();
 }
 
 #[cfg(test)]
@@ -163,17 +202,41 @@ mod tests {
     }
 
     #[test]
-    fn time_and_bytes_sent_give_points_back() {
+    fn time_and_data_sent_give_points_back() {
         let start = Instant::now();
-        let mut guard = FrameGuard::of_server(5, start);
+        let mut guard = FrameGuard::of_client(5, start);
+        guard.received(PREFACE, start).unwrap();
         let ping = frame(6, 0, 8);
-        let mut pings = |count: usize, bytes: usize, now| {
-            guard.sent(bytes);
+        let mut pings = |count: usize, sent: &[u8], now| {
+            guard.sent(sent);
             guard.received(&ping.repeat(count), now)
         };
-        assert_eq!(pings(5, 0, start), Ok(()));
-        assert_eq!(pings(3, 3000, start), Ok(()));
-        assert_eq!(pings(5, 0, start + Duration::from_secs(1)), Ok(()));
-        assert_eq!(pings(1, 0, start + Duration::from_secs(1)), Err(Flood));
+        assert_eq!(pings(5, b"", start), Ok(()));
+        assert_eq!(pings(4, &frame(DATA, 0, 1024), start), Ok(()));
+        // What carries nothing gives nothing.
+        assert_eq!(pings(0, &[frame(DATA, END_STREAM, 0), frame(6, 1, 8).repeat(100)].concat(), start), Ok(()));
+        assert_eq!(pings(5, b"", start + Duration::from_secs(1)), Ok(()));
+        assert_eq!(pings(1, b"", start + Duration::from_secs(1)), Err(Flood));
+    }
+
+    #[test]
+    fn small_messages_may_each_be_answered_with_the_windows_they_used() {
+        const WINDOW_UPDATE: u8 = 8;
+        let now = Instant::now();
+        let (message, update) = (frame(DATA, 0, 20), frame(WINDOW_UPDATE, 0, 4));
+        let preface = PREFACE.to_vec();
+        for (mut guard, first) in [
+            (FrameGuard::of_client(10, now), [preface.clone(), vec![]]),
+            (FrameGuard::of_server(10, now), [vec![], preface]),
+        ] {
+            guard.received(&first[0], now).unwrap();
+            guard.sent(&first[1]);
+            for _ in 0..1000 {
+                // Many messages leave as one piece, and a piece may end anywhere.
+                message.repeat(5).chunks(31).for_each(|piece| guard.sent(piece));
+                assert_eq!(guard.received(&update.repeat(10), now), Ok(()));
+            }
+            assert_eq!(guard.received(&update.repeat(11), now), Err(Flood));
+        }
     }
 }
