@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 use super::downstream::Downstream;
-use super::http2_io::{Counted, Cut, FLOODED, Watched};
+use super::http2_io::{Counted, Cut, FLOODED, Seen, Watched};
 use super::http2_stream::Http2Stream;
 use super::stream::Stream;
 use super::timer::Timer;
@@ -40,6 +40,10 @@ const RESETS: usize = 20;
 const MISTAKES: usize = 256;
 /// Bytes of one response that h2 may hold back for a slow client.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// A client without requests under way that was told to go has this long to say that it has heard (its answer to the
+/// PING behind GOAWAY): a request it sent meanwhile comes before that.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The one protocol an extended CONNECT may ask for (RFC 8441 §5).
 const WEBSOCKET: &str = "websocket";
@@ -99,20 +103,24 @@ pub(crate) struct Http2Settings {
     pub http2: Http2Limits,
     /// Whether clients are told that WebSockets may come this way.
     pub offers_websocket: bool,
-    /// Without any request for so long, the connection is closed.
+    /// How long the first request may be awaited, and each head take from its first frame to its end.
+    pub request: Option<Duration>,
+    /// Without any request for so long after the last one, the connection is closed.
     pub idle: Option<Duration>,
     /// A client that does not take its last bytes, or our goodbye, for so long is cut off.
     pub stalled: Option<Duration>,
 }
 
 impl Http2Settings {
-    /// `timeout http-keep-alive`, else `http-request`, else `client` (HAProxy manual 4.2).
+    /// `timeout http-request`, else `client`; between requests `http-keep-alive`, else these (HAProxy manual 4.2).
     pub fn new(global: &Global, timeouts: &FrontendTimeouts) -> Self {
+        let request = timeouts.http_request.or(timeouts.client);
         Http2Settings {
             limits: global.limits,
             http2: global.http2_clients,
             offers_websocket: global.http2_websocket,
-            idle: timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client),
+            request,
+            idle: timeouts.http_keep_alive.or(request),
             stalled: timeouts.client,
         }
     }
@@ -151,7 +159,8 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
     leaving: impl Fn() -> bool,
     take_up: impl Fn(Http2Request, Exchanging) -> W,
 ) -> Result<(), BadHttp2> {
-    let activity = Rc::new(Activity::new());
+    let seen = Seen::new(FrameGuard::of_client(settings.http2.glitches, clock::now()));
+    let activity = Rc::new(Activity::new(seen));
     let begin = |(request, respond): (Request<RecvStream>, SendResponse<Bytes>)| {
         let (parts, body) = request.into_parts();
         let stream = Http2Stream::new(body, respond, asks_for_websocket(&parts), &activity.cut);
@@ -159,8 +168,7 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
         let running = Exchanging { running: Some(Counted::new(&activity.exchanges)), activity: Rc::clone(&activity) };
         tokio::task::spawn_local(take_up(Http2Request { parts, stream }, running));
     };
-    let guard = FrameGuard::of_client(settings.http2.glitches, clock::now());
-    let watched = Watched::new(stream, early, guard, Rc::clone(&activity.wrote_at));
+    let watched = Watched::new(stream, early, Rc::clone(&activity.seen));
     let mut speaker = Speaker::Greeting { handshake: builder(&settings).handshake(watched), goodbye: false };
     let mut idleness = Idleness { timer, settings, goodbye_at: None };
     poll_fn(|cx| {
@@ -171,7 +179,7 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
                 return Poll::Ready(ended.or_else(|error| if left { Ok(()) } else { Err(BadHttp2(error)) }));
             }
             let enough = settings.http2.total_streams.is_some_and(|most| activity.taken.get() >= most);
-            match idleness.look(cx, &activity, speaker.has_streams(), enough || leaving()) {
+            match idleness.look(cx, &activity, &speaker, enough || leaving()) {
                 Look::Wait => return Poll::Pending,
                 Look::SayGoodbye => speaker.say_goodbye(),
                 Look::CutOff => return Poll::Ready(Ok(())),
@@ -222,6 +230,11 @@ impl Speaker {
         matches!(self, Speaker::Serving(connection) if connection.has_streams())
     }
 
+    /// The client has said that it speaks HTTP/2.
+    fn is_greeted(&self) -> bool {
+        matches!(self, Speaker::Serving(_))
+    }
+
     /// Takes no more requests, and says so.
     fn say_goodbye(&mut self) {
         match self {
@@ -264,15 +277,15 @@ enum Look {
 }
 
 impl Idleness<'_> {
-    fn look(&mut self, cx: &Context<'_>, activity: &Activity, has_streams: bool, leaving: bool) -> Look {
+    fn look(&mut self, cx: &Context<'_>, activity: &Activity, speaker: &Speaker, leaving: bool) -> Look {
         if leaving && self.goodbye_at.is_none() {
             return self.say_goodbye();
         }
-        self.timer.set(self.deadline(activity, has_streams));
+        self.timer.set(self.deadline(activity, speaker.has_streams()));
         if !self.timer.poll_expired(cx) {
             return Look::Wait;
         }
-        if self.goodbye_at.is_none() { self.say_goodbye() } else { Look::CutOff }
+        if self.goodbye_at.is_none() && speaker.is_greeted() { self.say_goodbye() } else { Look::CutOff }
     }
 
     fn say_goodbye(&mut self) -> Look {
@@ -285,13 +298,20 @@ impl Idleness<'_> {
         if activity.exchanges.get() > 0 {
             return None; // they wake us when the last one ends
         }
-        let (limit, since) = match self.goodbye_at {
-            None => (self.settings.idle?, activity.busy_at.get()),
+        let settings = &self.settings;
+        let (limit, since) = match (self.goodbye_at, activity.seen.head_since()) {
             // Whoever was told to go does not stay for ever, whichever timeout there is.
-            Some(at) => (self.settings.stalled.or(self.settings.idle)?, at.max(activity.busy_at.get())),
+            (Some(at), _) => {
+                let stalled = settings.stalled.or(settings.idle);
+                let limit = if has_streams { stalled? } else { stalled.unwrap_or(FAREWELL).min(FAREWELL) };
+                (limit, at.max(activity.busy_at.get()))
+            }
+            (None, Some(since)) => (settings.request?, since),
+            (None, None) if activity.taken.get() == 0 => (settings.request?, activity.busy_at.get()),
+            (None, None) => (settings.idle?, activity.busy_at.get()),
         };
         // A client that still takes the end of a response is not idle.
-        let since = if has_streams { since.max(activity.wrote_at.get()) } else { since };
+        let since = if has_streams { since.max(activity.seen.wrote_at()) } else { since };
         since.checked_add(limit)
     }
 }
@@ -306,19 +326,18 @@ struct Activity {
     cut: Rc<Cut>,
     /// When the last exchange ended.
     busy_at: Cell<Instant>,
-    /// When the client last took bytes.
-    wrote_at: Rc<Cell<Instant>>,
+    /// What its bytes tell.
+    seen: Rc<Seen>,
 }
 
 impl Activity {
-    fn new() -> Self {
-        let now = clock::now();
+    fn new(seen: Rc<Seen>) -> Self {
         Activity {
             exchanges: Rc::default(),
             taken: Cell::new(0),
             cut: Rc::default(),
-            busy_at: Cell::new(now),
-            wrote_at: Rc::new(Cell::new(now)),
+            busy_at: Cell::new(clock::now()),
+            seen,
         }
     }
 

@@ -27,11 +27,48 @@ pub(crate) struct Watched {
     stream: Stream,
     /// Read already; goes first.
     early: Vec<u8>,
-    guard: FrameGuard,
-    /// When the peer last took bytes.
-    wrote_at: Rc<Cell<Instant>>,
+    seen: Rc<Seen>,
     /// Told whenever the peer has said something, or is gone.
     heard: Option<Rc<Heard>>,
+}
+
+/// What a connection's bytes tell whoever runs it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    guard: RefCell<FrameGuard>,
+    /// When the peer last took bytes.
+    wrote_at: Cell<Instant>,
+}
+
+impl Seen {
+    pub fn new(guard: FrameGuard) -> Rc<Self> {
+        Rc::new(Seen { guard: RefCell::new(guard), wrote_at: Cell::new(clock::now()) })
+    }
+
+    pub fn wrote_at(&self) -> Instant {
+        self.wrote_at.get()
+    }
+
+    /// Since when a request's head is under way.
+    pub fn head_since(&self) -> Option<Instant> {
+        self.guard.borrow().head_since()
+    }
+
+    /// Takes in what the peer took of these bytes.
+    fn sent<'a>(&self, mut count: usize, slices: impl IntoIterator<Item = &'a [u8]>) {
+        let mut guard = self.guard.borrow_mut();
+        for bytes in slices {
+            let taken = bytes.get(..count).unwrap_or(bytes);
+            guard.sent(taken);
+            count -= taken.len();
+        }
+        self.wrote_at.set(clock::now());
+    }
+
+    fn received(&self, bytes: &[u8]) -> io::Result<()> {
+        let looked = self.guard.borrow_mut().received(bytes, clock::now());
+        looked.map_err(|flood| io::Error::new(FLOODED, flood))
+    }
 }
 
 /// When a peer last said something.
@@ -65,31 +102,14 @@ impl Heard {
 }
 
 impl Watched {
-    pub fn new(stream: Stream, early: Vec<u8>, guard: FrameGuard, wrote_at: Rc<Cell<Instant>>) -> Self {
-        Watched { stream, early, guard, wrote_at, heard: None }
+    pub fn new(stream: Stream, early: Vec<u8>, seen: Rc<Seen>) -> Self {
+        Watched { stream, early, seen, heard: None }
     }
 
     /// Tells whenever bytes have come, or the end.
     pub fn telling(mut self, heard: Rc<Heard>) -> Self {
         self.heard = Some(heard);
         self
-    }
-
-    /// What of these bytes was taken is looked at.
-    fn note<'a>(
-        &mut self,
-        written: Poll<io::Result<usize>>,
-        slices: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(mut count @ 1..)) = written {
-            for bytes in slices {
-                let taken = bytes.get(..count).unwrap_or(bytes);
-                self.guard.sent(taken);
-                count -= taken.len();
-            }
-            self.wrote_at.set(clock::now());
-        }
-        written
     }
 }
 
@@ -107,16 +127,15 @@ impl AsyncRead for Watched {
             buffer.put_slice(&self.early[..take]);
             self.early.drain(..take);
         }
-        let read = buffer.filled().get(start..).unwrap_or_default();
-        let looked = self.guard.received(read, clock::now());
-        Poll::Ready(looked.map_err(|flood| io::Error::new(FLOODED, flood)))
+        Poll::Ready(self.seen.received(buffer.filled().get(start..).unwrap_or_default()))
     }
 }
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(written, [bytes])
+        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.seen.sent(count, [bytes]);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
@@ -124,8 +143,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(written, slices.iter().map(|slice| &**slice))
+        let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.seen.sent(count, slices.iter().map(|slice| &**slice));
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

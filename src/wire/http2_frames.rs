@@ -29,16 +29,27 @@ const BYTES_PER_POINT: usize = 1024;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
 
 /// Looks at what is read from one connection, and written to it, in whatever pieces.
 #[derive(Debug)]
 pub(crate) struct FrameGuard {
     received: Frames,
     sent: Frames,
+    head: HeadUnderWay,
     points: u32,
     most: u32,
     seen_at: Instant,
+}
+
+/// Whether a request's head has begun and is not complete.
+#[derive(Debug, Clone, Copy, Default)]
+struct HeadUnderWay {
+    since: Option<Instant>,
+    /// CONTINUATION frames are to come.
+    continues: bool,
 }
 
 /// The peer sent more idle frames than it may.
@@ -57,12 +68,12 @@ impl FrameGuard {
     /// `most`: idle frames a peer may be ahead.
     pub fn of_client(most: u32, now: Instant) -> Self {
         let (received, sent) = (Frames::behind(PREFACE), Frames::behind(b""));
-        FrameGuard { received, sent, points: most, most, seen_at: now }
+        FrameGuard { received, sent, head: HeadUnderWay::default(), points: most, most, seen_at: now }
     }
 
     pub fn of_server(most: u32, now: Instant) -> Self {
         let (received, sent) = (Frames::behind(b""), Frames::behind(PREFACE));
-        FrameGuard { received, sent, points: most, most, seen_at: now }
+        FrameGuard { received, sent, head: HeadUnderWay::default(), points: most, most, seen_at: now }
     }
 
     /// Takes in what the peer took.
@@ -87,8 +98,25 @@ impl FrameGuard {
         }
         while let Some(frame) = self.received.next(&mut bytes) {
             self.judge(&frame)?;
+            self.follow_head(&frame, now);
+        }
+        if !self.head.continues && self.received.payload == 0 {
+            self.head.since = None;
         }
         Ok(())
+    }
+
+    /// Since when a request's head is under way.
+    pub fn head_since(&self) -> Option<Instant> {
+        self.head.since
+    }
+
+    fn follow_head(&mut self, frame: &Frame, now: Instant) {
+        match frame.kind {
+            HEADERS => self.head = HeadUnderWay { since: Some(now), continues: frame.flags & END_HEADERS == 0 },
+            CONTINUATION => self.head.continues &= frame.flags & END_HEADERS == 0,
+            _ => self.head = HeadUnderWay::default(),
+        }
     }
 
     fn judge(&mut self, frame: &Frame) -> Result<(), Flood> {
@@ -199,6 +227,31 @@ mod tests {
         check(&[frame(HEADERS, 0, 20), frame(DATA, END_STREAM, 0)], 1000);
         check(&[frame(HEADERS, 0, 20), frame(PING, 0, 8)], 1000);
         check(&[frame(PING, 0, 8), frame(PING, 0, 8), frame(DATA, 0, 100)], 9);
+    }
+
+    /// How much of these bytes has to come until no head is under way any more, `None` for never.
+    #[track_caller]
+    fn check_head(frames: &[Vec<u8>], expected: Option<usize>) {
+        let now = Instant::now();
+        let mut guard = FrameGuard::of_server(10, now);
+        let mut begun = None;
+        for (index, byte) in frames.concat().iter().enumerate() {
+            guard.received(&[*byte], now + Duration::from_secs(1)).unwrap();
+            begun = begun.or(guard.head_since());
+            if begun.is_some() && guard.head_since().is_none() {
+                return assert_eq!(Some(index + 1), expected);
+            }
+        }
+        assert_eq!(begun.and(None), expected, "begun: {begun:?}");
+    }
+
+    #[test]
+    fn a_head_is_under_way_until_its_last_byte() {
+        check_head(&[frame(HEADERS, END_HEADERS, 5), frame(DATA, 0, 5)], Some(14));
+        let (first, last) = (frame(HEADERS, END_STREAM, 5), frame(CONTINUATION, END_HEADERS, 3));
+        check_head(&[first.clone(), frame(CONTINUATION, 0, 3)], None);
+        check_head(&[first, frame(CONTINUATION, 0, 3), last], Some(14 + 12 + 12));
+        check_head(&[frame(6, 0, 8)], None);
     }
 
     #[test]

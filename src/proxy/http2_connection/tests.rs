@@ -30,6 +30,7 @@ fn settings(idle_ms: Option<u64>) -> Http2Settings {
         limits: HttpLimits::default(),
         http2: Http2Limits::default(),
         offers_websocket: true,
+        request: idle,
         idle,
         stalled: idle,
     }
@@ -352,6 +353,57 @@ fn an_idle_connection_is_closed() {
         let (mut sender, served, _) = connect(settings(Some(50)), Rc::default(), echo).await;
         ask(&mut sender, "GET", "http://a.example/", none()).await;
         served.await.unwrap().unwrap();
+    });
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// A client that says this and no more is not waited for longer than for a request, whatever else may take its time.
+#[track_caller]
+fn is_not_waited_for(said: &[&[u8]]) {
+    tell(async {
+        let hour = Some(Duration::from_secs(3600));
+        let settings =
+            Http2Settings { request: Some(Duration::from_millis(50)), idle: hour, stalled: hour, ..settings(None) };
+        let (near, mut far) = duplex(64 * 1024);
+        let (served, _timers) = serve(settings, near, Rc::default(), echo);
+        far.write_all(&said.concat()).await.unwrap();
+        served.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_request_that_does_not_come_or_not_whole_ends_its_connection() {
+    is_not_waited_for(&[]);
+    is_not_waited_for(&[&PREFACE[..10]]);
+    is_not_waited_for(&[PREFACE]);
+    is_not_waited_for(&[PREFACE, SETTINGS]);
+    // Half a frame, and a frame that others should follow.
+    is_not_waited_for(&[PREFACE, SETTINGS, &[0, 0, 9, 1, 4, 0, 0, 0, 1, 0x82]]);
+    is_not_waited_for(&[PREFACE, SETTINGS, &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82]]);
+}
+
+#[test]
+fn a_head_may_take_its_own_time_behind_an_earlier_request() {
+    tell(async {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let settings = Http2Settings { request: ms(3_600_000), idle: ms(50), ..settings(None) };
+        let (near, mut far) = duplex(64 * 1024);
+        let (_served, timers) = serve(settings, near, Rc::default(), echo);
+        let get = |stream, flags| [0, 0, 6, 1, flags, 0, 0, 0, stream, 0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
+        far.write_all(&[PREFACE, SETTINGS, &get(1, 5), &get(3, 1)].concat()).await.unwrap();
+        let (wait, started) = (timers.timer(), Instant::now());
+        while started.elapsed() < Duration::from_millis(150) {
+            wait.set_after(ms(10));
+            poll_fn(|cx| if wait.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        }
+        far.write_all(&[0, 0, 0, 9, 4, 0, 0, 0, 3]).await.unwrap();
+        let mut said = Vec::new();
+        // The second answer's end: `x-sum` of a stream 3 as trailers.
+        while !said.windows(9).any(|header| header[3] == 1 && header[4] == 5 && header[5..9] == [0, 0, 0, 3]) {
+            assert_ne!(far.read_buf(&mut said).await.unwrap(), 0, "{said:?}");
+        }
     });
 }
 
