@@ -160,10 +160,11 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
     take_up: impl Fn(Http2Request, Exchanging) -> W,
 ) -> Result<(), BadHttp2> {
     let seen = Seen::new(FrameGuard::of_client(settings.http2.glitches, clock::now()));
+    seen.hold_end();
     let activity = Rc::new(Activity::new(seen));
     let begin = |(request, respond): (Request<RecvStream>, SendResponse<Bytes>)| {
         let (parts, body) = request.into_parts();
-        let stream = Http2Stream::new(body, respond, asks_for_websocket(&parts), &activity.cut);
+        let stream = Http2Stream::new(body, respond, asks_for_websocket(&parts), &activity.cut, &activity.seen);
         activity.taken.set(activity.taken.get().saturating_add(1));
         let running = Exchanging { running: Some(Counted::new(&activity.exchanges)), activity: Rc::clone(&activity) };
         tokio::task::spawn_local(take_up(Http2Request { parts, stream }, running));
@@ -177,6 +178,10 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
                 // Once told to go, a client may leave as it likes.
                 let left = idleness.goodbye_at.is_some();
                 return Poll::Ready(ended.or_else(|error| if left { Ok(()) } else { Err(BadHttp2(error)) }));
+            }
+            if activity.must_pass_end(speaker.has_streams()) {
+                activity.seen.pass_end();
+                continue;
             }
             let enough = settings.http2.total_streams.is_some_and(|most| activity.taken.get() >= most);
             match idleness.look(cx, &activity, &speaker, enough || leaving()) {
@@ -339,6 +344,12 @@ impl Activity {
             busy_at: Cell::new(clock::now()),
             seen,
         }
+    }
+
+    /// The client has closed its sending side, and no answer is left that could reach it, or somebody waits for more of it.
+    fn must_pass_end(&self, has_streams: bool) -> bool {
+        let answering = self.exchanges.get() > 0 || has_streams;
+        self.seen.holds_end() && (!answering || self.seen.end_matters())
     }
 
     fn exchange_ended(&self) {

@@ -38,11 +38,56 @@ pub(crate) struct Seen {
     guard: RefCell<FrameGuard>,
     /// When the peer last took bytes.
     wrote_at: Cell<Instant>,
+    end: Cell<End>,
+    /// Who must know at once that the peer has closed its sending side.
+    listening: Rc<Cell<u32>>,
+}
+
+/// What becomes of it when the peer closes its sending side. The library takes that for the end of the connection and of
+/// all streams, although answers would still arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The library gets to know it as it comes.
+    Passes,
+    /// It will be held back.
+    Awaited,
+    /// It has come, and is held back.
+    Held,
+    /// It has come, and is passed on.
+    Passed,
 }
 
 impl Seen {
     pub fn new(guard: FrameGuard) -> Rc<Self> {
-        Rc::new(Seen { guard: RefCell::new(guard), wrote_at: Cell::new(clock::now()) })
+        Rc::new(Seen {
+            guard: RefCell::new(guard),
+            wrote_at: Cell::new(clock::now()),
+            end: Cell::new(End::Passes),
+            listening: Rc::default(),
+        })
+    }
+
+    /// Holds the end back until [`Self::pass_end`].
+    pub fn hold_end(&self) {
+        self.end.set(End::Awaited);
+    }
+
+    pub fn holds_end(&self) -> bool {
+        self.end.get() == End::Held
+    }
+
+    /// The end is more than that of the peer's sending side: it breaks off what is under way.
+    pub fn end_matters(&self) -> bool {
+        self.listening.get() > 0 || self.guard.borrow().is_amid()
+    }
+
+    pub fn pass_end(&self) {
+        self.end.set(End::Passed);
+    }
+
+    /// As long as this lives the end matters. Wake the connection: it may have come.
+    pub fn listen(&self) -> Counted {
+        Counted::new(&self.listening)
     }
 
     pub fn wrote_at(&self) -> Instant {
@@ -115,11 +160,25 @@ impl Watched {
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.seen.end.get() {
+            End::Passes | End::Awaited => {}
+            End::Held => return Poll::Pending, // whoever lets it pass polls the connection
+            End::Passed => return Poll::Ready(Ok(())),
+        }
         let start = buffer.filled().len();
         if self.early.is_empty() {
             let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
             if let Some(heard) = &self.heard {
                 heard.note();
+            }
+            // TLS without a goodbye is an end of the client's side as well.
+            let ended = match &read {
+                Ok(()) => buffer.filled().len() == start && buffer.remaining() > 0,
+                Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+            };
+            if ended && self.seen.end.get() == End::Awaited {
+                self.seen.end.set(End::Held);
+                return Poll::Pending;
             }
             read?;
         } else {

@@ -13,8 +13,8 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
-use super::http2_io::{Cut, append, gone, poll_room, read_trailers};
+use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions, Left};
+use super::http2_io::{Counted, Cut, Seen, append, gone, poll_room, read_trailers};
 use super::http2_tunnel::Http2Tunnel;
 use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks};
 
@@ -44,13 +44,22 @@ pub(crate) struct Http2Stream {
     /// Bytes of interim responses so far.
     interim: usize,
     cut: Rc<Cut>,
+    seen: Rc<Seen>,
+    /// Once its client's leaving is to end it.
+    listening: Option<Counted>,
     received: u64,
     sent: u64,
 }
 
 impl Http2Stream {
     /// `is_tunnel`: what its client sends is no body, but belongs to the tunnel it asks for.
-    pub fn new(body: RecvStream, respond: SendResponse<Bytes>, is_tunnel: bool, cut: &Rc<Cut>) -> Self {
+    pub fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        is_tunnel: bool,
+        cut: &Rc<Cut>,
+        seen: &Rc<Seen>,
+    ) -> Self {
         Http2Stream {
             body_done: is_tunnel || body.is_end_stream(),
             body: Some(body),
@@ -63,6 +72,8 @@ impl Http2Stream {
             closed: false,
             interim: 0,
             cut: Rc::clone(cut),
+            seen: Rc::clone(seen),
+            listening: None,
             received: 0,
             sent: 0,
         }
@@ -77,7 +88,16 @@ impl Http2Stream {
     pub fn open_tunnel(&mut self) -> Option<Http2Tunnel> {
         let (body, send) = (self.body.take()?, self.send.take()?);
         self.closed = true;
+        self.listen();
         Some(Http2Tunnel::new(body, send, Rc::clone(&self.cut)))
+    }
+
+    /// From now on the end of its client's sending side is the end.
+    fn listen(&mut self) {
+        if self.listening.is_none() {
+            self.listening = Some(self.seen.listen());
+            self.cut.wake_connection();
+        }
     }
 
     fn end_body(&mut self, trailers: Option<&HeaderMap>, framing: BodyFraming, out: &mut Vec<u8>) {
@@ -223,6 +243,13 @@ impl Downstream for Http2Stream {
             None => self.respond.poll_reset(cx),
         };
         reset.map(|_| io::ErrorKind::ConnectionReset.into())
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<Left> {
+        if or_closed {
+            self.listen();
+        }
+        self.poll_gone(cx, request).map(|_| Left::Broken)
     }
 
     /// Fields count as HTTP/1 would have sent them, so that numbers compare.

@@ -39,6 +39,8 @@ pub(crate) struct FrameGuard {
     received: Frames,
     sent: Frames,
     head: HeadUnderWay,
+    /// A client's alone.
+    streams: Option<Streams>,
     points: u32,
     most: u32,
     seen_at: Instant,
@@ -68,12 +70,12 @@ impl FrameGuard {
     /// `most`: idle frames a peer may be ahead.
     pub fn of_client(most: u32, now: Instant) -> Self {
         let (received, sent) = (Frames::behind(PREFACE), Frames::behind(b""));
-        FrameGuard { received, sent, head: HeadUnderWay::default(), points: most, most, seen_at: now }
+        FrameGuard { received, sent, streams: Some(Streams::default()), ..FrameGuard::of_server(most, now) }
     }
 
     pub fn of_server(most: u32, now: Instant) -> Self {
         let (received, sent) = (Frames::behind(b""), Frames::behind(PREFACE));
-        FrameGuard { received, sent, head: HeadUnderWay::default(), points: most, most, seen_at: now }
+        FrameGuard { received, sent, head: HeadUnderWay::default(), streams: None, points: most, most, seen_at: now }
     }
 
     /// Takes in what the peer took.
@@ -82,6 +84,9 @@ impl FrameGuard {
             if frame.kind == DATA && frame.len > 0 {
                 let by_size = u32::try_from(frame.len / BYTES_PER_POINT).unwrap_or(u32::MAX);
                 self.earn(by_size.saturating_add(PER_DATA_SENT));
+            }
+            if let Some(streams) = &mut self.streams {
+                streams.sent(&frame);
             }
         }
     }
@@ -99,6 +104,9 @@ impl FrameGuard {
         while let Some(frame) = self.received.next(&mut bytes) {
             self.judge(&frame)?;
             self.follow_head(&frame, now);
+            if let Some(streams) = &mut self.streams {
+                streams.received(&frame);
+            }
         }
         if !self.head.continues && self.received.payload == 0 {
             self.head.since = None;
@@ -109,6 +117,13 @@ impl FrameGuard {
     /// Since when a request's head is under way.
     pub fn head_since(&self) -> Option<Instant> {
         self.head.since
+    }
+
+    /// A client has more to send of what it has begun: a frame, a head, a request.
+    pub fn is_amid(&self) -> bool {
+        let frames = &self.received;
+        let frame = frames.preface + frames.header_len + frames.payload > 0;
+        frame || self.head.continues || self.streams.as_ref().is_some_and(|streams| !streams.sending.is_empty())
     }
 
     fn follow_head(&mut self, frame: &Frame, now: Instant) {
@@ -137,11 +152,59 @@ impl FrameGuard {
     }
 }
 
+/// Streams a client may have open here; of what is more nothing is known.
+const STREAMS: usize = 1024;
+
+/// What the frames both ways say about a client's streams.
+#[derive(Debug, Default)]
+struct Streams {
+    /// The last one it opened.
+    last: u32,
+    /// Opened, and not ended by the client.
+    sending: Vec<u32>,
+}
+
+impl Streams {
+    fn received(&mut self, frame: &Frame) {
+        let opens = frame.kind == HEADERS && frame.stream > self.last;
+        let ends = matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0;
+        if opens {
+            self.last = frame.stream;
+        }
+        match (opens, ends) {
+            (true, true) => {}
+            (true, false) => note(&mut self.sending, frame.stream),
+            (false, true) => forget(&mut self.sending, frame.stream),
+            (false, false) if frame.kind == RST_STREAM => forget(&mut self.sending, frame.stream),
+            (false, false) => {}
+        }
+    }
+
+    fn sent(&mut self, frame: &Frame) {
+        if frame.kind == RST_STREAM {
+            forget(&mut self.sending, frame.stream);
+        }
+    }
+}
+
+fn note(streams: &mut Vec<u32>, stream: u32) {
+    if streams.len() < STREAMS {
+        streams.push(stream);
+    }
+}
+
+fn forget(streams: &mut Vec<u32>, stream: u32) {
+    if let Some(at) = streams.iter().rposition(|known| *known == stream) {
+        streams.swap_remove(at);
+    }
+}
+
 /// What a frame's header says.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     kind: u8,
     flags: u8,
+    stream: u32,
     len: usize,
 }
 
@@ -176,9 +239,10 @@ impl Frames {
             return None;
         }
         self.header_len = 0;
-        let [a, b, c, kind, flags, ..] = self.header;
+        let [a, b, c, kind, flags, s, t, u, v] = self.header;
         self.payload = u32::from_be_bytes([0, a, b, c]) as usize;
-        Some(Frame { kind, flags, len: self.payload })
+        let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
+        Some(Frame { kind, flags, stream, len: self.payload })
     }
 }
 
@@ -252,6 +316,30 @@ mod tests {
         check_head(&[first.clone(), frame(CONTINUATION, 0, 3)], None);
         check_head(&[first, frame(CONTINUATION, 0, 3), last], Some(14 + 12 + 12));
         check_head(&[frame(6, 0, 8)], None);
+    }
+
+    /// Whether a client that has sent these frames, and was sent `answer`, owes the rest of something.
+    #[track_caller]
+    fn check_amid(frames: &[Vec<u8>], answer: &[u8], expected: bool) {
+        let now = Instant::now();
+        let mut guard = FrameGuard::of_client(100, now);
+        guard.received(PREFACE, now).unwrap();
+        guard.received(&frames.concat(), now).unwrap();
+        guard.sent(answer);
+        assert_eq!(guard.is_amid(), expected, "{guard:?}");
+    }
+
+    #[test]
+    fn a_client_owes_what_it_has_begun() {
+        let (request, part) = (frame(HEADERS, END_HEADERS, 5), frame(DATA, 0, 5));
+        check_amid(&[frame(HEADERS, END_HEADERS | END_STREAM, 5)], b"", false);
+        check_amid(&[frame(HEADERS, END_STREAM, 5)], b"", true);
+        check_amid(&[request.clone(), part.clone()], b"", true);
+        check_amid(&[request.clone(), part.clone(), frame(DATA, END_STREAM, 0)], b"", false);
+        check_amid(&[request.clone(), part.clone(), frame(HEADERS, END_HEADERS | END_STREAM, 5)], b"", false);
+        check_amid(&[request.clone(), frame(RST_STREAM, 0, 4)], b"", false);
+        check_amid(&[request], &frame(RST_STREAM, 0, 4), false);
+        check_amid(&[vec![0, 0]], b"", true);
     }
 
     #[test]

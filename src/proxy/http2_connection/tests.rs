@@ -407,6 +407,65 @@ fn a_head_may_take_its_own_time_behind_an_earlier_request() {
     });
 }
 
+/// What becomes of an exchange when its client says this and closes its sending side.
+async fn close_behind<R: Future<Output = ()> + 'static>(
+    said: &[&[u8]],
+    run: impl Fn(Http2Request) -> R + 'static,
+) -> Vec<u8> {
+    let (near, mut far) = duplex(64 * 1024);
+    let (served, _timers) = serve(settings(None), near, Rc::default(), run);
+    far.write_all(&[&[PREFACE, SETTINGS], said].concat().concat()).await.unwrap();
+    far.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    far.read_to_end(&mut answer).await.unwrap();
+    served.await.unwrap().unwrap();
+    answer
+}
+
+const GET: &[u8] = &[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
+const POST: &[u8] = &[0, 0, 6, 1, 4, 0, 0, 0, 1, 0x83, 0x86, 0x84, 0x41, 0x01, b'a'];
+
+#[test]
+fn a_client_that_has_closed_its_sending_side_gets_its_answer() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            for _ in 0..100 {
+                tokio::task::yield_now().await; // the end has come long since
+            }
+            assert_eq!(request.body(BodyFraming::Plain).await, b"");
+            request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+            request.send(&[b'z'; 60_000]).await.unwrap();
+            request.stream.finish(b"");
+            poll_fn(|cx| request.stream.poll_flush(cx)).await.unwrap();
+        };
+        let ended = |said: &[u8]| said.windows(9).any(|header| header[3..] == [0, 1, 0, 0, 0, 1]);
+        for request in [&[GET][..], &[POST, &[0, 0, 0, 0, 1, 0, 0, 0, 1]]] {
+            let said = close_behind(request, answer).await;
+            assert!(said.len() > 60_000 && ended(&said), "{} bytes", said.len());
+        }
+    });
+}
+
+#[test]
+fn who_waits_for_more_of_a_client_learns_that_it_has_closed() {
+    tell(async {
+        close_behind(&[POST, &[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x']], |request: Http2Request| async move {
+            let mut request = request.take();
+            let mut body = Vec::new();
+            let Held { stream, head, .. } = &mut request;
+            while poll_fn(|cx| stream.poll_body(cx, head, BodyFraming::Plain, &mut body)).await.is_ok() {}
+        })
+        .await;
+        // `option abortonclose`.
+        close_behind(&[GET], |request: Http2Request| async move {
+            let Held { mut stream, mut head, .. } = request.take();
+            poll_fn(|cx| stream.poll_left(cx, &mut head, true)).await;
+        })
+        .await;
+    });
+}
+
 /// A body sent piece by piece.
 struct Pieces(tokio::sync::mpsc::UnboundedReceiver<Bytes>);
 
