@@ -304,6 +304,37 @@ fn a_server_that_did_not_understand_the_websocket_is_not_believed() {
 }
 
 #[test]
+fn a_request_in_the_queue_is_not_sent_for_a_client_that_is_gone() {
+    let server = Http2Origin::start(Manners::default(), |request, respond| async move {
+        let _held = respond;
+        assert_eq!(request.uri().path(), "/first", "whose client has left");
+        std::future::pending::<()>().await;
+    });
+    let site = Site::http().defaults("option abortonclose");
+    let proxy = site.backend(&format!("server a {} proto h2 maxconn 1", server.address())).start();
+    tell(async {
+        let mut client = http2_connect(proxy.address("web")).await;
+        let mut ask = |path: &str| {
+            let request = Request::get(format!("http://a.example{path}")).body(()).unwrap();
+            client.send_request(request, true).unwrap().0
+        };
+        let first = ask("/first");
+        while server.connections() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let more = ["/second", "/third", "/fourth"].map(&mut ask);
+        while !proxy.admin("show stat").lines().any(|line| line.starts_with("app,BACKEND,3,")) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        drop((first, more));
+    });
+    for (path, ended) in [("/first", "CH--"), ("/second", "CQ--"), ("/third", "CQ--"), ("/fourth", "CQ--")] {
+        let line = proxy.wait_for(&format!("http://a.example{path} "));
+        assert!(line.contains(ended), "{line}");
+    }
+}
+
+#[test]
 fn requests_under_way_end_well_when_the_process_leaves() {
     let server = Http2Origin::start(Manners::default(), grpc);
     let site = Site::http().backend(&format!("server a {} proto h2", server.address()));
