@@ -304,21 +304,38 @@ pub(crate) fn poll_room(
 
 /// Returns the bytes this field would take in HTTP/1. What HTTP/2 cannot carry is left out: names and values were
 /// checked by our own parser, which is as strict.
-pub(crate) fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> u64 {
+///
+/// # Errors
+/// The message cannot be sent.
+pub(crate) fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<u64, TooManyFields> {
     if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-        map.append(name, value);
+        map.try_append(name, value).map_err(|_| TooManyFields)?;
     }
-    (name.len() + value.len() + 4) as u64
+    Ok((name.len() + value.len() + 4) as u64)
 }
 
-/// Trailer lines of HTTP/1 as fields, `None` without any, and the bytes they take.
+/// Trailer lines of HTTP/1 as fields, `None` without any, and the bytes they take. Trailers may be left out (RFC 9110
+/// §6.5.1): what is too much is.
+/// More fields than the library takes in one message. Its map has a limit of its own (24,576 fields), which the
+/// configuration keeps away from but rules may add to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyFields;
+
+impl std::fmt::Display for TooManyFields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("more fields than HTTP/2 takes here")
+    }
+}
+
+impl std::error::Error for TooManyFields {}
+
 pub(crate) fn read_trailers(lines: &[u8]) -> (Option<HeaderMap>, u64) {
     let (mut map, mut bytes) = (HeaderMap::new(), 0);
     for line in lines.split(|byte| *byte == b'\n') {
         let line = line.trim_ascii_end();
         if let Some(colon) = memchr::memchr(b':', line) {
             let (name, value) = line.split_at(colon);
-            bytes += append(&mut map, name, value.get(1..).unwrap_or_default().trim_ascii_start());
+            bytes += append(&mut map, name, value.get(1..).unwrap_or_default().trim_ascii_start()).unwrap_or(0);
         }
     }
     ((!map.is_empty()).then_some(map), bytes)

@@ -278,6 +278,26 @@ fn interim_responses_are_told_as_long_as_they_do_not_pile_up() {
 }
 
 #[test]
+fn a_response_with_more_fields_than_the_library_takes_resets_its_stream_alone() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            let mut answer = head(200, BodyLength::None, ResponseTo::Other);
+            let fields = if request.head.target() == b"/large" { 30_000 } else { 10 };
+            (0..fields).for_each(|index| answer.add_field(format!("x-{index}").as_bytes(), b"1"));
+            request.stream.interim(&request.head, &answer);
+            request.respond(&answer);
+            let _ = poll_fn(|cx| request.stream.poll_flush(cx)).await;
+        };
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+        let request = Request::get("http://a.example/large").body(none()).unwrap();
+        assert!(sender.send_request(request).await.is_err());
+        let (response, ..) = ask(&mut sender, "GET", "http://a.example/", none()).await;
+        assert_eq!(response.headers().len(), 10);
+    });
+}
+
+#[test]
 fn a_reset_stream_is_noticed() {
     tell(async {
         let (seen, mut gone) = tokio::sync::mpsc::unbounded_channel();

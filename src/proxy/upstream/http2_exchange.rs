@@ -17,7 +17,7 @@ use h2::client::ResponseFuture;
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::downstream::LINGER;
@@ -167,11 +167,11 @@ impl Http2Exchange {
         for (name, value) in head.end_to_end() {
             let only_http1 = name.eq_ignore_ascii_case(b"sec-websocket-key") && websocket;
             if !only_http1 {
-                append(fields, name, value);
+                append(fields, name, value).map_err(|many| io::Error::new(io::ErrorKind::InvalidInput, many))?;
             }
         }
         if head.te_trailers() {
-            fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
+            append(fields, b"te", b"trailers").map_err(|many| io::Error::new(io::ErrorKind::InvalidInput, many))?;
         }
         Ok(request)
     }
