@@ -73,6 +73,11 @@ impl Http2Request {
         let asked = RequestParts {
             method: if is_websocket { b"GET" } else { parts.method.as_str().as_bytes() },
             authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
+            default_port: match parts.uri.scheme_str() {
+                Some("http") => b":80",
+                Some("https") => b":443",
+                _ => b"",
+            },
             path_and_query: parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes(),
             has_body: !stream.body_is_done(),
             extended_connect: is_websocket
