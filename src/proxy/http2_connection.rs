@@ -26,7 +26,7 @@ use crate::model::Global;
 use crate::model::frontend::FrontendTimeouts;
 use crate::model::global::HttpLimits;
 use crate::model::http::Http2Limits;
-use crate::wire::http2_frames::FrameGuard;
+use crate::wire::http2_frames::{FrameGuard, Refusal};
 use crate::wire::websocket;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -152,7 +152,8 @@ impl std::error::Error for BadHttp2 {}
 
 /// Serves until the client closes, breaks the protocol or stays idle too long, or `leaving` says that no more requests
 /// are to be taken; those that run are finished. `early` was read already. Each request becomes a task that does what
-/// `take_up` makes of it; what it is given besides must live as long as that.
+/// `take_up` makes of it; what it is given besides must live as long as that. What the library refuses by itself goes to
+/// `refused`.
 ///
 /// # Errors
 /// [`BadHttp2`]; running exchanges notice that their client is gone.
@@ -163,11 +164,13 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
     timer: &Timer,
     leaving: impl Fn() -> bool,
     take_up: impl Fn(Http2Request, Exchanging) -> W,
+    refused: impl Fn(Refusal),
 ) -> Result<(), BadHttp2> {
     let seen = Seen::new(FrameGuard::of_client(settings.http2.glitches, clock::now()));
     seen.hold_end();
     let activity = Rc::new(Activity::new(seen));
     let begin = |(request, respond): (Request<RecvStream>, SendResponse<Bytes>)| {
+        activity.seen.taken_up(|| respond.stream_id().as_u32());
         let (parts, body) = request.into_parts();
         let stream = Http2Stream::new(body, respond, asks_for_websocket(&parts), &activity.cut, &activity.seen);
         activity.taken.set(activity.taken.get().saturating_add(1));
@@ -179,7 +182,11 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
     let mut idleness = Idleness { timer, settings, goodbye_at: None };
     poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = speaker.poll(cx, &activity.cut, begin) {
+            let polled = speaker.poll(cx, &activity.cut, begin);
+            while let Some(refusal) = activity.seen.next_refusal() {
+                refused(refusal);
+            }
+            if let Poll::Ready(ended) = polled {
                 // Once told to go, a client may leave as it likes.
                 let left = idleness.goodbye_at.is_some();
                 return Poll::Ready(ended.or_else(|error| if left { Ok(()) } else { Err(BadHttp2(error)) }));

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::clock;
 use super::stream::Stream;
-use crate::wire::http2_frames::FrameGuard;
+use crate::wire::http2_frames::{FrameGuard, Refusal};
 
 /// What reading fails with once a peer only keeps us busy: h2 hands on an error's kind, but not what it was.
 pub(crate) const FLOODED: io::ErrorKind = io::ErrorKind::QuotaExceeded;
@@ -97,6 +97,16 @@ impl Seen {
     /// Since when a request's head is under way.
     pub fn head_since(&self) -> Option<Instant> {
         self.guard.borrow().head_since()
+    }
+
+    /// A client's request is handed out, on the stream that is asked for if that matters.
+    pub fn taken_up(&self, stream: impl FnOnce() -> u32) {
+        self.guard.borrow_mut().taken_up(stream);
+    }
+
+    /// One of a client's requests that was refused without having been handed out, once all were that could be.
+    pub fn next_refusal(&self) -> Option<Refusal> {
+        self.guard.borrow_mut().next_refusal()
     }
 
     /// Takes in what the peer took of these bytes.
@@ -302,6 +312,19 @@ pub(crate) fn poll_room(
     Poll::Ready(Ok(stream.capacity()))
 }
 
+/// More fields than the library takes in one message. Its map has a limit of its own (24,576 fields), which the
+/// configuration keeps away from but rules may add to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyFields;
+
+impl std::fmt::Display for TooManyFields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("more fields than HTTP/2 takes here")
+    }
+}
+
+impl std::error::Error for TooManyFields {}
+
 /// Returns the bytes this field would take in HTTP/1. What HTTP/2 cannot carry is left out: names and values were
 /// checked by our own parser, which is as strict.
 ///
@@ -316,19 +339,6 @@ pub(crate) fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<u
 
 /// Trailer lines of HTTP/1 as fields, `None` without any, and the bytes they take. Trailers may be left out (RFC 9110
 /// §6.5.1): what is too much is.
-/// More fields than the library takes in one message. Its map has a limit of its own (24,576 fields), which the
-/// configuration keeps away from but rules may add to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooManyFields;
-
-impl std::fmt::Display for TooManyFields {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("more fields than HTTP/2 takes here")
-    }
-}
-
-impl std::error::Error for TooManyFields {}
-
 pub(crate) fn read_trailers(lines: &[u8]) -> (Option<HeaderMap>, u64) {
     let (mut map, mut bytes) = (HeaderMap::new(), 0);
     for line in lines.split(|byte| *byte == b'\n') {

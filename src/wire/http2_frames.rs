@@ -14,6 +14,9 @@ use std::time::Instant;
 
 /// Length of a frame's header (RFC 9113 §4.1).
 const HEADER: usize = 9;
+/// Behind it, in RST_STREAM: the reason.
+const REASON: usize = 4;
+const REFUSED_STREAM: u32 = 7;
 /// The client's preface (§3.4), which is no frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -126,6 +129,23 @@ impl FrameGuard {
         frame || self.head.continues || self.streams.as_ref().is_some_and(|streams| !streams.sending.is_empty())
     }
 
+    /// A client's request is handed out, on the stream that is asked for if that matters.
+    pub fn taken_up(&mut self, stream: impl FnOnce() -> u32) {
+        let Some(streams) = &mut self.streams else { return };
+        if !streams.refused.is_empty() {
+            let stream = stream(); // reset before it could be handed out
+            streams.refused.retain(|(refused, _)| *refused != stream);
+        }
+        streams.settle(self.head.continues);
+    }
+
+    /// One of a client's requests that nobody has seen. Ask when all that could be handed out have been.
+    pub fn next_refusal(&mut self) -> Option<Refusal> {
+        let streams = self.streams.as_mut()?;
+        streams.settle(self.head.continues);
+        streams.refused.pop().map(|(_, refusal)| refusal)
+    }
+
     fn follow_head(&mut self, frame: &Frame, now: Instant) {
         match frame.kind {
             HEADERS => self.head = HeadUnderWay { since: Some(now), continues: frame.flags & END_HEADERS == 0 },
@@ -162,6 +182,19 @@ struct Streams {
     last: u32,
     /// Opened, and not ended by the client.
     sending: Vec<u32>,
+    /// Opened by what was read last, and not yet seen as a request.
+    opened: Vec<u32>,
+    /// Opened, and answered by the library without anybody having seen a request.
+    refused: Vec<(u32, Refusal)>,
+}
+
+/// How the library got rid of a request that it did not hand out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It was malformed (§8.1.1): the stream was reset.
+    Malformed,
+    /// Its head was larger than a head may be: 431.
+    TooLarge,
 }
 
 impl Streams {
@@ -170,20 +203,40 @@ impl Streams {
         let ends = matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0;
         if opens {
             self.last = frame.stream;
+            note(&mut self.opened, frame.stream);
         }
         match (opens, ends) {
-            (true, true) => {}
             (true, false) => note(&mut self.sending, frame.stream),
-            (false, true) => forget(&mut self.sending, frame.stream),
-            (false, false) if frame.kind == RST_STREAM => forget(&mut self.sending, frame.stream),
-            (false, false) => {}
+            (false, true) => _ = forget(&mut self.sending, frame.stream),
+            _ if frame.kind == RST_STREAM => {
+                forget(&mut self.sending, frame.stream);
+                forget(&mut self.opened, frame.stream);
+            }
+            _ => {}
         }
     }
 
     fn sent(&mut self, frame: &Frame) {
-        if frame.kind == RST_STREAM {
-            forget(&mut self.sending, frame.stream);
+        let refusal = match frame.kind {
+            RST_STREAM => {
+                forget(&mut self.sending, frame.stream);
+                Some(Refusal::Malformed).filter(|_| frame.reason != REFUSED_STREAM)
+            }
+            HEADERS => Some(Refusal::TooLarge),
+            _ => return,
+        };
+        // Whoever has seen the request tells of it.
+        if forget(&mut self.opened, frame.stream)
+            && let Some(refusal) = refusal
+        {
+            self.refused.push((frame.stream, refusal));
         }
+    }
+
+    /// All that is to be refused of what came has been. `continues`: but for the last one, which is not complete.
+    fn settle(&mut self, continues: bool) {
+        let last = self.last;
+        self.opened.retain(|stream| continues && *stream == last);
     }
 }
 
@@ -193,10 +246,10 @@ fn note(streams: &mut Vec<u32>, stream: u32) {
     }
 }
 
-fn forget(streams: &mut Vec<u32>, stream: u32) {
-    if let Some(at) = streams.iter().rposition(|known| *known == stream) {
-        streams.swap_remove(at);
-    }
+/// Whether it was there.
+fn forget(streams: &mut Vec<u32>, stream: u32) -> bool {
+    let at = streams.iter().rposition(|known| *known == stream);
+    at.map(|at| streams.swap_remove(at)).is_some()
 }
 
 /// What a frame's header says.
@@ -206,6 +259,8 @@ struct Frame {
     flags: u8,
     stream: u32,
     len: usize,
+    /// Of a reset.
+    reason: u32,
 }
 
 /// Finds the frames in what goes one way, in whatever pieces that comes.
@@ -213,7 +268,7 @@ struct Frame {
 struct Frames {
     /// Bytes of the preface still to come.
     preface: usize,
-    header: [u8; HEADER],
+    header: [u8; HEADER + REASON],
     header_len: usize,
     /// Bytes of the frame's payload still to come.
     payload: usize,
@@ -221,28 +276,39 @@ struct Frames {
 
 impl Frames {
     fn behind(preface: &[u8]) -> Self {
-        Frames { preface: preface.len(), header: [0; HEADER], header_len: 0, payload: 0 }
+        Frames { preface: preface.len(), header: [0; HEADER + REASON], header_len: 0, payload: 0 }
     }
 
-    /// The next frame whose header is complete. Takes off `bytes` what it has looked at.
+    /// The next frame whose header is complete, with its reason where it has one. Takes off `bytes` what it has looked at.
     fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
         skip(&mut self.preface, bytes);
         skip(&mut self.payload, bytes);
-        let take = (HEADER - self.header_len).min(bytes.len());
-        let (more, rest) = bytes.split_at(take);
-        *bytes = rest;
-        if let Some(room) = self.header.get_mut(self.header_len..self.header_len + take) {
-            room.copy_from_slice(more);
+        if !self.fill(HEADER, bytes) {
+            return None;
         }
-        self.header_len += take;
-        if self.header_len < HEADER {
+        let [a, b, c, kind, flags, s, t, u, v, ..] = self.header;
+        let len = u32::from_be_bytes([0, a, b, c]) as usize;
+        let looked_at = if kind == RST_STREAM { len.min(REASON) } else { 0 };
+        if !self.fill(HEADER + looked_at, bytes) {
             return None;
         }
         self.header_len = 0;
-        let [a, b, c, kind, flags, s, t, u, v] = self.header;
-        self.payload = u32::from_be_bytes([0, a, b, c]) as usize;
+        self.payload = len - looked_at;
+        let [.., w, x, y, z] = self.header;
         let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
-        Some(Frame { kind, flags, stream, len: self.payload })
+        Some(Frame { kind, flags, stream, len, reason: u32::from_be_bytes([w, x, y, z]) })
+    }
+
+    /// Whether so much of the header is there.
+    fn fill(&mut self, wanted: usize, bytes: &mut &[u8]) -> bool {
+        let take = wanted.saturating_sub(self.header_len).min(bytes.len());
+        let (more, rest) = bytes.split_at(take);
+        if let Some(room) = self.header.get_mut(self.header_len..self.header_len + take) {
+            room.copy_from_slice(more);
+        }
+        *bytes = rest;
+        self.header_len += take;
+        self.header_len >= wanted
     }
 }
 
@@ -340,6 +406,34 @@ mod tests {
         check_amid(&[request.clone(), frame(RST_STREAM, 0, 4)], b"", false);
         check_amid(&[request], &frame(RST_STREAM, 0, 4), false);
         check_amid(&[vec![0, 0]], b"", true);
+    }
+
+    #[test]
+    fn a_request_that_nobody_has_seen_is_told_of() {
+        let now = Instant::now();
+        let mut guard = FrameGuard::of_client(100, now);
+        let on = |kind, stream, reason: u8| [&[0, 0, 4, kind, 5, 0, 0, 0, stream, 0, 0, 0], &[reason][..]].concat();
+        guard.received(PREFACE, now).unwrap();
+        let requests = |guard: &mut FrameGuard, streams: &[u8]| {
+            let requests = streams.iter().flat_map(|stream| on(HEADERS, *stream, 0)).collect::<Vec<_>>();
+            requests.chunks(5).for_each(|piece| guard.received(piece, now).unwrap());
+        };
+        requests(&mut guard, &[1]);
+        guard.taken_up(|| unreachable!("nothing was refused"));
+        requests(&mut guard, &[3, 5, 7, 9]);
+        // A reset after an answer, a malformed one, one that is handed out all the same, one too many, one too large.
+        let answers = [
+            on(HEADERS, 1, 0),
+            on(RST_STREAM, 1, 1),
+            on(RST_STREAM, 3, 1),
+            on(RST_STREAM, 5, 1),
+            on(RST_STREAM, 7, REFUSED_STREAM as u8),
+            on(HEADERS, 9, 0),
+        ];
+        answers.concat().chunks(5).for_each(|piece| guard.sent(piece));
+        guard.taken_up(|| 5);
+        let told = std::iter::from_fn(|| guard.next_refusal()).collect::<Vec<_>>();
+        assert_eq!(told, [Refusal::TooLarge, Refusal::Malformed]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn serve<R: Future<Output = ()> + 'static>(
             }
         };
         let stream = Stream::Plain(Plain::Memory(near));
-        super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up).await
+        super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up, |_| {}).await
     });
     (served, timers)
 }
