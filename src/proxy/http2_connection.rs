@@ -42,7 +42,8 @@ const MISTAKES: usize = 256;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// A client without requests under way that was told to go has this long to say that it has heard (its answer to the
-/// PING behind GOAWAY): a request it sent meanwhile comes before that.
+/// PING behind GOAWAY): a request it sent meanwhile comes before that. One that has closed its sending side while an
+/// answer waits for a window, which it cannot open any more, has as long.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The one protocol an extended CONNECT may ask for (RFC 8441 §5).
@@ -199,6 +200,7 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
             match idleness.look(cx, &activity, &speaker, enough || leaving()) {
                 Look::Wait => return Poll::Pending,
                 Look::SayGoodbye => speaker.say_goodbye(),
+                Look::PassEnd => activity.seen.pass_end(),
                 Look::CutOff => return Poll::Ready(Ok(())),
             }
         }
@@ -290,6 +292,7 @@ struct Idleness<'a> {
 enum Look {
     Wait,
     SayGoodbye,
+    PassEnd,
     CutOff,
 }
 
@@ -302,6 +305,9 @@ impl Idleness<'_> {
         if !self.timer.poll_expired(cx) {
             return Look::Wait;
         }
+        if activity.stuck_since().is_some() {
+            return Look::PassEnd;
+        }
         if self.goodbye_at.is_none() && speaker.is_greeted() { self.say_goodbye() } else { Look::CutOff }
     }
 
@@ -312,6 +318,9 @@ impl Idleness<'_> {
 
     /// None while exchanges run: they have their own timeouts.
     fn deadline(&self, activity: &Activity, has_streams: bool) -> Option<Instant> {
+        if let Some(since) = activity.stuck_since() {
+            return since.checked_add(FAREWELL);
+        }
         if activity.exchanges.get() > 0 {
             return None; // they wake us when the last one ends
         }
@@ -362,6 +371,10 @@ impl Activity {
     fn must_pass_end(&self, has_streams: bool) -> bool {
         let answering = self.exchanges.get() > 0 || has_streams;
         self.seen.holds_end() && (!answering || self.seen.end_matters())
+    }
+
+    fn stuck_since(&self) -> Option<Instant> {
+        self.seen.stuck_since(self.exchanges.get() == 0)
     }
 
     fn exchange_ended(&self) {

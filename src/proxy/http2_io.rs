@@ -38,7 +38,11 @@ pub(crate) struct Seen {
     guard: RefCell<FrameGuard>,
     /// When the peer last took bytes.
     wrote_at: Cell<Instant>,
+    /// What was to be written did not go out at once.
+    write_waits: Cell<bool>,
     end: Cell<End>,
+    /// Streams that have more to send than they may.
+    blocked: Rc<Cell<u32>>,
     /// Who must know at once that the peer has closed its sending side.
     listening: Rc<Cell<u32>>,
 }
@@ -51,8 +55,8 @@ enum End {
     Passes,
     /// It will be held back.
     Awaited,
-    /// It has come, and is held back.
-    Held,
+    /// It came then, and is held back.
+    Held(Instant),
     /// It has come, and is passed on.
     Passed,
 }
@@ -62,7 +66,9 @@ impl Seen {
         Rc::new(Seen {
             guard: RefCell::new(guard),
             wrote_at: Cell::new(clock::now()),
+            write_waits: Cell::new(false),
             end: Cell::new(End::Passes),
+            blocked: Rc::default(),
             listening: Rc::default(),
         })
     }
@@ -73,7 +79,20 @@ impl Seen {
     }
 
     pub fn holds_end(&self) -> bool {
-        self.end.get() == End::Held
+        matches!(self.end.get(), End::Held(_))
+    }
+
+    /// Since when nothing was written although something is there to be, with the end held back: who has closed its sending
+    /// side opens no window any more. `answered`: no exchange is under way.
+    pub fn stuck_since(&self, answered: bool) -> Option<Instant> {
+        let End::Held(at) = self.end.get() else { return None };
+        let waits_for_window = (answered || self.blocked.get() > 0) && !self.write_waits.get();
+        waits_for_window.then(|| at.max(self.wrote_at.get()))
+    }
+
+    /// As long as this lives a stream has more to send than it may. Wake the connection if it holds its end back.
+    pub fn block(&self) -> Counted {
+        Counted::new(&self.blocked)
     }
 
     /// The end is more than that of the peer's sending side: it breaks off what is under way.
@@ -172,7 +191,7 @@ impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.seen.end.get() {
             End::Passes | End::Awaited => {}
-            End::Held => return Poll::Pending, // whoever lets it pass polls the connection
+            End::Held(_) => return Poll::Pending, // whoever lets it pass polls the connection
             End::Passed => return Poll::Ready(Ok(())),
         }
         let start = buffer.filled().len();
@@ -187,7 +206,7 @@ impl AsyncRead for Watched {
                 Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
             };
             if ended && self.seen.end.get() == End::Awaited {
-                self.seen.end.set(End::Held);
+                self.seen.end.set(End::Held(clock::now()));
                 return Poll::Pending;
             }
             read?;
@@ -202,7 +221,9 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.seen.write_waits.set(written.is_pending());
+        let count = ready!(written)?;
         self.seen.sent(count, [bytes]);
         Poll::Ready(Ok(count))
     }
@@ -212,7 +233,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.seen.write_waits.set(written.is_pending());
+        let count = ready!(written)?;
         self.seen.sent(count, slices.iter().map(|slice| &**slice));
         Poll::Ready(Ok(count))
     }

@@ -50,6 +50,8 @@ pub(crate) struct Http2Stream {
     seen: Rc<Seen>,
     /// Once its client's leaving is to end it.
     listening: Option<Counted>,
+    /// While there is no room for what it has to send.
+    blocked: Option<Counted>,
     received: u64,
     sent: u64,
 }
@@ -78,6 +80,7 @@ impl Http2Stream {
             cut: Rc::clone(cut),
             seen: Rc::clone(seen),
             listening: None,
+            blocked: None,
             received: 0,
             sent: 0,
         }
@@ -94,6 +97,16 @@ impl Http2Stream {
         self.closed = true;
         self.listen();
         Some(Http2Tunnel::new(body, send, Rc::clone(&self.cut)))
+    }
+
+    /// There is no room for what it has to send.
+    fn block(&mut self) {
+        if self.blocked.is_none() {
+            self.blocked = Some(self.seen.block());
+            if self.seen.holds_end() {
+                self.cut.wake_connection();
+            }
+        }
     }
 
     /// From now on the end of its client's sending side is the end.
@@ -119,7 +132,13 @@ impl Http2Stream {
         self.send_head()?;
         if let (Some(_), Some(send)) = (&self.data, &mut self.send) {
             // Any room will do: what has none waits in the stream, one piece at most.
-            ready!(poll_room(send, 1, cx))?;
+            let room = poll_room(send, 1, cx);
+            if room.is_pending() {
+                self.block();
+                return Poll::Pending;
+            }
+            self.blocked = None;
+            ready!(room)?;
         }
         Poll::Ready(self.send_rest())
     }

@@ -468,6 +468,23 @@ fn a_client_that_has_closed_its_sending_side_gets_its_answer() {
 }
 
 #[test]
+fn an_answer_that_waits_for_a_window_is_given_up_when_none_can_come() {
+    tell(async {
+        for whole in [true, false] {
+            // Of the usual window, 65,535 bytes, nothing is left.
+            close_behind(&[GET], move |request: Http2Request| async move {
+                let mut request = request.take();
+                request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+                while !whole && request.send(&[b'z'; 50_000]).await.is_ok() {}
+                let _ = request.send(&[b'z'; 50_000]).await;
+                let _ = request.send(&[b'z'; 50_000]).await;
+            })
+            .await;
+        }
+    });
+}
+
+#[test]
 fn who_waits_for_more_of_a_client_learns_that_it_has_closed() {
     tell(async {
         close_behind(&[POST, &[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x']], |request: Http2Request| async move {
