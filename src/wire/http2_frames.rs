@@ -9,8 +9,13 @@
 //! What we send pays for what a peer may lawfully say to it: one that takes each message of a stream as it comes, such as
 //! server-sent events or gRPC, opens two windows again for every one of our DATA frames, however small that is.
 
+mod client_streams;
+
 use std::fmt;
 use std::time::Instant;
+
+pub(crate) use self::client_streams::Refusal;
+use self::client_streams::Streams;
 
 /// Length of a frame's header (RFC 9113 §4.1).
 const HEADER: usize = 9;
@@ -126,16 +131,13 @@ impl FrameGuard {
     pub fn is_amid(&self) -> bool {
         let frames = &self.received;
         let frame = frames.preface + frames.header_len + frames.payload > 0;
-        frame || self.head.continues || self.streams.as_ref().is_some_and(|streams| !streams.sending.is_empty())
+        frame || self.head.continues || self.streams.as_ref().is_some_and(Streams::is_sending)
     }
 
     /// A client's request is handed out, on the stream that is asked for if that matters.
     pub fn taken_up(&mut self, stream: impl FnOnce() -> u32) {
         let Some(streams) = &mut self.streams else { return };
-        if !streams.refused.is_empty() {
-            let stream = stream(); // reset before it could be handed out
-            streams.refused.retain(|(refused, _)| *refused != stream);
-        }
+        streams.hand_out(stream);
         streams.settle(self.head.continues);
     }
 
@@ -143,7 +145,7 @@ impl FrameGuard {
     pub fn next_refusal(&mut self) -> Option<Refusal> {
         let streams = self.streams.as_mut()?;
         streams.settle(self.head.continues);
-        streams.refused.pop().map(|(_, refusal)| refusal)
+        streams.next_refusal()
     }
 
     fn follow_head(&mut self, frame: &Frame, now: Instant) {
@@ -170,86 +172,6 @@ impl FrameGuard {
     fn earn(&mut self, points: u32) {
         self.points = self.points.saturating_add(points).min(self.most);
     }
-}
-
-/// Streams a client may have open here; of what is more nothing is known.
-const STREAMS: usize = 1024;
-
-/// What the frames both ways say about a client's streams.
-#[derive(Debug, Default)]
-struct Streams {
-    /// The last one it opened.
-    last: u32,
-    /// Opened, and not ended by the client.
-    sending: Vec<u32>,
-    /// Opened by what was read last, and not yet seen as a request.
-    opened: Vec<u32>,
-    /// Opened, and answered by the library without anybody having seen a request.
-    refused: Vec<(u32, Refusal)>,
-}
-
-/// How the library got rid of a request that it did not hand out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It was malformed (§8.1.1): the stream was reset.
-    Malformed,
-    /// Its head was larger than a head may be: 431.
-    TooLarge,
-}
-
-impl Streams {
-    fn received(&mut self, frame: &Frame) {
-        let opens = frame.kind == HEADERS && frame.stream > self.last;
-        let ends = matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0;
-        if opens {
-            self.last = frame.stream;
-            note(&mut self.opened, frame.stream);
-        }
-        match (opens, ends) {
-            (true, false) => note(&mut self.sending, frame.stream),
-            (false, true) => _ = forget(&mut self.sending, frame.stream),
-            _ if frame.kind == RST_STREAM => {
-                forget(&mut self.sending, frame.stream);
-                forget(&mut self.opened, frame.stream);
-            }
-            _ => {}
-        }
-    }
-
-    fn sent(&mut self, frame: &Frame) {
-        let refusal = match frame.kind {
-            RST_STREAM => {
-                forget(&mut self.sending, frame.stream);
-                Some(Refusal::Malformed).filter(|_| frame.reason != REFUSED_STREAM)
-            }
-            HEADERS => Some(Refusal::TooLarge),
-            _ => return,
-        };
-        // Whoever has seen the request tells of it.
-        if forget(&mut self.opened, frame.stream)
-            && let Some(refusal) = refusal
-        {
-            self.refused.push((frame.stream, refusal));
-        }
-    }
-
-    /// All that is to be refused of what came has been. `continues`: but for the last one, which is not complete.
-    fn settle(&mut self, continues: bool) {
-        let last = self.last;
-        self.opened.retain(|stream| continues && *stream == last);
-    }
-}
-
-fn note(streams: &mut Vec<u32>, stream: u32) {
-    if streams.len() < STREAMS {
-        streams.push(stream);
-    }
-}
-
-/// Whether it was there.
-fn forget(streams: &mut Vec<u32>, stream: u32) -> bool {
-    let at = streams.iter().rposition(|known| *known == stream);
-    at.map(|at| streams.swap_remove(at)).is_some()
 }
 
 /// What a frame's header says.
