@@ -59,8 +59,10 @@ pub(crate) struct RequestHead {
     /// Never empty once complete: `/…`, `/?…` or `*`.
     pub(super) path_and_query: Text,
     pub(super) path_len: u32,
-    /// Of an absolute-form target, or `:authority`.
+    /// Of an absolute-form target.
     pub(super) authority: Option<Text>,
+    /// `:authority`, which stands among the fields as Host.
+    pub(super) pseudo_authority: Option<Text>,
     pub(super) body: BodyLength,
     pub(super) options: ConnectionOptions,
     /// Came as an extended CONNECT (RFC 8441) and is passed on as a wish to switch protocols.
@@ -88,6 +90,7 @@ impl RequestHead {
             path_and_query: Text::default(),
             path_len: 0,
             authority: None,
+            pseudo_authority: None,
             body: BodyLength::None,
             options: ConnectionOptions::default(),
             extended_connect: false,
@@ -113,6 +116,7 @@ impl RequestHead {
         self.path_and_query = Text::default();
         self.path_len = 0;
         self.authority = None;
+        self.pseudo_authority = None;
         self.body = BodyLength::None;
         self.options = ConnectionOptions::default();
         self.extended_connect = false;
@@ -199,6 +203,11 @@ impl RequestHead {
     /// which wins over the received Host (RFC 9112 §3.2.2).
     pub fn host(&self) -> Option<&[u8]> {
         self.host_text().map(|text| self.text(text))
+    }
+
+    /// `:authority` of HTTP/2 as the client sent it, if it did.
+    pub fn pseudo_authority(&self) -> Option<&[u8]> {
+        self.pseudo_authority.map(|text| self.text(text))
     }
 
     pub(super) fn host_text(&self) -> Option<Text> {

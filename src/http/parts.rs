@@ -15,6 +15,8 @@ pub(crate) struct RequestParts<'a> {
     /// `GET` for an extended CONNECT, as HTTP/1 has it.
     pub method: &'a [u8],
     pub authority: Option<&'a [u8]>,
+    /// `:80` or `:443`, by the scheme; nothing for others.
+    pub default_port: &'a [u8],
     pub path_and_query: &'a [u8],
     /// The stream did not end with its head.
     pub has_body: bool,
@@ -26,6 +28,12 @@ pub(crate) struct RequestParts<'a> {
 pub(crate) struct ExtendedConnect<'a> {
     pub protocol: &'a [u8],
     pub key: &'a [u8],
+}
+
+/// Case and a port that goes without saying make no difference (RFC 9110 §4.2.3).
+fn names_the_same_host(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
+    let [one, other] = [one, other].map(|host| host.strip_suffix(default_port).unwrap_or(host));
+    one.eq_ignore_ascii_case(other)
 }
 
 impl RequestHead {
@@ -41,7 +49,7 @@ impl RequestHead {
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
         limits: &HttpLimits,
     ) -> Result<(), BadRequest> {
-        let RequestParts { method, authority, path_and_query, has_body, extended_connect } = parts;
+        let RequestParts { method, authority, default_port, path_and_query, has_body, extended_connect } = parts;
         self.clear();
         self.version = Version::Http2;
         self.method = self.append(method, b" ");
@@ -55,14 +63,19 @@ impl RequestHead {
                 return Err(BadRequest::UserInfo);
             }
             self.append_field(&mut meaning, b"host", authority)?;
+            let host = self.fields.received().last();
+            self.pseudo_authority =
+                host.map(|host| Text { added: false, start: host.value_start, len: host.value_len });
         }
         let mut cookies = Vec::new();
         for (name, value) in fields {
             if name.eq_ignore_ascii_case(b"cookie") {
                 cookies.extend_from_slice(if cookies.is_empty() { b"" } else { b"; " });
                 cookies.extend_from_slice(value);
-            } else if name.eq_ignore_ascii_case(b"host") && authority.is_some() {
-                if authority != Some(value) {
+            } else if let Some(authority) = authority
+                && name.eq_ignore_ascii_case(b"host")
+            {
+                if !names_the_same_host(authority, value, default_port) {
                     return Err(BadRequest::ManyHosts);
                 }
             } else if extended_connect.is_some() && name.eq_ignore_ascii_case(b"sec-websocket-key") {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 use super::downstream::Downstream;
-use super::http2_io::{Counted, Cut, FLOODED, Watched};
+use super::http2_io::{Counted, Cut, FLOODED, Seen, Watched};
 use super::http2_stream::Http2Stream;
 use super::stream::Stream;
 use super::timer::Timer;
@@ -26,7 +26,7 @@ use crate::model::Global;
 use crate::model::frontend::FrontendTimeouts;
 use crate::model::global::HttpLimits;
 use crate::model::http::Http2Limits;
-use crate::wire::http2_frames::FrameGuard;
+use crate::wire::http2_frames::{FrameGuard, Refusal};
 use crate::wire::websocket;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -40,6 +40,11 @@ const RESETS: usize = 20;
 const MISTAKES: usize = 256;
 /// Bytes of one response that h2 may hold back for a slow client.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// A client without requests under way that was told to go has this long to say that it has heard (its answer to the
+/// PING behind GOAWAY): a request it sent meanwhile comes before that. One that has closed its sending side while an
+/// answer waits for a window, which it cannot open any more, has as long.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The one protocol an extended CONNECT may ask for (RFC 8441 §5).
 const WEBSOCKET: &str = "websocket";
@@ -69,6 +74,11 @@ impl Http2Request {
         let asked = RequestParts {
             method: if is_websocket { b"GET" } else { parts.method.as_str().as_bytes() },
             authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
+            default_port: match parts.uri.scheme_str() {
+                Some("http") => b":80",
+                Some("https") => b":443",
+                _ => b"",
+            },
             path_and_query: parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes(),
             has_body: !stream.body_is_done(),
             extended_connect: is_websocket
@@ -99,20 +109,24 @@ pub(crate) struct Http2Settings {
     pub http2: Http2Limits,
     /// Whether clients are told that WebSockets may come this way.
     pub offers_websocket: bool,
-    /// Without any request for so long, the connection is closed.
+    /// How long the first request may be awaited, and each head take from its first frame to its end.
+    pub request: Option<Duration>,
+    /// Without any request for so long after the last one, the connection is closed.
     pub idle: Option<Duration>,
     /// A client that does not take its last bytes, or our goodbye, for so long is cut off.
     pub stalled: Option<Duration>,
 }
 
 impl Http2Settings {
-    /// `timeout http-keep-alive`, else `http-request`, else `client` (HAProxy manual 4.2).
+    /// `timeout http-request`, else `client`; between requests `http-keep-alive`, else these (HAProxy manual 4.2).
     pub fn new(global: &Global, timeouts: &FrontendTimeouts) -> Self {
+        let request = timeouts.http_request.or(timeouts.client);
         Http2Settings {
             limits: global.limits,
             http2: global.http2_clients,
             offers_websocket: global.http2_websocket,
-            idle: timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client),
+            request,
+            idle: timeouts.http_keep_alive.or(request),
             stalled: timeouts.client,
         }
     }
@@ -139,7 +153,8 @@ impl std::error::Error for BadHttp2 {}
 
 /// Serves until the client closes, breaks the protocol or stays idle too long, or `leaving` says that no more requests
 /// are to be taken; those that run are finished. `early` was read already. Each request becomes a task that does what
-/// `take_up` makes of it; what it is given besides must live as long as that.
+/// `take_up` makes of it; what it is given besides must live as long as that. What the library refuses by itself goes to
+/// `refused`.
 ///
 /// # Errors
 /// [`BadHttp2`]; running exchanges notice that their client is gone.
@@ -150,30 +165,42 @@ pub(crate) async fn run<W: Future<Output = ()> + 'static>(
     timer: &Timer,
     leaving: impl Fn() -> bool,
     take_up: impl Fn(Http2Request, Exchanging) -> W,
+    refused: impl Fn(Refusal),
 ) -> Result<(), BadHttp2> {
-    let activity = Rc::new(Activity::new());
+    let seen = Seen::new(FrameGuard::of_client(settings.http2.glitches, clock::now()));
+    seen.hold_end();
+    let activity = Rc::new(Activity::new(seen));
     let begin = |(request, respond): (Request<RecvStream>, SendResponse<Bytes>)| {
+        activity.seen.taken_up(|| respond.stream_id().as_u32());
         let (parts, body) = request.into_parts();
-        let stream = Http2Stream::new(body, respond, asks_for_websocket(&parts), &activity.cut);
+        let stream = Http2Stream::new(body, respond, asks_for_websocket(&parts), &activity.cut, &activity.seen);
         activity.taken.set(activity.taken.get().saturating_add(1));
         let running = Exchanging { running: Some(Counted::new(&activity.exchanges)), activity: Rc::clone(&activity) };
         tokio::task::spawn_local(take_up(Http2Request { parts, stream }, running));
     };
-    let guard = FrameGuard::of_client(settings.http2.glitches, clock::now());
-    let watched = Watched::new(stream, early, guard, Rc::clone(&activity.wrote_at));
+    let watched = Watched::new(stream, early, Rc::clone(&activity.seen));
     let mut speaker = Speaker::Greeting { handshake: builder(&settings).handshake(watched), goodbye: false };
     let mut idleness = Idleness { timer, settings, goodbye_at: None };
     poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = speaker.poll(cx, &activity.cut, begin) {
+            let polled = speaker.poll(cx, &activity.cut, begin);
+            while let Some(refusal) = activity.seen.next_refusal() {
+                refused(refusal);
+            }
+            if let Poll::Ready(ended) = polled {
                 // Once told to go, a client may leave as it likes.
                 let left = idleness.goodbye_at.is_some();
                 return Poll::Ready(ended.or_else(|error| if left { Ok(()) } else { Err(BadHttp2(error)) }));
             }
+            if activity.must_pass_end(speaker.has_streams()) {
+                activity.seen.pass_end();
+                continue;
+            }
             let enough = settings.http2.total_streams.is_some_and(|most| activity.taken.get() >= most);
-            match idleness.look(cx, &activity, speaker.has_streams(), enough || leaving()) {
+            match idleness.look(cx, &activity, &speaker, enough || leaving()) {
                 Look::Wait => return Poll::Pending,
                 Look::SayGoodbye => speaker.say_goodbye(),
+                Look::PassEnd => activity.seen.pass_end(),
                 Look::CutOff => return Poll::Ready(Ok(())),
             }
         }
@@ -222,6 +249,11 @@ impl Speaker {
         matches!(self, Speaker::Serving(connection) if connection.has_streams())
     }
 
+    /// The client has said that it speaks HTTP/2.
+    fn is_greeted(&self) -> bool {
+        matches!(self, Speaker::Serving(_))
+    }
+
     /// Takes no more requests, and says so.
     fn say_goodbye(&mut self) {
         match self {
@@ -260,19 +292,23 @@ struct Idleness<'a> {
 enum Look {
     Wait,
     SayGoodbye,
+    PassEnd,
     CutOff,
 }
 
 impl Idleness<'_> {
-    fn look(&mut self, cx: &Context<'_>, activity: &Activity, has_streams: bool, leaving: bool) -> Look {
+    fn look(&mut self, cx: &Context<'_>, activity: &Activity, speaker: &Speaker, leaving: bool) -> Look {
         if leaving && self.goodbye_at.is_none() {
             return self.say_goodbye();
         }
-        self.timer.set(self.deadline(activity, has_streams));
+        self.timer.set(self.deadline(activity, speaker.has_streams()));
         if !self.timer.poll_expired(cx) {
             return Look::Wait;
         }
-        if self.goodbye_at.is_none() { self.say_goodbye() } else { Look::CutOff }
+        if activity.stuck_since().is_some() {
+            return Look::PassEnd;
+        }
+        if self.goodbye_at.is_none() && speaker.is_greeted() { self.say_goodbye() } else { Look::CutOff }
     }
 
     fn say_goodbye(&mut self) -> Look {
@@ -282,16 +318,26 @@ impl Idleness<'_> {
 
     /// None while exchanges run: they have their own timeouts.
     fn deadline(&self, activity: &Activity, has_streams: bool) -> Option<Instant> {
+        if let Some(since) = activity.stuck_since() {
+            return since.checked_add(FAREWELL);
+        }
         if activity.exchanges.get() > 0 {
             return None; // they wake us when the last one ends
         }
-        let (limit, since) = match self.goodbye_at {
-            None => (self.settings.idle?, activity.busy_at.get()),
+        let settings = &self.settings;
+        let (limit, since) = match (self.goodbye_at, activity.seen.head_since()) {
             // Whoever was told to go does not stay for ever, whichever timeout there is.
-            Some(at) => (self.settings.stalled.or(self.settings.idle)?, at.max(activity.busy_at.get())),
+            (Some(at), _) => {
+                let stalled = settings.stalled.or(settings.idle);
+                let limit = if has_streams { stalled? } else { stalled.unwrap_or(FAREWELL).min(FAREWELL) };
+                (limit, at.max(activity.busy_at.get()))
+            }
+            (None, Some(since)) => (settings.request?, since),
+            (None, None) if activity.taken.get() == 0 => (settings.request?, activity.busy_at.get()),
+            (None, None) => (settings.idle?, activity.busy_at.get()),
         };
         // A client that still takes the end of a response is not idle.
-        let since = if has_streams { since.max(activity.wrote_at.get()) } else { since };
+        let since = if has_streams { since.max(activity.seen.wrote_at()) } else { since };
         since.checked_add(limit)
     }
 }
@@ -306,20 +352,29 @@ struct Activity {
     cut: Rc<Cut>,
     /// When the last exchange ended.
     busy_at: Cell<Instant>,
-    /// When the client last took bytes.
-    wrote_at: Rc<Cell<Instant>>,
+    /// What its bytes tell.
+    seen: Rc<Seen>,
 }
 
 impl Activity {
-    fn new() -> Self {
-        let now = clock::now();
+    fn new(seen: Rc<Seen>) -> Self {
         Activity {
             exchanges: Rc::default(),
             taken: Cell::new(0),
             cut: Rc::default(),
-            busy_at: Cell::new(now),
-            wrote_at: Rc::new(Cell::new(now)),
+            busy_at: Cell::new(clock::now()),
+            seen,
         }
+    }
+
+    /// The client has closed its sending side, and no answer is left that could reach it, or somebody waits for more of it.
+    fn must_pass_end(&self, has_streams: bool) -> bool {
+        let answering = self.exchanges.get() > 0 || has_streams;
+        self.seen.holds_end() && (!answering || self.seen.end_matters())
+    }
+
+    fn stuck_since(&self) -> Option<Instant> {
+        self.seen.stuck_since(self.exchanges.get() == 0)
     }
 
     fn exchange_ended(&self) {

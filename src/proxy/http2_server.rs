@@ -19,6 +19,7 @@ use super::upstream::slot::Slot;
 use super::view::View;
 use crate::http::RequestHead;
 use crate::logline::{Cause, Phase};
+use crate::wire::http2_frames::Refusal;
 
 /// Serves requests until one side has had enough. `early` was read already.
 pub(crate) async fn serve(connection: Box<Connection>, stream: Stream, early: Vec<u8>) {
@@ -30,21 +31,30 @@ pub(crate) async fn serve(connection: Box<Connection>, stream: Stream, early: Ve
     let (streams, views) = (Rc::clone(&connection), Rc::clone(&place));
     let leaving = || connection.worker.is_leaving() || place.newest(&connection).is_none();
     let take_up = move |request, running| exchange(Rc::clone(&streams), Rc::clone(&views), request, running);
-    let served = http2_connection::run(stream, early, settings, &connection.timer, leaving, take_up).await;
+    let refused = |refusal| match refusal {
+        Refusal::Malformed => log_refused(&connection, NOT_ANSWERED),
+        Refusal::TooLarge => log_refused(&connection, 431),
+    };
+    let timer = &connection.timer;
+    let served = http2_connection::run(stream, early, settings, timer, leaving, take_up, refused).await;
     if let Err(bad) = served {
         tracing::debug!(client = ?connection.ends.get().peer, %bad, "HTTP/2 connection ended");
         if bad.is_protocol() {
-            log_broken(&connection);
+            log_refused(&connection, NOT_ANSWERED);
         }
     }
 }
 
+/// The status HAProxy's log shows where HTTP/2 has refused what could not be read (run against 2.6).
+const NOT_ANSWERED: u16 = 0;
+
 /// A client that did not keep to the protocol is logged as one whose request could not be read.
-fn log_broken(connection: &Connection) {
+fn log_refused(connection: &Connection, status: u16) {
     let view = Rc::clone(&connection.view);
     let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
     let mut scratch = connection.worker.exchanges.take();
     scratch.account.begin_broken(clock::now());
+    scratch.account.answered_locally(status);
     scratch.account.end(Cause::Proxy, Phase::Request);
     scratch.account.write(&setting, &scratch.request, Bytes::default());
     connection.worker.exchanges.give(scratch);

@@ -11,10 +11,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions};
-use super::http2_io::{Cut, append, gone, poll_room, read_trailers};
+use super::downstream::{BodyError, BodyFraming, Downstream, HeadOptions, Left};
+use super::http2_io::{Counted, Cut, Seen, TooManyFields, append, gone, poll_room, read_trailers};
 use super::http2_tunnel::Http2Tunnel;
 use crate::http::{BodyLength, RequestHead, ResponseHead, end_chunks, write_trailers};
 
@@ -43,16 +44,29 @@ pub(crate) struct Http2Stream {
     ended: bool,
     /// The end has been sent, or the stream has become a tunnel.
     closed: bool,
+    /// The response's head is more than the library takes: the stream can only be reset.
+    unsendable: bool,
     /// Bytes of interim responses so far.
     interim: usize,
     cut: Rc<Cut>,
+    seen: Rc<Seen>,
+    /// Once its client's leaving is to end it.
+    listening: Option<Counted>,
+    /// While there is no room for what it has to send.
+    blocked: Option<Counted>,
     received: u64,
     sent: u64,
 }
 
 impl Http2Stream {
     /// `is_tunnel`: what its client sends is no body, but belongs to the tunnel it asks for.
-    pub fn new(body: RecvStream, respond: SendResponse<Bytes>, is_tunnel: bool, cut: &Rc<Cut>) -> Self {
+    pub fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        is_tunnel: bool,
+        cut: &Rc<Cut>,
+        seen: &Rc<Seen>,
+    ) -> Self {
         Http2Stream {
             body_done: is_tunnel || body.is_end_stream(),
             body: Some(body),
@@ -64,8 +78,12 @@ impl Http2Stream {
             trailers: None,
             ended: false,
             closed: false,
+            unsendable: false,
             interim: 0,
             cut: Rc::clone(cut),
+            seen: Rc::clone(seen),
+            listening: None,
+            blocked: None,
             received: 0,
             sent: 0,
         }
@@ -80,7 +98,26 @@ impl Http2Stream {
     pub fn open_tunnel(&mut self) -> Option<Http2Tunnel> {
         let (body, send) = (self.body.take()?, self.send.take()?);
         self.closed = true;
+        self.listen();
         Some(Http2Tunnel::new(body, send, Rc::clone(&self.cut)))
+    }
+
+    /// There is no room for what it has to send.
+    fn block(&mut self) {
+        if self.blocked.is_none() {
+            self.blocked = Some(self.seen.block());
+            if self.seen.holds_end() {
+                self.cut.wake_connection();
+            }
+        }
+    }
+
+    /// From now on the end of its client's sending side is the end.
+    fn listen(&mut self) {
+        if self.listening.is_none() {
+            self.listening = Some(self.seen.listen());
+            self.cut.wake_connection();
+        }
     }
 
     fn end_body(&mut self, trailers: Option<&HeaderMap>, framing: BodyFraming, out: &mut Vec<u8>) {
@@ -99,12 +136,21 @@ impl Http2Stream {
         self.send_head()?;
         if let (Some(_), Some(send)) = (&self.data, &mut self.send) {
             // Any room will do: what has none waits in the stream, one piece at most.
-            ready!(poll_room(send, 1, cx))?;
+            let room = poll_room(send, 1, cx);
+            if room.is_pending() {
+                self.block();
+                return Poll::Pending;
+            }
+            self.blocked = None;
+            ready!(room)?;
         }
         Poll::Ready(self.send_rest())
     }
 
     fn send_head(&mut self) -> io::Result<()> {
+        if self.unsendable {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let Some(head) = self.head.take() else { return Ok(()) };
         let is_all = self.ended && self.data.is_none() && self.trailers.is_none();
         self.send = Some(self.respond.send_response(head, is_all).map_err(gone)?);
@@ -175,7 +221,8 @@ impl Downstream for Http2Stream {
         let (mut head, mut bytes) = (Response::new(()), 0);
         *head.status_mut() = status;
         for (name, value) in response.end_to_end() {
-            bytes += append(head.headers_mut(), name, value);
+            let Ok(taken) = append(head.headers_mut(), name, value) else { return };
+            bytes += taken;
         }
         self.interim += bytes as usize + INTERIM_COST;
         // One that cannot be told is left out; what follows meets the same trouble.
@@ -185,23 +232,19 @@ impl Downstream for Http2Stream {
     }
 
     fn head(&mut self, _request: &RequestHead, response: &ResponseHead, options: HeadOptions) {
-        let mut head = Response::new(());
         // What HTTP/1 calls switching protocols is a success here (RFC 8441 §5).
         let switched = options.keep_upgrade && response.status() == 101;
-        let status = if switched { 200 } else { response.status() };
-        *head.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        head.headers_mut().reserve(response.fields().len());
-        for (name, value) in response.end_to_end() {
-            if switched && name.eq_ignore_ascii_case(b"sec-websocket-accept") {
-                continue; // answers the key that only the server knows
+        match response_head(response, switched, options.no_store) {
+            Ok((head, bytes)) => {
+                self.head = Some(head);
+                self.sent += bytes;
+                self.ended = !switched && matches!(response.body(), BodyLength::None | BodyLength::Length(0));
             }
-            self.sent += append(head.headers_mut(), name, value);
+            Err(many) => {
+                tracing::debug!(%many, "response cannot go over HTTP/2");
+                self.unsendable = true;
+            }
         }
-        if options.no_store {
-            head.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
-        self.head = Some(head);
-        self.ended = !switched && matches!(response.body(), BodyLength::None | BodyLength::Length(0));
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -237,10 +280,40 @@ impl Downstream for Http2Stream {
         reset.map(|_| io::ErrorKind::ConnectionReset.into())
     }
 
+    fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<Left> {
+        if or_closed {
+            self.listen();
+        }
+        self.poll_gone(cx, request).map(|_| Left::Broken)
+    }
+
     /// Fields count as HTTP/1 would have sent them, so that numbers compare.
     fn transferred(&self) -> (u64, u64) {
         (self.received, self.sent)
     }
+}
+
+/// A response's head as the library wants it, and the bytes its fields would take in HTTP/1.
+fn response_head(
+    response: &ResponseHead,
+    switched: bool,
+    no_store: bool,
+) -> Result<(Response<()>, u64), TooManyFields> {
+    let (mut head, mut bytes) = (Response::new(()), 0);
+    let status = if switched { 200 } else { response.status() };
+    *head.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let fields = head.headers_mut();
+    fields.try_reserve(response.fields().len()).map_err(|_| TooManyFields)?;
+    for (name, value) in response.end_to_end() {
+        if switched && name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+            continue; // answers the key that only the server knows
+        }
+        bytes += append(fields, name, value)?;
+    }
+    if no_store {
+        fields.try_insert(CACHE_CONTROL, HeaderValue::from_static("no-store")).map_err(|_| TooManyFields)?;
+    }
+    Ok((head, bytes))
 }
 
 impl Drop for Http2Stream {

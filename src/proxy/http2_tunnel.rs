@@ -1,5 +1,8 @@
 //! Bytes both ways inside one stream of HTTP/2, a client's or a server's (RFC 8441): what a WebSocket becomes once both
 //! sides agreed.
+//!
+//! A stream that is reset, for whichever reason, is a connection that has broken (§5: it stands for TCP's reset): nobody
+//! is there any more to be waited for.
 
 use std::fmt;
 use std::io;
@@ -18,14 +21,21 @@ pub(crate) struct Http2Tunnel {
     receive: RecvStream,
     /// What came and was not read yet. The peer's window opens when it is read.
     unread: Bytes,
-    /// `None` once its end was sent.
+    /// `None` once this is dropped.
     send: Option<SendStream<Bytes>>,
+    /// Our end was sent.
+    ended: bool,
     cut: Rc<Cut>,
 }
 
 impl Http2Tunnel {
     pub fn new(receive: RecvStream, send: SendStream<Bytes>, cut: Rc<Cut>) -> Self {
-        Http2Tunnel { receive, unread: Bytes::new(), send: Some(send), cut }
+        Http2Tunnel { receive, unread: Bytes::new(), send: Some(send), ended: false, cut }
+    }
+
+    /// Ready when the peer has reset the stream, or its connection is gone. What it sent before may be unread.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.send.as_mut().map_or(Poll::Ready(()), |send| send.poll_reset(cx).map(|_| ()))
     }
 }
 
@@ -40,9 +50,7 @@ impl AsyncRead for Http2Tunnel {
         while self.unread.is_empty() {
             match ready!(self.receive.poll_data(cx)) {
                 Some(Ok(data)) => self.unread = data,
-                // Who gives a stream up has nothing more to say.
-                Some(Err(error)) if matches!(error.reason(), Some(Reason::NO_ERROR | Reason::CANCEL)) => break,
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                Some(Err(error)) => return Poll::Ready(Err(gone(error))),
                 None => break,
             }
         }
@@ -56,7 +64,10 @@ impl AsyncRead for Http2Tunnel {
 
 impl AsyncWrite for Http2Tunnel {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Some(send) = &mut self.send else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
+        let ended = self.ended;
+        let Some(send) = self.send.as_mut().filter(|_| !ended) else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -70,7 +81,9 @@ impl AsyncWrite for Http2Tunnel {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(mut send) = self.send.take() {
+        if !std::mem::replace(&mut self.ended, true)
+            && let Some(send) = &mut self.send
+        {
             send.send_data(Bytes::new(), true).map_err(gone)?;
         }
         Poll::Ready(Ok(()))
@@ -79,7 +92,7 @@ impl AsyncWrite for Http2Tunnel {
 
 impl Drop for Http2Tunnel {
     fn drop(&mut self) {
-        if let Some(send) = self.send.take() {
+        if let Some(send) = self.send.take().filter(|_| !self.ended) {
             self.cut.later(send, Reason::CANCEL);
         }
     }

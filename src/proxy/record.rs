@@ -9,7 +9,7 @@ use super::clock;
 use super::exchange::{Setting, ms_between};
 use super::upstream::attempts::Attempts;
 use super::upstream::slot::{Line, Slot, Waited};
-use crate::http::{RequestHead, ResponseHead, Version};
+use crate::http::{RequestHead, ResponseHead};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
 use crate::model::log::{Capture, Level, LogFormat};
 use crate::model::{BackendId, Name, ServerId};
@@ -378,11 +378,12 @@ impl Account {
 }
 
 /// HAProxy logs an HTTP/2 request with its scheme and authority, as the client sent them (2.6, and the manual's 8.2.3
-/// `%HU`); HTTP/2 is spoken over TLS only here.
+/// `%HU`), where it sent one, and without the `*` of OPTIONS; HTTP/2 is spoken over TLS only here.
 fn absolute_uri(request: &RequestHead, is_tls: bool) -> Option<Vec<u8>> {
-    let host = request.host().filter(|_| request.version() == Version::Http2)?;
+    let host = request.pseudo_authority()?;
     let scheme: &[u8] = if is_tls { b"https://" } else { b"http://" };
-    Some([scheme, host, request.target()].concat())
+    let path = if request.target() == b"*" { b"" } else { request.target() };
+    Some([scheme, host, path].concat())
 }
 
 fn cut(value: &[u8], len: usize) -> Vec<u8> {

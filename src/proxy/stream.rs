@@ -327,6 +327,16 @@ impl Stream {
         }
     }
 
+    /// Ready when a peer that has ended its side is gone altogether. Only a stream of HTTP/2 tells: what TCP would say is
+    /// found by writing.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Stream::Tunnel(tunnel) => tunnel.poll_gone(cx),
+            Stream::Http2(exchange) => exchange.poll_gone(cx),
+            _ => Poll::Pending,
+        }
+    }
+
     /// Whether an idle connection is still good: nothing to read and not closed. Costs no system call when nothing happened,
     /// where the event loop would have told.
     pub fn is_quiet(&mut self) -> bool {

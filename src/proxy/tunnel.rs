@@ -104,7 +104,8 @@ impl Tunnel<'_> {
             let up_moved = up.advance(cx, self.client, self.server, self.buffers);
             let down_moved = down.advance(cx, self.server, self.client, self.buffers);
             let server_is_done = self.ends_with_server && down.state == State::Closed;
-            if let Some(cause) = outcome(&up, &down).or(server_is_done.then_some(Cause::Normal)) {
+            let over = outcome(&up, &down).or(server_is_done.then_some(Cause::Normal));
+            if let Some(cause) = over.or_else(|| self.deserted(cx, &up, &down)) {
                 return Poll::Ready(late.unwrap_or(cause));
             }
             if up_moved.read || down_moved.wrote {
@@ -140,6 +141,15 @@ impl Tunnel<'_> {
         up.give_back(self.buffers);
         down.give_back(self.buffers);
         Ended { termination: Termination { cause, phase }, to_server, to_client, spliced }
+    }
+
+    /// A side that has ended is read no more; whether anybody is there still has to be asked.
+    fn deserted(&mut self, cx: &mut Context<'_>, up: &Direction, down: &Direction) -> Option<Cause> {
+        let reads_no_more = |direction: &Direction| matches!(direction.state, State::Closed | State::Unwritable);
+        if reads_no_more(up) && self.client.poll_gone(cx).is_ready() {
+            return Some(Cause::Client);
+        }
+        (reads_no_more(down) && self.server.poll_gone(cx).is_ready()).then_some(Cause::Server)
     }
 
     /// A side has a deadline while it is expected to send or to take something.

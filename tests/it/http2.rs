@@ -1,6 +1,6 @@
 //! HTTP/2 on TLS frontends, chosen by ALPN, to HTTP/1 servers.
 
-use crate::harness::{Origin, Proxy, Reply, Site, TempDir, certificate, curl, tool_output};
+use crate::harness::{Client, Origin, Proxy, Reply, Site, TempDir, certificate, curl, tool_output};
 
 fn start(site: Site) -> Proxy {
     let dir = TempDir::new();
@@ -107,4 +107,35 @@ fn a_client_that_breaks_the_protocol_is_logged() {
     tool_output("openssl", &["s_client", "-connect", &address, "-alpn", "h2", "-quiet"], b"GET / HTTP/1.1\r\n\r\n PRI");
     let line = proxy.wait_for("<BADREQ>");
     assert!(line.contains(" PR-- "), "{line}");
+}
+
+/// What is logged of a request with these fields besides `:scheme http`, and of one behind it on the same connection.
+#[track_caller]
+fn logged(fields: &[u8], expected: &str) {
+    let a = Origin::named("a");
+    let proxy = Site::http().server(&a, "").start();
+    let mut client = Client::connect(proxy.address("web"));
+    let frame = |stream, block: &[u8]| {
+        let len = (block.len() as u32).to_be_bytes();
+        [&len[1..], &[1, 5, 0, 0, 0, stream], block].concat()
+    };
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    client.send(frame(1, &[&[0x86], fields].concat()));
+    client.send(frame(3, b"\x82\x86\x04\x07/behind\x41\x01a"));
+    proxy.wait_for("/behind HTTP/2.0");
+    proxy.wait_for(expected);
+}
+
+#[test]
+fn requests_are_logged_with_the_host_their_client_named_and_bad_ones_as_such() {
+    logged(b"\x82\x84\x41\x01h", " 200 ");
+    logged(b"\x82\x84\x41\x01h", "\"GET http://h/ HTTP/2.0\"");
+    logged(b"\x82\x84\x00\x04host\x02zz", "\"GET / HTTP/2.0\"");
+    logged(b"\x02\x07OPTIONS\x04\x01*\x41\x01h", "\"OPTIONS http://h HTTP/2.0\"");
+    // Refused by the library: nobody else sees them.
+    let refused = "web/<NOSRV> -1/-1/-1/-1/0 0 0 - - PR-- 1/1/0/0/0 0/0 \"<BADREQ>\"";
+    logged(b"\x82\x84\x41\x01h\x00\x0aconnection\x05close", refused);
+    logged(b"\x82\x41\x01h", refused);
+    let large = [b"\x82\x84\x41\x01h\x00\x01x\x7f\x81\x7a", &[b'y'; 127 + 0x3d01][..]].concat();
+    logged(&large, "web/<NOSRV> -1/-1/-1/-1/0 431 0 - - PR-- 1/1/0/0/0 0/0 \"<BADREQ>\"");
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use base64::Engine;
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use crate::harness::{Http2Origin, Manners, Proxy, Site, http2_connect, tell, whole};
@@ -219,6 +219,80 @@ fn a_websocket_over_http2_reaches_an_http2_server() {
     chat(server.address(), "proto h2");
 }
 
+/// What a client does to be rid of its WebSocket, and what is logged at once: the server itself stays for ever.
+#[track_caller]
+fn leave(how: impl AsyncFn(h2::client::SendRequest<Bytes>, SendStream<Bytes>)) {
+    let server = Http2Origin::start(Manners::default(), |request, mut respond| async move {
+        let _out = respond.send_response(Response::new(()), false).unwrap();
+        let _body = request.into_body();
+        std::future::pending::<()>().await;
+    });
+    let proxy = Site::http().defaults("timeout tunnel 1h").backend(&format!("server a {} proto h2", server.address()));
+    let proxy = proxy.start();
+    tell(async {
+        let mut client = http2_connect(proxy.address("web")).await;
+        let (response, upload) = client.send_request(websocket("/chat"), false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        how(client, upload).await;
+        // The client's connection ends with this block, the tunnel before it unless that is the story.
+        let line = tokio::task::spawn_blocking(move || proxy.wait_for("GET http://chat.example/chat")).await.unwrap();
+        assert!(line.contains(" 101 ") && line.contains(" CD-- "), "{line}");
+        drop(response);
+    });
+}
+
+#[test]
+fn a_websocket_ends_as_soon_as_its_client_has_given_it_up() {
+    for reason in [Reason::CANCEL, Reason::NO_ERROR, Reason::INTERNAL_ERROR] {
+        leave(async |_client, mut upload| upload.send_reset(reason));
+    }
+    // Its own end alone says nothing; what follows does.
+    leave(async |_client, mut upload| {
+        upload.send_data(Bytes::new(), true).unwrap();
+        upload.send_reset(Reason::CANCEL);
+    });
+}
+
+#[test]
+fn a_websocket_ends_with_its_clients_connection() {
+    let server = Http2Origin::start(Manners::default(), |request, mut respond| async move {
+        let _out = respond.send_response(Response::new(()), false).unwrap();
+        let (said, _) = whole(request.into_body()).await.unwrap();
+        assert_eq!(said, b"bye");
+        std::future::pending::<()>().await;
+    });
+    let proxy = Site::http().defaults("timeout tunnel 1h").backend(&format!("server a {} proto h2", server.address()));
+    let proxy = proxy.start();
+    tell(async {
+        let mut client = http2_connect(proxy.address("web")).await;
+        let (response, mut upload) = client.send_request(websocket("/chat"), false).unwrap();
+        assert_eq!(response.await.unwrap().status(), StatusCode::OK);
+        upload.send_data(Bytes::from_static(b"bye"), true).unwrap();
+    });
+    let line = proxy.wait_for("GET http://chat.example/chat");
+    assert!(line.contains(" 101 ") && line.contains(" CD-- "), "{line}");
+}
+
+#[test]
+fn a_websocket_its_server_has_given_up_is_broken_off() {
+    let server = Http2Origin::start(Manners::default(), |request, mut respond| async move {
+        let mut out = respond.send_response(Response::new(()), false).unwrap();
+        assert_eq!(request.into_body().data().await.unwrap().unwrap(), "hello");
+        out.send_reset(Reason::CANCEL);
+    });
+    let proxy = proxy_to(server.address(), "proto h2");
+    tell(async {
+        let mut client = http2_connect(proxy.address("web")).await;
+        let (response, mut upload) = client.send_request(websocket("/chat"), false).unwrap();
+        let response = response.await.unwrap();
+        upload.send_data(Bytes::from_static(b"hello"), false).unwrap();
+        assert!(whole(response.into_body()).await.is_err(), "an end would look like the server's own");
+    });
+    let line = proxy.wait_for("GET http://chat.example/chat");
+    assert!(line.contains(" 101 ") && line.contains(" SD-- "), "{line}");
+}
+
 #[test]
 fn a_server_that_did_not_understand_the_websocket_is_not_believed() {
     let proxy = proxy_to(websocket_server(|_| "bm90IGl0Cg==".to_owned()), "");
@@ -227,6 +301,37 @@ fn a_server_that_did_not_understand_the_websocket_is_not_believed() {
         let (response, _upload) = client.send_request(websocket("/chat?x=1"), false).unwrap();
         assert_eq!(response.await.unwrap().status(), StatusCode::BAD_GATEWAY);
     });
+}
+
+#[test]
+fn a_request_in_the_queue_is_not_sent_for_a_client_that_is_gone() {
+    let server = Http2Origin::start(Manners::default(), |request, respond| async move {
+        let _held = respond;
+        assert_eq!(request.uri().path(), "/first", "whose client has left");
+        std::future::pending::<()>().await;
+    });
+    let site = Site::http().defaults("option abortonclose");
+    let proxy = site.backend(&format!("server a {} proto h2 maxconn 1", server.address())).start();
+    tell(async {
+        let mut client = http2_connect(proxy.address("web")).await;
+        let mut ask = |path: &str| {
+            let request = Request::get(format!("http://a.example{path}")).body(()).unwrap();
+            client.send_request(request, true).unwrap().0
+        };
+        let first = ask("/first");
+        while server.connections() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let more = ["/second", "/third", "/fourth"].map(&mut ask);
+        while !proxy.admin("show stat").lines().any(|line| line.starts_with("app,BACKEND,3,")) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        drop((first, more));
+    });
+    for (path, ended) in [("/first", "CH--"), ("/second", "CQ--"), ("/third", "CQ--"), ("/fourth", "CQ--")] {
+        let line = proxy.wait_for(&format!("http://a.example{path} "));
+        assert!(line.contains(ended), "{line}");
+    }
 }
 
 #[test]

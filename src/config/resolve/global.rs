@@ -30,6 +30,8 @@ const LEAST_HEAD: u64 = 1_024;
 const LARGEST_BUFSIZE: u64 = 1 << 20;
 const USUAL_FIELDS: u32 = 101;
 const MOST_FIELDS: u32 = 32_767;
+/// Fields that HTTP/2 takes in one message with some room for what rules add: the library's own limit is 24,576.
+const FIELDS_AT_MOST: u32 = 24_000;
 
 /// Of `tune.ssl.lifetime`; a ticket may live for seven days (RFC 8446 §4.6.1).
 const LEAST_LIFETIME: Duration = Duration::from_secs(1);
@@ -194,7 +196,13 @@ fn limits(context: &Context<'_>, path: &FieldPath) -> HttpLimits {
     let fields = tune.http_maxhdr.unwrap_or(USUAL_FIELDS);
     if !(1..=MOST_FIELDS).contains(&fields) {
         context.error(&path.key("http_maxhdr"), format!("`http_maxhdr` is 1 to {MOST_FIELDS}, not {fields}"));
+    } else if fields > FIELDS_AT_MOST {
+        let told = format!(
+            "heads of more than {FIELDS_AT_MOST} fields are refused, whatever `http_maxhdr` says: HTTP/2 takes no more"
+        );
+        context.warn(&path.key("http_maxhdr"), "maxhdr-too-high", told);
     }
+    let fields = fields.min(FIELDS_AT_MOST);
     let target = size("http_max_uri", &tune.http_max_uri, head).min(head);
     if target == 0 {
         context.error(&path.key("http_max_uri"), "`http_max_uri` 0 would refuse every request");

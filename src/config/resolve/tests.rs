@@ -292,6 +292,19 @@ backends: { app: { mode: http, default_server: { check: false }, servers: { a: {
 }
 
 #[test]
+fn more_fields_than_http2_takes_are_pointed_out_and_not_allowed() {
+    let text = "global: { tune: { http_maxhdr: 32767 } }";
+    check_warnings(
+        text,
+        &[
+            "global.tune.http_maxhdr: warning: heads of more than 24000 fields are refused, whatever `http_maxhdr` says: HTTP/2 takes no more [maxhdr-too-high]",
+            ": warning: nothing listens: no frontend has a `bind`, so there is nothing to run [no-frontend]",
+        ],
+    );
+    assert_eq!(good(text).global.limits.fields, 24_000);
+}
+
+#[test]
 fn a_page_with_no_servers_behind_serves_metrics_too() {
     let config = good(
         "listens: { stats: { mode: http, bind: [{ address: ':8404' }], stats: { uri: /, auth: 'admin:secret:x' } } }",

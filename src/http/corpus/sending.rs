@@ -113,6 +113,7 @@ fn http2_requests_become_the_same_head() {
         let parts = RequestParts {
             method: b"GET",
             authority: authority.map(str::as_bytes),
+            default_port: b":80",
             path_and_query: b"/p?q",
             has_body: body,
             extended_connect: None,
@@ -134,6 +135,12 @@ fn http2_requests_become_the_same_head() {
     assert_eq!(build(Some("h"), &[("content-length", "7")], true).unwrap().body(), BodyLength::Length(7));
     let bad = |authority, fields: &[(&str, &str)]| build(authority, fields, false).map(|_| ()).unwrap_err();
     assert_eq!(bad(Some("h"), &[("host", "other")]), BadRequest::ManyHosts);
+    assert_eq!(bad(Some("h:80"), &[("host", "h:81")]), BadRequest::ManyHosts);
+    for (authority, host) in
+        [("h", "h"), ("H.example", "h.EXAMPLE"), ("h:80", "h"), ("h", "H:80"), ("[::1]", "[::1]:80")]
+    {
+        assert_eq!(build(Some(authority), &[("host", host)], false).unwrap().host(), Some(authority.as_bytes()));
+    }
     assert_eq!(bad(None, &[]), BadRequest::NoHost);
     assert_eq!(bad(Some("u@h"), &[]), BadRequest::UserInfo);
     assert_eq!(bad(Some("h"), &[("transfer-encoding", "chunked")]), BadRequest::TransferEncoding);

@@ -30,6 +30,7 @@ fn settings(idle_ms: Option<u64>) -> Http2Settings {
         limits: HttpLimits::default(),
         http2: Http2Limits::default(),
         offers_websocket: true,
+        request: idle,
         idle,
         stalled: idle,
     }
@@ -65,7 +66,7 @@ fn serve<R: Future<Output = ()> + 'static>(
             }
         };
         let stream = Stream::Plain(Plain::Memory(near));
-        super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up).await
+        super::run(stream, Vec::new(), settings, &timer, || leaving.get(), take_up, |_| {}).await
     });
     (served, timers)
 }
@@ -277,6 +278,26 @@ fn interim_responses_are_told_as_long_as_they_do_not_pile_up() {
 }
 
 #[test]
+fn a_response_with_more_fields_than_the_library_takes_resets_its_stream_alone() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            let mut answer = head(200, BodyLength::None, ResponseTo::Other);
+            let fields = if request.head.target() == b"/large" { 30_000 } else { 10 };
+            (0..fields).for_each(|index| answer.add_field(format!("x-{index}").as_bytes(), b"1"));
+            request.stream.interim(&request.head, &answer);
+            request.respond(&answer);
+            let _ = poll_fn(|cx| request.stream.poll_flush(cx)).await;
+        };
+        let (mut sender, _served, _) = connect(settings(None), Rc::default(), answer).await;
+        let request = Request::get("http://a.example/large").body(none()).unwrap();
+        assert!(sender.send_request(request).await.is_err());
+        let (response, ..) = ask(&mut sender, "GET", "http://a.example/", none()).await;
+        assert_eq!(response.headers().len(), 10);
+    });
+}
+
+#[test]
 fn a_reset_stream_is_noticed() {
     tell(async {
         let (seen, mut gone) = tokio::sync::mpsc::unbounded_channel();
@@ -352,6 +373,133 @@ fn an_idle_connection_is_closed() {
         let (mut sender, served, _) = connect(settings(Some(50)), Rc::default(), echo).await;
         ask(&mut sender, "GET", "http://a.example/", none()).await;
         served.await.unwrap().unwrap();
+    });
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// A client that says this and no more is not waited for longer than for a request, whatever else may take its time.
+#[track_caller]
+fn is_not_waited_for(said: &[&[u8]]) {
+    tell(async {
+        let hour = Some(Duration::from_secs(3600));
+        let settings =
+            Http2Settings { request: Some(Duration::from_millis(50)), idle: hour, stalled: hour, ..settings(None) };
+        let (near, mut far) = duplex(64 * 1024);
+        let (served, _timers) = serve(settings, near, Rc::default(), echo);
+        far.write_all(&said.concat()).await.unwrap();
+        served.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_request_that_does_not_come_or_not_whole_ends_its_connection() {
+    is_not_waited_for(&[]);
+    is_not_waited_for(&[&PREFACE[..10]]);
+    is_not_waited_for(&[PREFACE]);
+    is_not_waited_for(&[PREFACE, SETTINGS]);
+    // Half a frame, and a frame that others should follow.
+    is_not_waited_for(&[PREFACE, SETTINGS, &[0, 0, 9, 1, 4, 0, 0, 0, 1, 0x82]]);
+    is_not_waited_for(&[PREFACE, SETTINGS, &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82]]);
+}
+
+#[test]
+fn a_head_may_take_its_own_time_behind_an_earlier_request() {
+    tell(async {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let settings = Http2Settings { request: ms(3_600_000), idle: ms(50), ..settings(None) };
+        let (near, mut far) = duplex(64 * 1024);
+        let (_served, timers) = serve(settings, near, Rc::default(), echo);
+        let get = |stream, flags| [0, 0, 6, 1, flags, 0, 0, 0, stream, 0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
+        far.write_all(&[PREFACE, SETTINGS, &get(1, 5), &get(3, 1)].concat()).await.unwrap();
+        let (wait, started) = (timers.timer(), Instant::now());
+        while started.elapsed() < Duration::from_millis(150) {
+            wait.set_after(ms(10));
+            poll_fn(|cx| if wait.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        }
+        far.write_all(&[0, 0, 0, 9, 4, 0, 0, 0, 3]).await.unwrap();
+        let mut said = Vec::new();
+        // The second answer's end: `x-sum` of a stream 3 as trailers.
+        while !said.windows(9).any(|header| header[3] == 1 && header[4] == 5 && header[5..9] == [0, 0, 0, 3]) {
+            assert_ne!(far.read_buf(&mut said).await.unwrap(), 0, "{said:?}");
+        }
+    });
+}
+
+/// What becomes of an exchange when its client says this and closes its sending side.
+async fn close_behind<R: Future<Output = ()> + 'static>(
+    said: &[&[u8]],
+    run: impl Fn(Http2Request) -> R + 'static,
+) -> Vec<u8> {
+    let (near, mut far) = duplex(64 * 1024);
+    let (served, _timers) = serve(settings(None), near, Rc::default(), run);
+    far.write_all(&[&[PREFACE, SETTINGS], said].concat().concat()).await.unwrap();
+    far.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    far.read_to_end(&mut answer).await.unwrap();
+    served.await.unwrap().unwrap();
+    answer
+}
+
+const GET: &[u8] = &[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
+const POST: &[u8] = &[0, 0, 6, 1, 4, 0, 0, 0, 1, 0x83, 0x86, 0x84, 0x41, 0x01, b'a'];
+
+#[test]
+fn a_client_that_has_closed_its_sending_side_gets_its_answer() {
+    tell(async {
+        let answer = |request: Http2Request| async move {
+            let mut request = request.take();
+            for _ in 0..100 {
+                tokio::task::yield_now().await; // the end has come long since
+            }
+            assert_eq!(request.body(BodyFraming::Plain).await, b"");
+            request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+            request.send(&[b'z'; 60_000]).await.unwrap();
+            request.stream.finish(b"");
+            poll_fn(|cx| request.stream.poll_flush(cx)).await.unwrap();
+        };
+        let ended = |said: &[u8]| said.windows(9).any(|header| header[3..] == [0, 1, 0, 0, 0, 1]);
+        for request in [&[GET][..], &[POST, &[0, 0, 0, 0, 1, 0, 0, 0, 1]]] {
+            let said = close_behind(request, answer).await;
+            assert!(said.len() > 60_000 && ended(&said), "{} bytes", said.len());
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_waits_for_a_window_is_given_up_when_none_can_come() {
+    tell(async {
+        for whole in [true, false] {
+            // Of the usual window, 65,535 bytes, nothing is left.
+            close_behind(&[GET], move |request: Http2Request| async move {
+                let mut request = request.take();
+                request.respond(&head(200, BodyLength::Chunked, ResponseTo::Other));
+                while !whole && request.send(&[b'z'; 50_000]).await.is_ok() {}
+                let _ = request.send(&[b'z'; 50_000]).await;
+                let _ = request.send(&[b'z'; 50_000]).await;
+            })
+            .await;
+        }
+    });
+}
+
+#[test]
+fn who_waits_for_more_of_a_client_learns_that_it_has_closed() {
+    tell(async {
+        close_behind(&[POST, &[0, 0, 1, 0, 0, 0, 0, 0, 1, b'x']], |request: Http2Request| async move {
+            let mut request = request.take();
+            let mut body = Vec::new();
+            let Held { stream, head, .. } = &mut request;
+            while poll_fn(|cx| stream.poll_body(cx, head, BodyFraming::Plain, &mut body)).await.is_ok() {}
+        })
+        .await;
+        // `option abortonclose`.
+        close_behind(&[GET], |request: Http2Request| async move {
+            let Held { mut stream, mut head, .. } = request.take();
+            poll_fn(|cx| stream.poll_left(cx, &mut head, true)).await;
+        })
+        .await;
     });
 }
 

@@ -18,7 +18,7 @@ use h2::client::{self, ResponseFuture, SendRequest};
 use http::Request;
 
 use super::super::clock;
-use super::super::http2_io::{Cut, Heard, Watched};
+use super::super::http2_io::{Cut, Heard, Seen, Watched};
 use super::super::stream::Stream;
 use super::http2_exchange::Http2Exchange;
 use super::http2_pool::Waiting;
@@ -75,8 +75,8 @@ impl Http2Connection {
         let limits = global.http2_servers;
         let is_tls = stream.is_tls();
         let heard = Heard::new();
-        let guard = FrameGuard::of_server(limits.glitches, clock::now());
-        let watched = Watched::new(stream, Vec::new(), guard, Rc::new(Cell::new(clock::now())));
+        let seen = Seen::new(FrameGuard::of_server(limits.glitches, clock::now()));
+        let watched = Watched::new(stream, Vec::new(), seen);
         let mut builder = client::Builder::new();
         builder
             .initial_max_send_streams(limits.streams as usize)

@@ -149,6 +149,14 @@ impl Http2Exchange {
         Poll::Ready(&self.trailers)
     }
 
+    /// For one that has become a tunnel: its server has reset the stream, or its connection is gone.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.answering {
+            Answering::Tunnel(tunnel) => tunnel.poll_gone(cx),
+            _ => Poll::Pending,
+        }
+    }
+
     /// The server was waited for this long, in vain.
     pub fn timed_out(&self, after: Duration) {
         self.connection.timed_out(after);

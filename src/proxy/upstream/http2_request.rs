@@ -4,9 +4,9 @@ use std::io;
 
 use h2::ext::Protocol;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version};
 
-use super::super::http2_io::append;
+use super::super::http2_io::{TooManyFields, append};
 use super::http2::Http2Connection;
 use crate::http::RequestHead;
 
@@ -40,13 +40,17 @@ pub(super) fn http2_request(
     for (name, value) in head.end_to_end() {
         let only_http1 = name.eq_ignore_ascii_case(b"sec-websocket-key") && websocket;
         if !only_http1 {
-            append(fields, name, value);
+            append(fields, name, value).map_err(too_many)?;
         }
     }
     if head.te_trailers() {
-        fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
+        append(fields, b"te", b"trailers").map_err(too_many)?;
     }
     Ok(request)
+}
+
+fn too_many(error: TooManyFields) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 /// Bytes our parser lets pass and the library does not are percent-encoded, which means the same (RFC 3986 §2.1).

@@ -162,9 +162,10 @@ pub(crate) async fn acquire<'b>(
     timer.set_after(backend.config.timeouts.queue.or(backend.config.timeouts.connect));
     let wait = async {
         tokio::select! {
+            // First: what frees a slot may be the end of the connection whose next request waits here.
             biased;
-            found = poll_fn(|cx| place.poll(cx)) => found,
             () = gone => Err(NoServer::ClientGone),
+            found = poll_fn(|cx| place.poll(cx)) => found,
         }
     };
     let found = timer.bound(wait).await;
