@@ -31,7 +31,7 @@ impl Usual {
 
     /// Reads a request's head. Its fields go into the list, which must be empty; it is left so when nothing is told.
     pub fn request(input: &[u8], most: usize, fields: &mut Fields) -> Option<Self> {
-        let method_len = input.iter().position(|byte| !TOKEN[usize::from(*byte)])?;
+        let method_len = token_len(input);
         let target_at = method_len + 1;
         let target_len = input.get(target_at..)?.iter().position(|byte| !TARGET[usize::from(*byte)])?;
         let version_at = target_at + target_len + 1;
@@ -106,7 +106,7 @@ fn read_lines(input: &[u8], mut at: usize, most: usize, fields: &mut Fields) -> 
     let mut meaning = Meaning::default();
     loop {
         let line = input.get(at..)?;
-        let name_len = line.iter().position(|byte| !TOKEN[usize::from(*byte)])?;
+        let name_len = token_len(line);
         match line.get(name_len..name_len + 2)? {
             [b':', _] if name_len > 0 && fields.len() < most => {}
             b"\r\n" if name_len == 0 => return Some((at, meaning)),
@@ -131,6 +131,11 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
+/// How many bytes in front may stand in a name (RFC 9110 §5.6.2).
+fn token_len(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| TOKEN[usize::from(**byte)]).count()
+}
+
 const EVERY: u64 = u64::from_ne_bytes([1; 8]);
 const TOP_BITS: u64 = EVERY << 7;
 
@@ -140,21 +145,17 @@ fn value_len(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let eight = u64::from_le_bytes(*eight);
-        let control = eight.wrapping_sub(EVERY * 0x20) & !eight;
-        let delete = (eight ^ (EVERY * 0x7f)).wrapping_sub(EVERY) & !(eight ^ (EVERY * 0x7f));
-        let marked = (control | delete) & TOP_BITS;
-        if marked == 0 {
-            at += 8;
-            continue;
+        let control = eight.wrapping_sub(EVERY * 0x20);
+        let delete = (eight ^ (EVERY * 0x7f)).wrapping_sub(EVERY);
+        let others = (control | delete) & !eight & TOP_BITS;
+        if others != 0 {
+            at += others.trailing_zeros() as usize / 8;
+            break;
         }
-        at += marked.trailing_zeros() as usize / 8;
-        if text.get(at) != Some(&b'\t') {
-            return at;
-        }
-        at += 1;
+        at += 8;
     }
-    let left = text.get(at..).unwrap_or_default();
-    at + left.iter().take_while(|byte| matches!(byte, b'\t' | b' '..=0x7e | 0x80..)).count()
+    let is_fine = |byte: &&u8| matches!(byte, b'\t' | b' '..=0x7e | 0x80..);
+    at + text.get(at..).unwrap_or_default().iter().take_while(is_fine).count()
 }
 
 #[cfg(test)]
@@ -218,16 +219,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_byte_that_may_not_stand_in_a_value_is_found() {
-        for at in 0..24 {
-            for byte in 0..=255u8 {
-                let mut text = vec![b'a'; 24];
-                text[at] = byte;
-                let expected = if matches!(byte, b'\t' | b' '..=0x7e | 0x80..) { 24 } else { at };
-                assert_eq!(value_len(&text), expected, "{byte} at {at}");
-                text[23] = 0;
-                assert_eq!(value_len(&text), expected.min(23), "{byte} at {at}, and 0 behind");
-            }
+    fn the_first_byte_that_may_not_stand_in_a_name_or_value_is_found() {
+        for (at, byte) in (0..24).flat_map(|at| (0..=255u8).map(move |byte| (at, byte))) {
+            let mut text = vec![b'a'; 24];
+            text[at] = byte;
+            let in_value = if matches!(byte, b'\t' | b' '..=0x7e | 0x80..) { 24 } else { at };
+            let in_name = if TOKEN[usize::from(byte)] { 24 } else { at };
+            assert_eq!((token_len(&text), value_len(&text)), (in_name, in_value), "{byte} at {at}");
+            text[23] = 0;
+            let (in_name, in_value) = (in_name.min(23), in_value.min(23));
+            assert_eq!((token_len(&text), value_len(&text)), (in_name, in_value), "{byte} at {at}, and 0 behind");
         }
     }
 
