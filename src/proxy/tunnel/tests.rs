@@ -230,13 +230,21 @@ fn bulk_between_sockets_is_spliced_and_keeps_its_order() {
     });
 }
 
-/// Bytes one far end says and the other one hears, in any pieces.
-async fn pass(from: &mut OwnedWriteHalf, to: &mut OwnedReadHalf, count: usize) {
+/// Bytes one far end says and the other one hears, in any pieces. `slowly`: only once all has been said that finds room.
+async fn pass(from: &mut OwnedWriteHalf, to: &mut OwnedReadHalf, count: usize, slowly: bool) {
     let said = vec![7; count];
     let mut heard = vec![0; count];
-    let (written, read) = tokio::join!(from.write_all(&said), to.read_exact(&mut heard));
+    let hear = async {
+        for _ in 0..if slowly { 100 } else { 0 } {
+            tokio::task::yield_now().await;
+        }
+        for piece in heard.chunks_mut(50_000) {
+            to.read_exact(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let (written, ()) = tokio::join!(from.write_all(&said), hear);
     written.unwrap();
-    read.unwrap();
     assert_eq!(heard, said);
 }
 
@@ -253,21 +261,25 @@ fn whoever_speaks_is_heard_however_long_the_other_was_quiet() {
         let ((mut client_hears, mut client), (mut server_hears, mut server)) =
             (client.into_split(), server.into_split());
         // Small, large enough to be spliced, and more than sockets hold, so that writing has to wait as well.
-        let sizes = [0, 1, 64, 5_000, 100_000, 8_000_000];
+        let sizes = [1, 64, 5_000, 100_000, 1_100_000, 12_000_000];
         let mut state = 7u32;
-        let mut size = || {
+        let mut random = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let last = if state % 16 == 0 { 6 } else { 5 };
-            sizes[(state >> 16) as usize % last]
+            (state >> 16) as usize
         };
         let (mut up, mut down) = (0, 0);
-        for _ in 0..300 {
-            let (to_server, to_client) = (size(), size());
-            tokio::join!(
-                pass(&mut client, &mut server_hears, to_server),
-                pass(&mut server, &mut client_hears, to_client)
-            );
-            (up, down) = (up + to_server as u64, down + to_client as u64);
+        for _ in 0..200 {
+            // Mostly small: large ones take their time.
+            let size = sizes[random() % 6 * (random() % 4) / 3] + random() % 50;
+            let slowly = random() % 2 == 0;
+            // One at a time: nobody else wakes the tunnel.
+            if random() % 2 == 0 {
+                pass(&mut client, &mut server_hears, size, slowly).await;
+                up += size as u64;
+            } else {
+                pass(&mut server, &mut client_hears, size, slowly).await;
+                down += size as u64;
+            }
         }
         client.shutdown().await.unwrap();
         server.shutdown().await.unwrap();
