@@ -181,6 +181,8 @@ async fn serve<'b, D: Downstream>(
     let wish = setting.connection.client.last_of(backend).map_or(Wish::Any, Wish::Same);
     let mut attempts = Attempts::new(backend, wish);
     let mut refusals = 0;
+    // No server has, as far as is known, looked at it.
+    let mut untouched = true;
     loop {
         let mut upstream = match find_server(setting, scratch, down, id, backend, reuse, &mut attempts).await {
             Ok(upstream) => upstream,
@@ -206,13 +208,21 @@ async fn serve<'b, D: Downstream>(
                 attempts.wish = Wish::Any;
             }
             Err(Failure::Stale) if reuse != Reuse::Never && upstream.stream.lost() != Some(Lost::Refused) => {
+                untouched &= upstream.stream.was_refused();
                 reuse = reuse.after(&upstream.stream); // as if it had never been tried; the slot is taken anew
             }
             Err(Failure::Again) => {
+                untouched &= upstream.stream.was_refused();
                 let failed = upstream.slot.server;
                 reuse = reuse.on_retry(&upstream.stream);
                 drop(upstream);
                 attempts.again(backend, failed, &mut scratch.account);
+            }
+            Err(failure)
+                if untouched && failure.is_without_answer() && upstream.stream.was_refused() && down.hand_back() =>
+            {
+                let outcome = Err(Failure::HandedBack);
+                return conclude(setting, scratch, down, id, backend, upstream, outcome).await;
             }
             outcome => return conclude(setting, scratch, down, id, backend, upstream, outcome).await,
         }
