@@ -22,7 +22,7 @@ use super::upstream::OnBehalfOf;
 use super::upstream::attempts::{Attempts, NoUpstream};
 use super::upstream::http2_exchange::Lost;
 use super::upstream::http2_pool::{Sharing, reach};
-use super::upstream::reuse::{Reuse, checkout, is_private, is_shared, keep, source_named, stick};
+use super::upstream::reuse::{Reuse, checkout, http2_pool, is_private, keep, source_named, stick};
 use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::view::View;
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded, respell};
@@ -304,11 +304,9 @@ async fn find_server<'b, D: Downstream>(
         let named = source_named(server, &scratch.request);
         let values = proxy_values(setting, &backend.config.name, &server.config, Some(&scratch.request), None);
         let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) }.telling(&values);
-        let sharing = Sharing {
-            pool: (aside.is_none() && reuse != Reuse::Never && is_shared(backend, server))
-                .then(|| setting.view.pool(id, slot.server).http2()),
-            most_uses: server.config.pool.max_reuse,
-        };
+        let may_share = aside.is_none() && reuse != Reuse::Never;
+        let pool = may_share.then(|| http2_pool(setting, &scratch.request, id, backend, server)).flatten();
+        let sharing = Sharing { pool: pool.as_deref(), most_uses: server.config.pool.max_reuse };
         let (server, aside) = (aside.unwrap_or(server), aside.is_some());
         let (timeout, timer) = (backend.config.timeouts.connect, setting.timer);
         let global = &setting.view.config.global;

@@ -1,11 +1,13 @@
 //! Idle connections to one server, kept by one worker for all its clients (HAProxy manual 4.2 `http-reuse`).
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::super::stream::Stream;
+use super::http2_idle::Home;
 use super::http2_pool::Http2Pool;
 use crate::balance::idle::{Idle, Kept, Wanted};
 use crate::model::backend::PoolSettings;
@@ -24,12 +26,30 @@ pub(crate) struct Pool {
     server: Arc<ServerState>,
     settings: PoolSettings,
     idle: RefCell<Idle<Stream>>,
-    http2: Http2Pool,
+    http2: Rc<Http2Pool>,
+}
+
+/// Counted among a server's idle connections for as long as this lives.
+#[derive(Debug)]
+pub(super) struct CountedIdle(Arc<ServerState>);
+
+impl CountedIdle {
+    /// `None` when there are `most` already, over all workers.
+    pub fn enter(server: &Arc<ServerState>, most: Option<u32>) -> Option<Self> {
+        server.idle.try_enter(most.unwrap_or(u32::MAX)).then(|| CountedIdle(Arc::clone(server)))
+    }
+}
+
+impl Drop for CountedIdle {
+    fn drop(&mut self) {
+        self.0.idle.leave();
+    }
 }
 
 impl Pool {
     pub fn new(server: Arc<ServerState>, settings: PoolSettings) -> Self {
-        Pool { server, settings, idle: RefCell::default(), http2: Http2Pool::default() }
+        let http2 = Http2Pool::new(Home::shared(Arc::clone(&server), settings));
+        Pool { server, settings, idle: RefCell::default(), http2 }
     }
 
     /// A connection that is still open, as far as can be known without asking the kernel.
@@ -47,12 +67,13 @@ impl Pool {
     pub fn checkin(&self, kept: Kept<Stream>) {
         let mut idle = self.idle.borrow_mut();
         let most = self.settings.max_conn.unwrap_or(u32::MAX);
-        let full = idle.len() >= IDLE_COUNT || self.server.idle.now() >= most;
-        if full || !may_be_kept(&self.settings, kept.uses) || self.server.maintenance.load(Relaxed) {
-            return;
+        let welcome = idle.len() < IDLE_COUNT
+            && may_be_kept(&self.settings, kept.uses)
+            && !self.server.maintenance.load(Relaxed)
+            && self.server.idle.try_enter(most);
+        if welcome {
+            idle.put(kept);
         }
-        self.server.idle.enter();
-        idle.put(kept);
     }
 
     pub fn take_over(&self, other: &Pool) {
@@ -61,7 +82,7 @@ impl Pool {
     }
 
     /// Its HTTP/2 connections, which are shared while they are in use.
-    pub fn http2(&self) -> &Http2Pool {
+    pub fn http2(&self) -> &Rc<Http2Pool> {
         &self.http2
     }
 
