@@ -8,7 +8,9 @@ use http::{Request, Response};
 use tokio::sync::Semaphore;
 
 use crate::admin::stat;
-use crate::harness::{Client, Haproxy, Http2Origin, Instance, Manners, Site, eventually, http2_connect, tell};
+use crate::harness::{
+    Client, Haproxy, Http2Origin, Instance, Manners, Origin, Site, certificate, eventually, http2_connect, tell,
+};
 
 /// Answers what asks for `/held` when it is let go, everything else at once.
 fn holding(manners: Manners) -> (Http2Origin, Arc<Semaphore>) {
@@ -224,4 +226,68 @@ fn a_private_connection_serves_all_requests_of_its_client_as_in_haproxy() {
         assert_eq!(ours, theirs, "`{options}` {reuse}");
         assert_eq!(ours, [(1, "0".to_owned()), (2, "0".to_owned())]);
     }
+}
+
+#[test]
+fn those_of_one_client_are_not_counted_in_http1_either() {
+    let told = |proxy: &Instance| {
+        let mut client = Client::connect(proxy.address("web"));
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().text(), "a");
+        eventually("it is over", || (stat(proxy, "app", "a", "scur") == "0").then_some(()));
+        idle(proxy)[0].clone()
+    };
+    let origin = Origin::named("a");
+    for (reuse, expected) in [("never", "0"), ("always", "1")] {
+        let site = Site::http().global("nbthread 1").backend(&format!("http-reuse {reuse}")).server(&origin, "");
+        let ours = told(&site.start());
+        assert_eq!((ours.as_str(), &ours), (expected, &told(&Haproxy::start(&site.text()))), "{reuse}");
+    }
+}
+
+/// What a server answers to requests for these hosts, one client's after the other.
+fn asked_for(client: &mut Client, hosts: &[&str]) -> Vec<String> {
+    let ask = |host: &&str| {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        client.response().text()
+    };
+    hosts.iter().map(ask).collect()
+}
+
+#[test]
+fn a_connection_that_tells_of_its_client_carries_no_other_ones_requests() {
+    let server = "bind 127.0.0.1:<web> accept-proxy proto h2\n  http-request return status 200 content-type a/b lf-string \
+                  %[src]:%[src_port]";
+    let server = Haproxy::start(&Site::http().bind(server).text());
+    let line = format!("server a {} proto h2 send-proxy", server.address("web"));
+    let proxy = Site::http().global("nbthread 1").backend(&line).start();
+    let mut clients = [(); 2].map(|()| Client::connect(proxy.address("web")));
+    for _ in 0..3 {
+        for client in &mut clients {
+            let own = client.local().to_string();
+            assert_eq!(asked_for(client, &["h", "h"]), [own.clone(), own]);
+        }
+    }
+    assert_eq!((stat(&proxy, "app", "a", "connect"), stat(&proxy, "app", "a", "reuse")), ("2".into(), "10".into()));
+}
+
+#[test]
+fn a_connection_opened_for_one_name_carries_no_requests_for_another() {
+    let dir = crate::harness::TempDir::new();
+    let pem = dir.write("site.pem", certificate(&["localhost"]).combined());
+    let server = format!(
+        "bind 127.0.0.1:<web> ssl crt {} alpn h2\n  http-request return status 200 content-type a/b lf-string %[ssl_fc_sni]",
+        pem.display()
+    );
+    let server = Haproxy::start(&Site::http().bind(&server).text());
+    let options = "ssl verify none sni req.hdr(host) alpn h2";
+    let line = format!("server a {} {options}", server.address("web"));
+    let proxy = Site::http().global("nbthread 1").backend(&line).start();
+    let hosts = ["a.test", "b.test", "a.test", "b.test", "a.test"];
+    assert_eq!(asked_for(&mut Client::connect(proxy.address("web")), &hosts), hosts);
+    assert_eq!((stat(&proxy, "app", "a", "connect"), stat(&proxy, "app", "a", "reuse")), ("2".into(), "3".into()));
+    // More names than a client keeps connections for.
+    let hosts: Vec<String> = (0..14).map(|number| format!("{}.test", number % 7)).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    assert_eq!(asked_for(&mut Client::connect(proxy.address("web")), &hosts), hosts);
 }

@@ -340,3 +340,18 @@ fn a_reset_behind_a_whole_body_takes_nothing_of_it() {
     let url = proxy.url("http", "web", "/");
     assert_eq!((curl(&[&url]), curl(&["--http2-prior-knowledge", &url])), ("ok".to_owned(), "ok".to_owned()));
 }
+
+#[test]
+fn what_a_server_says_goodbye_to_is_given_back_as_well() {
+    const GOAWAY: u8 = 7;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let most = Arc::clone(&connections);
+    let server = raw_server(move |connection, _| {
+        most.fetch_max(connection, SeqCst);
+        frame(GOAWAY, 0, 0, &[0; 8]) // the last stream it has looked at is none
+    });
+    let proxy = proxy_to(server, "");
+    let address = proxy.address("web");
+    tell(async move { assert_eq!(outcome(address, "/", "").await, Err(Some(h2::Reason::REFUSED_STREAM))) });
+    assert_eq!(connections.load(SeqCst), 4, "three retries, each over a new connection");
+}
