@@ -94,8 +94,8 @@ fn what_a_server_refuses_to_the_last_is_given_back_to_http2_clients_as_haproxy_d
                 assert_eq!(outcome(address, "/", body).await, Err(Some(h2::Reason::REFUSED_STREAM)), "{body:?}");
             }
         });
-        eventually("both are counted", || (stat(proxy, "app", "a", "srv_abrt") == "2").then_some(()));
-        let columns = ["req_tot", "hrsp_2xx", "hrsp_5xx", "hrsp_other", "eresp", "srv_abrt", "scur"];
+        eventually("both are over", || (stat(proxy, "web", "FRONTEND", "scur") == "0").then_some(()));
+        let columns = ["req_tot", "hrsp_2xx", "hrsp_5xx", "hrsp_other", "eresp", "srv_abrt"];
         let rows = [("web", "FRONTEND"), ("app", "BACKEND"), ("app", "a")];
         rows.map(|(name, row)| columns.map(|column| stat(proxy, name, row, column)))
     };
@@ -353,5 +353,6 @@ fn what_a_server_says_goodbye_to_is_given_back_as_well() {
     let proxy = proxy_to(server, "");
     let address = proxy.address("web");
     tell(async move { assert_eq!(outcome(address, "/", "").await, Err(Some(h2::Reason::REFUSED_STREAM))) });
-    assert_eq!(connections.load(SeqCst), 4, "three retries, each over a new connection");
+    // As with any connection that ends, two more may be tried where no retries are left.
+    assert!((4..=6).contains(&connections.load(SeqCst)), "{connections:?}");
 }
