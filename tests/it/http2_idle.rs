@@ -286,7 +286,16 @@ fn a_connection_opened_for_one_name_carries_no_requests_for_another() {
     let hosts = ["a.test", "b.test", "a.test", "b.test", "a.test"];
     assert_eq!(asked_for(&mut Client::connect(proxy.address("web")), &hosts), hosts);
     assert_eq!((stat(&proxy, "app", "a", "connect"), stat(&proxy, "app", "a", "reuse")), ("2".into(), "3".into()));
-    // More names than a client keeps connections for.
+    // Others share them.
+    assert_eq!(asked_for(&mut Client::connect(proxy.address("web")), &hosts), hosts);
+    until_idle(&proxy, 2);
+    assert_eq!(stat(&proxy, "app", "a", "connect"), "2");
+    // A reload makes new connections of TLS.
+    proxy.reload();
+    until_idle(&proxy, 0);
+    assert_eq!(asked_for(&mut Client::connect(proxy.address("web")), &hosts), hosts);
+    until_idle(&proxy, 2);
+    assert_eq!(stat(&proxy, "app", "a", "connect"), "4");
     let hosts: Vec<String> = (0..14).map(|number| format!("{}.test", number % 7)).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     assert_eq!(asked_for(&mut Client::connect(proxy.address("web")), &hosts), hosts);

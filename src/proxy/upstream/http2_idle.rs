@@ -22,7 +22,7 @@ pub(super) struct Home {
     server: Arc<ServerState>,
     pub settings: PoolSettings,
     pub whose: Whose,
-    /// Idle ones.
+    /// Idle ones, here and in pools of the same owner.
     idle: Rc<Cell<u32>>,
     pub waiting: Waiting,
 }
@@ -50,10 +50,9 @@ impl IdlePlace {
 }
 
 impl Home {
-    /// One that all clients share.
-    pub fn shared(server: Arc<ServerState>, settings: PoolSettings) -> Self {
-        let (whose, idle, waiting) = (Whose::Everybodys, Rc::default(), Waiting::default());
-        Home { server, settings, whose, idle, waiting }
+    /// One that all clients share; `idle` counts what idles in all of a server's.
+    pub fn shared(server: Arc<ServerState>, settings: PoolSettings, idle: Rc<Cell<u32>>) -> Self {
+        Home { server, settings, whose: Whose::Everybodys, idle, waiting: Waiting::default() }
     }
 
     /// One of a client's; `idle` counts what idles in all of them.

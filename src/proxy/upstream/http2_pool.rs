@@ -92,6 +92,10 @@ impl Http2Pool {
         other.connections.take().iter().for_each(|connection| self.add(connection));
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.connections.borrow().is_empty()
+    }
+
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
         self.connections.borrow().iter().all(|connection| connection.idle_since().is_some() || connection.is_over())

@@ -60,16 +60,8 @@ pub(in super::super) fn is_private(backend: &BackendInForce, server: &ServerInFo
         || backend.config.http_reuse == HttpReuse::Never
 }
 
-/// Whether requests of several clients may go over one HTTP/2 connection at the same time.
-fn is_shared(backend: &BackendInForce, server: &ServerInForce) -> bool {
-    let sni = server.config.tls.as_ref().and_then(|tls| tls.sni.as_ref());
-    let names_host = matches!(sni, Some(ServerSni::RequestHost | ServerSni::ClientSni));
-    let follows_request = names_host || server.config.presents_field().is_some();
-    !is_private(backend, server) && !follows_request
-}
-
-/// The HTTP/2 connections that a request may have a stream of: everybody's, or those of its client. `None` where the server
-/// does not speak it.
+/// The HTTP/2 connections that a request may have a stream of: everybody's that wish the same, or those of its client. `None` where
+/// the server does not speak it.
 pub(in super::super) fn http2_pool(
     setting: &Setting<'_>,
     request: &RequestHead,
@@ -80,11 +72,10 @@ pub(in super::super) fn http2_pool(
     if server.config.protocol == ServerProtocol::Http1 {
         return None;
     }
-    if is_shared(backend, server) {
-        return Some(Rc::clone(setting.view.pool(id, server.config.id).http2()));
-    }
     let wish = wish(setting, server, request);
-    Some(setting.connection.client.http2(server, wish.as_deref()))
+    let shared = || setting.view.pool(id, server.config.id).http2(wish.as_deref());
+    let shared = if is_private(backend, server) { None } else { shared() };
+    Some(shared.unwrap_or_else(|| setting.connection.client.http2(server, wish.as_deref())))
 }
 
 /// What a connection is opened for, where that is the request's wish: no request that wishes otherwise may use it.
