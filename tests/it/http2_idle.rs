@@ -300,3 +300,34 @@ fn a_connection_opened_for_one_name_carries_no_requests_for_another() {
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     assert_eq!(asked_for(&mut Client::connect(proxy.address("web")), &hosts), hosts);
 }
+
+#[test]
+fn a_client_keeps_as_many_of_its_own_as_in_haproxy() {
+    let told = |proxy: &Instance, (origin, gate): &(Http2Origin, Arc<Semaphore>)| {
+        let before = origin.connections();
+        let address = proxy.address("web");
+        let (go, end) = tokio::sync::oneshot::channel::<()>();
+        let client = async move {
+            let mut sender = http2_connect(address).await;
+            let held = || Request::get("http://h/held").body(()).unwrap();
+            let together: Vec<_> = (0..7).map(|_| sender.send_request(held(), true).unwrap().0).collect();
+            for response in together {
+                assert_eq!(response.await.unwrap().status(), 200);
+            }
+            let _ = end.await;
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| tell(client));
+            eventually("each has one", || (origin.connections() == before + 7).then_some(()));
+            gate.add_permits(7);
+            eventually("some are closed", || (origin.open() == 5).then_some(()));
+            go.send(()).unwrap();
+        });
+        eventually("all are closed", || (origin.open() == 0).then_some(()));
+    };
+    let server = holding(ONE);
+    let line = format!("server a {} proto h2", server.0.address());
+    let site = Site::http().global("nbthread 1").backend("http-reuse never").backend(&line);
+    told(&Haproxy::start(&site.text()), &server);
+    told(&site.start(), &server);
+}
