@@ -331,3 +331,21 @@ fn a_client_keeps_as_many_of_its_own_as_in_haproxy() {
     told(&Haproxy::start(&site.text()), &server);
     told(&site.start(), &server);
 }
+
+#[test]
+fn a_client_has_connections_of_its_own_to_each_server() {
+    let named = |name: &'static str| {
+        Http2Origin::start(Manners::default(), move |_, mut respond| async move {
+            if let Ok(mut body) = respond.send_response(Response::new(()), false) {
+                let _ = body.send_data(Bytes::from_static(name.as_bytes()), true);
+            }
+        })
+    };
+    let servers = [named("a"), named("b")];
+    let site = Site::http().global("nbthread 1").backend("http-reuse never").backend("balance roundrobin");
+    let site = site.backend(&format!("server a {} proto h2", servers[0].address()));
+    let proxy = site.backend(&format!("server b {} proto h2", servers[1].address())).start();
+    let mut client = Client::connect(proxy.address("web"));
+    assert_eq!(asked_for(&mut client, &["h"; 6]), ["a", "b", "a", "b", "a", "b"]);
+    assert_eq!(servers.map(|server| server.connections()), [1, 1]);
+}
