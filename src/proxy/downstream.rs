@@ -158,6 +158,12 @@ pub(crate) trait Downstream {
         self.poll_gone(cx, request).map(|_| Left::Broken)
     }
 
+    /// Tells the client that nothing was done with its request, so that it may send it again itself, in place of an answer.
+    /// `false` where the protocol has no word for that, or something was said already.
+    fn hand_back(&mut self) -> bool {
+        false
+    }
+
     /// Bytes of the request's body read, and bytes of the response written, heads included.
     fn transferred(&self) -> (u64, u64);
 }

@@ -46,6 +46,8 @@ pub(crate) struct Http2Stream {
     closed: bool,
     /// The response's head is more than the library takes: the stream can only be reset.
     unsendable: bool,
+    /// What the stream is reset with, unless it ends as it should.
+    reset: Reason,
     /// Bytes of interim responses so far.
     interim: usize,
     cut: Rc<Cut>,
@@ -79,6 +81,7 @@ impl Http2Stream {
             ended: false,
             closed: false,
             unsendable: false,
+            reset: Reason::INTERNAL_ERROR,
             interim: 0,
             cut: Rc::clone(cut),
             seen: Rc::clone(seen),
@@ -287,6 +290,15 @@ impl Downstream for Http2Stream {
         self.poll_gone(cx, request).map(|_| Left::Broken)
     }
 
+    /// By a reset that says so (RFC 9113 §8.7).
+    fn hand_back(&mut self) -> bool {
+        let silent = self.interim == 0 && self.head.is_none() && self.send.is_none();
+        if silent {
+            self.reset = Reason::REFUSED_STREAM;
+        }
+        silent
+    }
+
     /// Fields count as HTTP/1 would have sent them, so that numbers compare.
     fn transferred(&self) -> (u64, u64) {
         (self.received, self.sent)
@@ -327,8 +339,8 @@ impl Drop for Http2Stream {
             return;
         }
         match self.send.take() {
-            Some(send) => self.cut.later(send, Reason::INTERNAL_ERROR),
-            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+            Some(send) => self.cut.later(send, self.reset),
+            None => self.respond.send_reset(self.reset),
         }
     }
 }
