@@ -137,9 +137,10 @@ impl Http2Settings {
 pub(crate) struct BadHttp2(h2::Error);
 
 impl BadHttp2 {
-    /// The client's bytes are no HTTP/2, or too much of it, rather than its connection having broken.
+    /// The client's bytes are no HTTP/2, or too much of it, rather than its connection having broken or the client having
+    /// said goodbye over something (GOAWAY with an error).
     pub fn is_protocol(&self) -> bool {
-        self.0.get_io().is_none_or(|error| error.kind() == FLOODED)
+        !self.0.is_remote() && self.0.get_io().is_none_or(|error| error.kind() == FLOODED)
     }
 }
 
