@@ -255,7 +255,7 @@ impl Downstream for Http2Stream {
             Ok((head, bytes)) => {
                 self.head = Some(head);
                 self.sent += bytes;
-                self.ended = !switched && matches!(response.body(), BodyLength::None | BodyLength::Length(0));
+                self.ended = !switched && response.body() == BodyLength::None;
             }
             Err(many) => {
                 tracing::debug!(%many, "response cannot go over HTTP/2");
