@@ -159,3 +159,34 @@ fn a_client_that_takes_its_last_bytes_slowly_has_its_time_anew_for_each() {
     assert!(begun.elapsed() > Duration::from_millis(800));
     assert!(proxy.wait_for("GET http://a/ HTTP/2.0").contains(" ---- "));
 }
+
+#[test]
+fn thousands_of_short_messages_may_wait_for_their_server() {
+    let (release, held) = std::sync::mpsc::channel();
+    let held = std::sync::Mutex::new(held);
+    let a = Origin::scripted("a", move |request| {
+        if request.target == "/held" {
+            held.lock().unwrap().recv().unwrap();
+        }
+        Reply::text(200, &request.body.len().to_string())
+    });
+    let proxy = Site::http().global("nbthread 1").server(&a, "maxconn 1").start();
+    let mut client = Client::connect(proxy.address("web"));
+    let first = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82\x86\x04\x05/held\x41\x01a");
+    client.send([PREFACE, &frame(SETTINGS, 0, 0, b""), &first].concat());
+    a.wait_for_requests(1);
+    // What no window is needed for: 65,535 bytes.
+    client.send([frame(HEADERS, END_HEADERS, 3, POST), frame(DATA, 0, 3, &[b'm'; 20]).repeat(3270)].concat());
+    client.send([frame(DATA, END_STREAM, 3, b""), frame(PING, 0, 0, b"all read")].concat());
+    let mut said = |kind, stream| loop {
+        let head = client.exactly(9).expect("the connection lives");
+        let payload = client.exactly(usize::from(head[1]) * 256 + usize::from(head[2])).unwrap();
+        assert_ne!(head[3], 7, "goodbye: {}", payload.escape_ascii());
+        if (head[3], head[8]) == (kind, stream) && payload != b"" {
+            return payload;
+        }
+    };
+    while said(PING, 0) != b"all read" {}
+    release.send(()).unwrap();
+    assert_eq!(said(DATA, 3), b"65400");
+}
