@@ -154,6 +154,11 @@ pub(crate) trait Downstream {
         true
     }
 
+    /// Whether a client that breaks off can be noticed without reading more of what it sends.
+    fn tells_of_leaving(&self) -> bool {
+        self.body_is_done()
+    }
+
     /// Ready when the client's connection has broken while nothing was expected from it.
     fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error>;
 

@@ -292,6 +292,10 @@ impl Downstream for Http2Stream {
         std::mem::take(&mut self.took_some)
     }
 
+    fn tells_of_leaving(&self) -> bool {
+        true
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>, _request: &mut RequestHead) -> Poll<io::Error> {
         let reset = match &mut self.send {
             _ if self.closed => return Poll::Pending, // nobody is left to wait for
