@@ -18,7 +18,7 @@ use h2::client::{self, ResponseFuture, SendRequest};
 use http::Request;
 
 use super::super::clock;
-use super::super::http2_io::{Cut, Heard, Seen, Watched};
+use super::super::http2_io::{Cut, Heard, Seen, Watched, spent_on_pieces};
 use super::super::stream::Stream;
 use super::http2_exchange::Http2Exchange;
 use super::http2_idle::{Home, IdlePlace};
@@ -84,7 +84,8 @@ impl Http2Connection {
             .initial_connection_window_size(limits.connection_window)
             .max_frame_size(limits.frame)
             .header_table_size(limits.header_table)
-            .max_send_buffer_size(SEND_BUFFER);
+            .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(spent_on_pieces(limits.connection_window));
         let watched = watched.telling(Rc::clone(&heard));
         let (sender, link) = builder.handshake(watched).await.map_err(io::Error::other)?;
         let (link, cut) = (Rc::new(RefCell::new(Some(link))), Rc::<Cut>::default());
