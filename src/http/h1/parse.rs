@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use super::meaning::{Meaning, end_of_fields};
-use super::scan::{explain_request, explain_response, is_host, is_target};
+use super::scan::{explain_request, explain_response, is_host, is_target, request_version, response_version};
 use super::{BadRequest, BadResponse};
 use crate::http::framing::BodyLength;
 use crate::http::head::{Progress, RequestHead, Text, Version};
@@ -30,6 +30,14 @@ fn worth_a_look(input: &[u8], seen: usize, limit: usize) -> bool {
 /// The part of the input a head may take.
 fn window<'a>(input: &'a [u8], limits: &HttpLimits) -> &'a [u8] {
     input.get(..limits.head).unwrap_or(input)
+}
+
+/// Makes a version of HTTP/1 beyond 1.1 that: who knows no more of them is to process the message as if it were of the
+/// highest one known (RFC 9110 §2.5). `false` where there is another version, or none.
+fn lower_minor(version: Option<&mut [u8]>) -> bool {
+    let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9']) = version else { return false };
+    *minor = b'1';
+    true
 }
 
 /// Calls `parse` with room for as many fields as the limits allow; `too_many` recognizes the error to try again on.
@@ -62,9 +70,14 @@ impl RequestHead {
         if !worth_a_look(&self.input, self.seen, limits.head) {
             return Ok(Progress::Partial);
         }
-        let input = std::mem::take(&mut self.input);
-        let parsed =
-            with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window(&input, limits), room));
+        let mut input = std::mem::take(&mut self.input);
+        let mut parse = |input: &[u8]| {
+            with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window(input, limits), room))
+        };
+        let mut parsed = parse(&input);
+        if parsed == Err(BadRequest::Version) && lower_minor(request_version(&mut input)) {
+            parsed = parse(&input);
+        }
         self.input = input;
         match parsed {
             Ok(Progress::Complete) => self.judge_target(limits),
@@ -210,12 +223,14 @@ impl ResponseHead {
         if !worth_a_look(&self.input, self.seen, limits.head) {
             return Ok(Progress::Partial);
         }
-        let input = std::mem::take(&mut self.input);
-        let parsed = with_room_for_fields!(limits, BadResponse::TooManyFields, |room| self.read(
-            window(&input, limits),
-            room,
-            to
-        ));
+        let mut input = std::mem::take(&mut self.input);
+        let mut parse = |input: &[u8]| {
+            with_room_for_fields!(limits, BadResponse::TooManyFields, |room| self.read(window(input, limits), room, to))
+        };
+        let mut parsed = parse(&input);
+        if parsed == Err(BadResponse::Version) && lower_minor(response_version(&mut input)) {
+            parsed = parse(&input);
+        }
         self.input = input;
         if parsed == Ok(Progress::Partial) {
             self.seen = self.input.len();
