@@ -322,6 +322,7 @@ fn requests_sent_again() {
             get,
         ),
         story("empty", fails_first(b"").backend("retry-on empty-response"), "/x", get),
+        story("half a head", fails_first(b"HTTP/1.1 200 OK\r\nX-").backend("retry-on empty-response"), "/x", get),
         story("junk", fails_first(b"SSH-2.0\r\n\r\n").backend("retry-on junk-response"), "/x", get),
         story("with a body", fails_first(b"").backend("retry-on all-retryable-errors"), "/x", |at| {
             send(at, "POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc");
