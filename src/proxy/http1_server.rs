@@ -27,6 +27,10 @@ use crate::state::events;
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Requests of one connection that are served before others on its worker get their turn. A client may send hundreds in one
+/// go, and those that the proxy answers by itself wait for nobody.
+const REQUESTS_IN_A_ROW: u32 = 16;
+
 /// What came while a connection was parked.
 enum Arrival {
     /// The first bytes of a request.
@@ -89,7 +93,7 @@ pub(crate) async fn serve(mut connection: Box<Connection>, mut stream: Stream, e
     Box::pin(close(&connection, stream)).await;
 }
 
-/// Waits for the first byte of a request, holding no buffer.
+/// Waits for the first byte of a request, holding no buffer. With a wait, others have had their turn.
 async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arrival {
     let timeouts = &connection.frontend().config.timeouts;
     let wait = if first {
@@ -111,6 +115,7 @@ async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arri
             Poll::Pending if connection.timer.poll_expired(cx) => Arrival::TimedOut,
             Poll::Pending => {
                 buffers.give(input);
+                connection.in_a_row.set(0);
                 return Poll::Pending;
             }
         };
@@ -158,6 +163,11 @@ fn serve_detected(
 async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_since: Instant) -> Option<Vec<u8>> {
     let worker = &connection.worker;
     let started = clock::now();
+    connection.in_a_row.update(|served| served + 1);
+    if connection.in_a_row.get() > REQUESTS_IN_A_ROW {
+        tokio::task::yield_now().await; // here, because a parked connection's future has no room for it
+        connection.in_a_row.set(1);
+    }
     let view = Rc::clone(&connection.view);
     let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
     let mut scratch = worker.exchanges.take();
@@ -389,5 +399,45 @@ async fn close(connection: &Connection, mut stream: Stream) {
     if stream.is_tls() {
         connection.timer.set_after(Some(LINGER));
         let _ = connection.timer.bound(stream.shutdown()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::task::LocalSet;
+
+    use super::super::memory::{self, Speaks};
+    use super::super::testing::{back, front, nobody};
+    use super::super::worker::Worker;
+    use super::*;
+    use crate::model::testing::config;
+
+    /// Answered by the proxy itself.
+    const REQUEST: &str = "OPTIONS * HTTP/1.1\r\nHost: app\r\nMax-Forwards: 0\r\n\r\n";
+    const ROOM: usize = 64 * 1024;
+
+    #[test]
+    fn requests_sent_in_one_go_do_not_keep_others_waiting() {
+        let snapshot = memory::all_in_rotation(config(vec![front()], vec![back(&[nobody()])]));
+        let (shared, _events) = memory::shared(snapshot, 1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let worker = Worker::new(0, shared);
+            let mut clients = Vec::new();
+            for requests in [100, 1] {
+                let (mut client, near) = duplex(ROOM);
+                client.write_all(REQUEST.repeat(requests).as_bytes()).await.unwrap();
+                memory::accept(&worker, Speaks::Http1, near);
+                clients.push(client);
+            }
+            let mut answers = Vec::new();
+            for mut client in clients.into_iter().rev() {
+                let mut got = vec![0; ROOM];
+                let count = client.read(&mut got).await.unwrap();
+                answers.push(String::from_utf8_lossy(&got[..count]).matches("HTTP/1.1 200 OK").count());
+            }
+            assert!(answers[0] == 1 && (1..100).contains(&answers[1]), "{answers:?}");
+        });
     }
 }
