@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use self::direction::{Direction, State};
-use super::buffers::Buffers;
+use super::buffers::{Buffers, let_others_run};
 use super::clock;
 use super::record::COUNT_EVERY;
 use super::stream::Stream;
@@ -121,7 +121,7 @@ impl Tunnel<'_> {
             }
             self.set_deadlines(&up, &down, &mut client, &mut server);
             if up_moved.more || down_moved.more {
-                cx.waker().wake_by_ref();
+                let_others_run(cx);
                 return Poll::Pending;
             }
             let Some(cause) = self.expired(cx, &client, &server) else { return Poll::Pending };

@@ -3,6 +3,7 @@
 
 use std::task::{Context, Poll};
 
+use super::super::buffers::{BYTES_IN_A_ROW, HEAD_IN_A_ROW, let_others_run};
 use super::super::downstream::{Downstream, HeadOptions};
 use super::super::exchange::Scratch;
 use super::super::rules_context;
@@ -43,6 +44,11 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                         response.next(0);
                         if self.all_is_asked() {
                             self.server_active();
+                        }
+                        self.read_in_turn += HEAD_IN_A_ROW;
+                        if self.read_in_turn >= BYTES_IN_A_ROW {
+                            let_others_run(cx);
+                            return Poll::Pending;
                         }
                         continue;
                     }

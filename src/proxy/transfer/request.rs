@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::super::buffers::BYTES_IN_A_ROW;
+use super::super::buffers::{BYTES_IN_A_ROW, let_others_run};
 use super::super::downstream::{BodyError, Downstream};
 use super::{Down, Failure, Transfer};
 use crate::logline::Phase;
@@ -49,7 +49,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 self.flush_up(cx);
                 return Ok(());
             } else if self.taken_in_turn >= BYTES_IN_A_ROW {
-                cx.waker().wake_by_ref();
+                let_others_run(cx);
                 return Ok(());
             } else {
                 match self.poll_take(cx) {
