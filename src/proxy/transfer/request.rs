@@ -12,8 +12,8 @@ use super::super::downstream::{BodyError, Downstream};
 use super::{Down, Failure, Transfer};
 use crate::logline::Phase;
 
-/// The largest request that is kept to be sent again, in bytes as the server gets it: HAProxy's `tune.bufsize`. Servers of
-/// HTTP/2 tell of requests they have not looked at, so for them it is kept always.
+/// A request beyond this is not kept to be sent again when more of it comes, in bytes as the server gets it: HAProxy's
+/// `tune.bufsize`. Servers of HTTP/2 tell of requests they have not looked at, so for them it is kept always.
 const RETRY_BUFFER: usize = 16 * 1024;
 
 impl<D: Downstream> Transfer<'_, '_, D> {
