@@ -12,7 +12,7 @@ per second would measure the load generator as much; CPU per request does not.
     benches/load/run.py --contender lockgate --contender haproxy --contender nginx --base best,haproxy
     benches/load/run.py -w http,http-syslog,http-rules,http-acls,http-page    what features add
 
-Needs: wrk, h2load, openssl, haproxy, and `cargo build --release` done. chromium for http-page. Ports
+Needs: wrk, h2load, openssl, haproxy, and `cargo build --release` done; nginx with libnginx-mod-stream, chromium for http-page. Ports
 8000 (proxy), 9001-9032 (servers) and 9101 (log).
 """
 import argparse
@@ -57,11 +57,12 @@ class Workload:
     streams: int = 1
     certificate: str = "ec"
     feature: str = ""       # what is added to the configuration, see FEATURES
+    relayed: bool = False   # a relay that looks at nothing can carry it
 
 
 WORKLOADS = {
-    "http": Workload("HTTP/1.1 keep-alive, 100 bytes, 64 connections", "http", "wrk"),
-    "http-10k": Workload("HTTP/1.1 keep-alive, 10 KB", "http", "wrk", size=10240),
+    "http": Workload("HTTP/1.1 keep-alive, 100 bytes, 64 connections", "http", "wrk", relayed=True),
+    "http-10k": Workload("HTTP/1.1 keep-alive, 10 KB", "http", "wrk", size=10240, relayed=True),
     "http-1m": Workload("HTTP/1.1 keep-alive, 1 MB", "http", "wrk", unit="GiB", size=1 << 20, connections=16),
     "http-1m-up": Workload("HTTP/1.1 keep-alive, uploads of 1 MB", "http", "uploads", unit="GiB", size=1 << 20,
                            connections=16),
@@ -79,7 +80,7 @@ WORKLOADS = {
                    connections=16, streams=16),
     "h2-10k": Workload("HTTP/2 over TLS, 10 KB, 16 connections of 16 streams", "tls", "h2load", size=10240,
                        connections=16, streams=16),
-    "tcp": Workload("TCP, 64 bytes there and back, 64 connections", "tcp", "pingpong", servers="echo"),
+    "tcp": Workload("TCP, 64 bytes there and back, 64 connections", "tcp", "pingpong", servers="echo", relayed=True),
     "tcp-bulk": Workload("TCP, download, 4 connections", "tcp", "bulk", unit="GiB", servers="source", connections=4),
     "idle": Workload("memory of an idle keep-alive connection", "http", "idle", unit="idle", connections=8000),
     "idle-tls": Workload("memory of an idle TLS keep-alive connection", "tls", "idle_tls", unit="idle", connections=4000),
@@ -124,6 +125,7 @@ CONTENDERS = {
     "lockgate": str(ROOT / "target/release/lockgate") + " run -q -f {haproxy}",
     "haproxy": "haproxy -db -f {haproxy}",
     "nginx": "nginx -c {nginx}",
+    "relay": "{tool} relay {listen} {servers}",
 }
 
 
@@ -341,7 +343,9 @@ def wait_until_it_serves(workload, process):
 def measure(bench, name, command, workload):
     where = bench.work / name
     where.mkdir(exist_ok=True)
-    values = {}
+    if "{tool}" in command and not workload.relayed:
+        return None
+    values = {"tool": bench.tool, "listen": "%s:%d" % PROXY, "servers": " ".join(SERVERS[workload.servers])}
     for kind in ("haproxy", "nginx"):
         if "{%s}" % kind in command:
             values[kind] = rendered(bench, kind, workload, where)
@@ -475,7 +479,8 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-w", "--workload", default=",".join(WORKLOADS), help="comma list of: " + ", ".join(WORKLOADS))
     parser.add_argument("--contender", action="append", metavar="NAME[=COMMAND]",
-                        help="lockgate, haproxy, nginx or NAME=COMMAND with {haproxy} or {nginx} for the rendered file; repeat")
+                        help="lockgate, haproxy, nginx, relay (looks at nothing: what the kernel alone costs) or NAME=COMMAND "
+                             "with {haproxy} or {nginx} for the rendered file; repeat")
     parser.add_argument("--base", default="haproxy", help="comma list of whom ratios are to; best: the cheaper of haproxy and nginx in the same round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of one measured run")

@@ -4,11 +4,14 @@
 //! load_tool responder LISTEN        HTTP/1.1: GET /N is answered with N bytes
 //! load_tool echo LISTEN             TCP: every byte comes back
 //! load_tool source LISTEN           TCP: bytes without end
+//! load_tool relay LISTEN TO...      between clients and servers, looking at nothing: what the kernel alone costs
 //! load_tool pingpong TO C SECONDS   C connections, 64 bytes there and back, one after the other
 //! load_tool bulk TO C SECONDS       C connections, read and thrown away
 //! load_tool idle TO N               N connections, one GET each, then held until stdin ends
 //!
 //! Clients print one JSON object.
+
+mod relay;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -31,12 +34,15 @@ fn main() -> io::Result<()> {
         ["responder", listen] => serve(listen, EventFlags::IN, Responder::default()),
         ["echo", listen] => serve(listen, EventFlags::IN, Echo),
         ["source", listen] => serve(listen, EventFlags::IN | EventFlags::OUT, Source),
+        ["relay", listen, ref to @ ..] if !to.is_empty() => {
+            relay::relay(address(listen), &to.iter().map(|to| address(to)).collect::<Vec<_>>())
+        }
         ["pingpong", to, count, seconds] => pingpong(address(to), number(count), span(seconds)),
         ["bulk", to, count, seconds] => bulk(address(to), number(count), span(seconds)),
         ["idle", to, count] => idle(address(to), number(count)),
         _ => {
             eprintln!(
-                "usage: load_tool responder|echo|source LISTEN | pingpong|bulk TO CONNECTIONS SECONDS | idle TO CONNECTIONS"
+                "usage: load_tool responder|echo|source LISTEN | relay LISTEN TO... | pingpong|bulk TO CONNECTIONS SECONDS | idle TO CONNECTIONS"
             );
             std::process::exit(2);
         }

@@ -30,12 +30,32 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Idle<C> {
     /// In the order they came, so by age.
     kept: Vec<Kept<C>>,
-    purged: Option<Instant>,
+    purge: Purge,
 }
 
 impl<C> Default for Idle<C> {
     fn default() -> Self {
-        Idle { kept: Vec::new(), purged: None }
+        Idle { kept: Vec::new(), purge: Purge::default() }
+    }
+}
+
+/// How many connections go because nobody needs them: once in each delay half of those that have been idle all that time
+/// (HAProxy manual 5.2 `pool-purge-delay`).
+#[derive(Debug, Default)]
+pub(crate) struct Purge {
+    /// The last time some were due.
+    last: Option<Instant>,
+}
+
+impl Purge {
+    /// How many go now, the oldest first. `unneeded` counts those that have been idle for `delay`.
+    pub fn due(&mut self, now: Instant, delay: Duration, unneeded: impl FnOnce() -> usize) -> usize {
+        let last = *self.last.get_or_insert(now);
+        if now.saturating_duration_since(last) < delay {
+            return 0;
+        }
+        self.last = Some(now);
+        unneeded().div_ceil(2)
     }
 }
 
@@ -64,17 +84,13 @@ impl<C> Idle<C> {
         self.kept.append(&mut other.kept);
     }
 
-    /// Closes those that `keep` refuses; and once in each `delay` half of those that nobody needed all that time
-    /// (HAProxy manual 5.2 `pool-purge-delay`), the oldest first. Returns how many.
+    /// Closes those that `keep` refuses, and those that are due for want of need ([`Purge`]). Returns how many.
     pub fn purge(&mut self, now: Instant, delay: Duration, keep: impl FnMut(&mut Kept<C>) -> bool) -> usize {
         let before = self.kept.len();
         self.kept.retain_mut(keep);
-        let last = *self.purged.get_or_insert(now);
-        if now.saturating_duration_since(last) >= delay {
-            self.purged = Some(now);
-            let unneeded = self.kept.partition_point(|kept| now.saturating_duration_since(kept.since) >= delay);
-            self.kept.drain(..unneeded.div_ceil(2));
-        }
+        let unneeded = || self.kept.partition_point(|kept| now.saturating_duration_since(kept.since) >= delay);
+        let due = self.purge.due(now, delay, unneeded);
+        self.kept.drain(..due);
         before - self.kept.len()
     }
 }

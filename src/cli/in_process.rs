@@ -37,6 +37,8 @@ pub struct Leftovers {
     pub sessions: u32,
     /// Requests counted as waiting for a server.
     pub queued: u32,
+    /// Connections counted as idle at servers.
+    pub idle: u32,
     /// Whoever still holds the shared state: a worker, a connection, a task.
     pub holders: usize,
     /// Whoever still holds a configuration that was in force at the end.
@@ -160,11 +162,14 @@ fn left_behind(shared: Arc<Shared>) -> Leftovers {
         frontends.chain(listeners).chain(backends).chain(servers.map(|server| server.state.sessions.now())).sum()
     };
     let queued = snapshot.backends.iter().map(|backend| backend.state.queued.now()).sum();
+    let servers = snapshot.backends.iter().flat_map(|backend| &backend.servers);
+    let idle = servers.map(|server| server.state.idle.now()).sum();
     let mut left = Leftovers {
         connections: shared.process.connections.now(),
         tls_connections: shared.process.tls_connections.now(),
         sessions: sessions(&snapshot),
         queued,
+        idle,
         holders: Arc::strong_count(&shared) - 1,
         snapshot_holders: 0,
     };

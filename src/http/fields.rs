@@ -96,6 +96,10 @@ impl Fields {
         self.received = self.list.len();
     }
 
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     pub fn received(&self) -> &[Field] {
         self.list.get(..self.received).unwrap_or_default()
     }

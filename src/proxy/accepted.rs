@@ -52,6 +52,11 @@ impl Accepted {
         matches!(peeked, Err(Errno::AGAIN))
     }
 
+    /// As [`Plain::may_be_read`](super::stream::Plain::may_be_read).
+    pub fn may_be_read(&self) -> bool {
+        self.watch.borrow().as_ref().is_none_or(|watch| watch.try_io(Interest::READABLE, |_| Ok(())).is_ok())
+    }
+
     /// Its part in the event loop, which tells at once if there is something to read. Whoever waits for room to write is
     /// the first to have that watched: all that is waited for on this socket must be asked again then, so the task is woken.
     ///

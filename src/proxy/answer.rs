@@ -182,8 +182,16 @@ async fn finish<D: Downstream>(setting: &Setting<'_>, down: &mut D) -> bool {
 }
 
 async fn flush<D: Downstream>(setting: &Setting<'_>, down: &mut D) -> bool {
-    setting.timer.set_after(setting.frontend.config.timeouts.client);
-    let flushed = setting.timer.bound(poll_fn(|cx| down.poll_flush(cx))).await;
+    let limit = setting.frontend.config.timeouts.client;
+    setting.timer.set_after(limit);
+    let flushed = poll_fn(|cx| {
+        let flushed = down.poll_flush(cx);
+        if down.took_some() {
+            setting.timer.set_after(limit);
+        }
+        flushed
+    });
+    let flushed = setting.timer.bound(flushed).await;
     setting.timer.set(None);
     matches!(flushed, Some(Ok(())))
 }

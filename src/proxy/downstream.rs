@@ -143,9 +143,20 @@ pub(crate) trait Downstream {
     /// Writes out all that is queued.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Whether the client has taken some of what is queued since this was last asked: its time begins anew then. Only
+    /// where much may be queued.
+    fn took_some(&mut self) -> bool {
+        false
+    }
+
     /// Whether looking after the client costs nothing more. If not it can wait a little: most answers come soon.
     fn is_watched(&self) -> bool {
         true
+    }
+
+    /// Whether a client that breaks off can be noticed without reading more of what it sends.
+    fn tells_of_leaving(&self) -> bool {
+        self.body_is_done()
     }
 
     /// Ready when the client's connection has broken while nothing was expected from it.
@@ -156,6 +167,12 @@ pub(crate) trait Downstream {
     fn poll_left(&mut self, cx: &mut Context<'_>, request: &mut RequestHead, or_closed: bool) -> Poll<Left> {
         let _ = or_closed; // only where a client can close one side
         self.poll_gone(cx, request).map(|_| Left::Broken)
+    }
+
+    /// Tells the client that nothing was done with its request, so that it may send it again itself, in place of an answer.
+    /// `false` where the protocol has no word for that, or something was said already.
+    fn hand_back(&mut self) -> bool {
+        false
     }
 
     /// Bytes of the request's body read, and bytes of the response written, heads included.

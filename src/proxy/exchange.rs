@@ -22,7 +22,7 @@ use super::upstream::OnBehalfOf;
 use super::upstream::attempts::{Attempts, NoUpstream};
 use super::upstream::http2_exchange::Lost;
 use super::upstream::http2_pool::{Sharing, reach};
-use super::upstream::reuse::{Reuse, checkout, is_private, is_shared, keep, source_named, stick};
+use super::upstream::reuse::{Reuse, checkout, http2_pool, is_private, keep, source_named, stick};
 use super::upstream::slot::{NoServer, Slot, Wish, acquire, try_acquire};
 use super::view::View;
 use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_request, forwarded, respell};
@@ -181,6 +181,8 @@ async fn serve<'b, D: Downstream>(
     let wish = setting.connection.client.last_of(backend).map_or(Wish::Any, Wish::Same);
     let mut attempts = Attempts::new(backend, wish);
     let mut refusals = 0;
+    // No server has, as far as is known, looked at it.
+    let mut untouched = true;
     loop {
         let mut upstream = match find_server(setting, scratch, down, id, backend, reuse, &mut attempts).await {
             Ok(upstream) => upstream,
@@ -206,13 +208,21 @@ async fn serve<'b, D: Downstream>(
                 attempts.wish = Wish::Any;
             }
             Err(Failure::Stale) if reuse != Reuse::Never && upstream.stream.lost() != Some(Lost::Refused) => {
+                untouched &= upstream.stream.was_refused();
                 reuse = reuse.after(&upstream.stream); // as if it had never been tried; the slot is taken anew
             }
             Err(Failure::Again) => {
+                untouched &= upstream.stream.was_refused();
                 let failed = upstream.slot.server;
                 reuse = reuse.on_retry(&upstream.stream);
                 drop(upstream);
                 attempts.again(backend, failed, &mut scratch.account);
+            }
+            Err(failure)
+                if untouched && failure.is_without_answer() && upstream.stream.was_refused() && down.hand_back() =>
+            {
+                let outcome = Err(Failure::HandedBack);
+                return conclude(setting, scratch, down, id, backend, upstream, outcome).await;
             }
             outcome => return conclude(setting, scratch, down, id, backend, upstream, outcome).await,
         }
@@ -294,11 +304,9 @@ async fn find_server<'b, D: Downstream>(
         let named = source_named(server, &scratch.request);
         let values = proxy_values(setting, &backend.config.name, &server.config, Some(&scratch.request), None);
         let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) }.telling(&values);
-        let sharing = Sharing {
-            pool: (aside.is_none() && reuse != Reuse::Never && is_shared(backend, server))
-                .then(|| setting.view.pool(id, slot.server).http2()),
-            most_uses: server.config.pool.max_reuse,
-        };
+        let may_share = aside.is_none() && reuse != Reuse::Never;
+        let pool = may_share.then(|| http2_pool(setting, &scratch.request, id, backend, server)).flatten();
+        let sharing = Sharing { pool: pool.as_deref(), most_uses: server.config.pool.max_reuse };
         let (server, aside) = (aside.unwrap_or(server), aside.is_some());
         let (timeout, timer) = (backend.config.timeouts.connect, setting.timer);
         let global = &setting.view.config.global;

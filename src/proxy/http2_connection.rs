@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 use super::downstream::Downstream;
-use super::http2_io::{Counted, Cut, FLOODED, Seen, Watched};
+use super::http2_io::{Counted, Cut, FLOODED, Seen, Watched, spent_on_pieces};
 use super::http2_stream::Http2Stream;
 use super::stream::Stream;
 use super::timer::Timer;
@@ -137,9 +137,10 @@ impl Http2Settings {
 pub(crate) struct BadHttp2(h2::Error);
 
 impl BadHttp2 {
-    /// The client's bytes are no HTTP/2, or too much of it, rather than its connection having broken.
+    /// The client's bytes are no HTTP/2, or too much of it, rather than its connection having broken or the client having
+    /// said goodbye over something (GOAWAY with an error).
     pub fn is_protocol(&self) -> bool {
-        self.0.get_io().is_none_or(|error| error.kind() == FLOODED)
+        !self.0.is_remote() && self.0.get_io().is_none_or(|error| error.kind() == FLOODED)
     }
 }
 
@@ -274,7 +275,8 @@ fn builder(settings: &Http2Settings) -> server::Builder {
         .initial_connection_window_size(settings.http2.connection_window)
         .max_frame_size(settings.http2.frame)
         .header_table_size(settings.http2.header_table)
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(spent_on_pieces(settings.http2.connection_window));
     if settings.offers_websocket {
         builder.enable_connect_protocol();
     }

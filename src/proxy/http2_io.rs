@@ -22,6 +22,20 @@ use crate::wire::http2_frames::{FrameGuard, Refusal};
 /// What reading fails with once a peer only keeps us busy: h2 hands on an error's kind, but not what it was.
 pub(crate) const FLOODED: io::ErrorKind = io::ErrorKind::QuotaExceeded;
 
+/// The shortest pieces of which a peer may fill a connection's window before they are read; of those of a few bytes, a
+/// stream's. Messages of gRPC and events come so. h2 takes a piece of less than 256 bytes for as large in memory, and ends
+/// the connection over what it may spend beyond their bytes.
+const SHORTEST_PIECES: usize = 32;
+/// No more than so much is spent on short pieces, however large the window is.
+const MOST_ON_PIECES: usize = 64 * 1024 * 1024;
+
+/// What h2 may spend on short pieces that have come and are not read yet, in bytes, for a connection with this window. Of
+/// itself it spends half a window, which a few thousand messages in one go are more than.
+pub(crate) fn spent_on_pieces(connection_window: u32) -> usize {
+    let pieces = connection_window as usize / SHORTEST_PIECES;
+    (pieces * (256 - SHORTEST_PIECES)).min(MOST_ON_PIECES)
+}
+
 /// One connection's bytes, as h2 gets them.
 pub(crate) struct Watched {
     stream: Stream,

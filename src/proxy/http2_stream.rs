@@ -25,6 +25,15 @@ const INTERIM_LIMIT: usize = 64 * 1024;
 /// What one takes besides its fields, about.
 const INTERIM_COST: usize = 64;
 
+/// How much room a piece needs before it is given to the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Any will do: what has none waits in the connection, one piece at most.
+    Any,
+    /// Room for all of it. Nobody who gives up a client that does not take its last bytes is there behind them.
+    Whole,
+}
+
 /// One stream. Dropping it before its response has ended resets the stream.
 #[derive(Debug)]
 pub(crate) struct Http2Stream {
@@ -46,6 +55,8 @@ pub(crate) struct Http2Stream {
     closed: bool,
     /// The response's head is more than the library takes: the stream can only be reset.
     unsendable: bool,
+    /// What the stream is reset with, unless it ends as it should.
+    reset: Reason,
     /// Bytes of interim responses so far.
     interim: usize,
     cut: Rc<Cut>,
@@ -54,6 +65,8 @@ pub(crate) struct Http2Stream {
     listening: Option<Counted>,
     /// While there is no room for what it has to send.
     blocked: Option<Counted>,
+    /// Its client has taken some of a piece since that was last asked.
+    took_some: bool,
     received: u64,
     sent: u64,
 }
@@ -79,11 +92,13 @@ impl Http2Stream {
             ended: false,
             closed: false,
             unsendable: false,
+            reset: Reason::INTERNAL_ERROR,
             interim: 0,
             cut: Rc::clone(cut),
             seen: Rc::clone(seen),
             listening: None,
             blocked: None,
+            took_some: false,
             received: 0,
             sent: 0,
         }
@@ -91,7 +106,7 @@ impl Http2Stream {
 
     /// The whole response was given to the connection.
     pub fn is_answered(&self) -> bool {
-        self.ended
+        self.closed
     }
 
     /// The tunnel it has become by its answer, which has been sent.
@@ -132,17 +147,22 @@ impl Http2Stream {
 
 impl Http2Stream {
     /// Sends what is to be sent as far as the client takes it; ready when nothing is left.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, wanted: Room) -> Poll<io::Result<()>> {
         self.send_head()?;
-        if let (Some(_), Some(send)) = (&self.data, &mut self.send) {
-            // Any room will do: what has none waits in the stream, one piece at most.
-            let room = poll_room(send, 1, cx);
+        while let (Some(data), Some(send)) = (&mut self.data, &mut self.send) {
+            let needed = if wanted == Room::Whole { data.len() } else { 1 };
+            let room = poll_room(send, needed, cx);
             if room.is_pending() {
                 self.block();
                 return Poll::Pending;
             }
             self.blocked = None;
-            ready!(room)?;
+            let room = ready!(room)?;
+            if room >= needed {
+                break;
+            }
+            send.send_data(data.split_to(room), false).map_err(gone)?;
+            self.took_some = true;
         }
         Poll::Ready(self.send_rest())
     }
@@ -238,7 +258,7 @@ impl Downstream for Http2Stream {
             Ok((head, bytes)) => {
                 self.head = Some(head);
                 self.sent += bytes;
-                self.ended = !switched && matches!(response.body(), BodyLength::None | BodyLength::Length(0));
+                self.ended = !switched && response.body() == BodyLength::None;
             }
             Err(many) => {
                 tracing::debug!(%many, "response cannot go over HTTP/2");
@@ -249,7 +269,7 @@ impl Downstream for Http2Stream {
 
     fn poll_data(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.data.is_some() {
-            ready!(self.poll_send(cx))?;
+            ready!(self.poll_send(cx, Room::Any))?;
         }
         self.sent += bytes.len() as u64;
         self.data = Some(Bytes::copy_from_slice(bytes));
@@ -268,7 +288,15 @@ impl Downstream for Http2Stream {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_send(cx)
+        self.poll_send(cx, Room::Whole)
+    }
+
+    fn took_some(&mut self) -> bool {
+        std::mem::take(&mut self.took_some)
+    }
+
+    fn tells_of_leaving(&self) -> bool {
+        true
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, _request: &mut RequestHead) -> Poll<io::Error> {
@@ -285,6 +313,15 @@ impl Downstream for Http2Stream {
             self.listen();
         }
         self.poll_gone(cx, request).map(|_| Left::Broken)
+    }
+
+    /// By a reset that says so (RFC 9113 §8.7).
+    fn hand_back(&mut self) -> bool {
+        let silent = self.interim == 0 && self.head.is_none() && self.send.is_none();
+        if silent {
+            self.reset = Reason::REFUSED_STREAM;
+        }
+        silent
     }
 
     /// Fields count as HTTP/1 would have sent them, so that numbers compare.
@@ -323,12 +360,13 @@ impl Drop for Http2Stream {
         }
         // What there is goes out, whether there is room for it or not: it is one piece at most.
         let sent = self.send_head().and_then(|()| self.send_rest());
-        if self.closed && sent.is_ok() {
+        // What has no room was given up: it must not wait in the connection for ever, and take a stream's place there.
+        if self.closed && sent.is_ok() && self.blocked.is_none() {
             return;
         }
         match self.send.take() {
-            Some(send) => self.cut.later(send, Reason::INTERNAL_ERROR),
-            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+            Some(send) => self.cut.later(send, self.reset),
+            None => self.respond.send_reset(self.reset),
         }
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Account {
     refused: bool,
     /// Its body turned out to be malformed.
     bad_request: bool,
+    /// It was given back to its client, to be sent again: no answer to be counted.
+    handed_back: bool,
     request_captures: Vec<Option<Vec<u8>>>,
     response_captures: Vec<Option<Vec<u8>>>,
     answered_by_stats: bool,

@@ -124,6 +124,19 @@ impl Plain {
         !matches!(self, Plain::Accepted(accepted) if !accepted.is_watched())
     }
 
+    /// Whether the event loop may know of something to read. False only where a read would have to wait, and whoever has
+    /// waited for one before is still going to be woken.
+    pub fn may_be_read(&self) -> bool {
+        let known = |tried: io::Result<()>| tried.is_ok();
+        match self {
+            Plain::Accepted(accepted) => accepted.may_be_read(),
+            Plain::Tcp(socket) => known(socket.try_io(Interest::READABLE, || Ok(()))),
+            Plain::Unix(socket) => known(socket.try_io(Interest::READABLE, || Ok(()))),
+            #[cfg(any(test, fuzzing))]
+            Plain::Memory(_) => true,
+        }
+    }
+
     /// Reads once into the buffer's spare capacity.
     ///
     /// The system call is made directly: the C library's is a point where a thread may be cancelled, which it prepares

@@ -201,7 +201,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
             (Poll::Pending, Err(failure)) => return Poll::Ready(Err(failure)),
             (Poll::Pending, Ok(())) => {}
         }
-        if self.down.body_is_done()
+        if self.down.tells_of_leaving()
             && let Poll::Ready(failure) = self.poll_client(cx)
         {
             return Poll::Ready(Err(failure));
@@ -209,15 +209,15 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
         self.poll_deadlines(cx)
     }
 
-    /// Looks after a client that has nothing more to send: one that is gone is not to be found out by the next byte of
-    /// an answer that may take hours (server-sent events).
+    /// Looks after a client from which nothing is taken: one that is gone is not to be found out by the next byte of an
+    /// answer that may take hours (server-sent events), nor when its server takes more of an upload.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         if self.watch_at.is_some_and(|at| clock::now() < at) {
             return Poll::Pending;
         }
         self.watch_at = None;
         let request = &mut self.scratch.request;
-        if !matches!(self.state, Down::Head) {
+        if !matches!(self.state, Down::Head) || !self.down.body_is_done() {
             return self.down.poll_gone(cx, request).map(|_| Failure::ClientGone { phase: Phase::Data });
         }
         self.down.poll_left(cx, request, self.backend.config.abort_on_close).map(|left| match left {

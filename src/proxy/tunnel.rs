@@ -18,7 +18,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use self::direction::{Direction, State};
+use self::direction::{Direction, Moved, State};
 use super::buffers::{Buffers, let_others_run};
 use super::clock;
 use super::record::COUNT_EVERY;
@@ -98,12 +98,27 @@ impl Tunnel<'_> {
         // Why a side was taken to have ended: what follows from that is not news.
         let mut late = None;
         let mut count_at = clock::now() + COUNT_EVERY;
+        // Both directions wait to read and nothing else is waited for: who wakes this task has woken one of them.
+        let mut both_read = false;
         let cause = poll_fn(|cx| {
             if let Some(cause) = (self.stop)() {
                 return Poll::Ready(cause);
             }
-            let up_moved = up.advance(cx, self.client, self.server, self.buffers);
-            let down_moved = down.advance(cx, self.server, self.client, self.buffers);
+            let quiet = |stream: &Stream| both_read && stream.as_socket().is_some_and(|socket| !socket.may_be_read());
+            let (up_quiet, down_quiet) = (quiet(self.client), quiet(self.server));
+            let mut up_moved = Moved::default();
+            if !up_quiet {
+                up_moved = up.advance(cx, self.client, self.server, self.buffers);
+            }
+            let mut down_moved = Moved::default();
+            if !down_quiet {
+                down_moved = down.advance(cx, self.server, self.client, self.buffers);
+            }
+            let pausing = up_moved.more || down_moved.more;
+            let writing = up.awaits_writer() || down.awaits_writer();
+            // Without a budget not all that is waited for was noted.
+            let noted = !pausing && tokio::task::coop::has_budget_remaining();
+            both_read = up.awaits_reader() && down.awaits_reader() && !writing && noted;
             let server_is_done = self.ends_with_server && down.state == State::Closed;
             let over = outcome(&up, &down).or(server_is_done.then_some(Cause::Normal));
             if let Some(cause) = over.or_else(|| self.deserted(cx, &up, &down)) {
@@ -120,7 +135,7 @@ impl Tunnel<'_> {
                 (self.moved)(up.written, down.written);
             }
             self.set_deadlines(&up, &down, &mut client, &mut server);
-            if up_moved.more || down_moved.more {
+            if pausing {
                 let_others_run(cx);
                 return Poll::Pending;
             }
@@ -132,6 +147,7 @@ impl Tunnel<'_> {
             }
             late.get_or_insert(cause);
             its_own.state = State::Ending;
+            both_read = false;
             cx.waker().wake_by_ref();
             Poll::Pending
         })

@@ -223,7 +223,7 @@ async fn purge(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(PURGE_EVERY).await;
         worker.view().purge_idle(clock::now());
-        worker.owned.purge();
+        worker.owned.purge(clock::now());
         worker.buffers.trim();
         tls::trim();
         let (lent, kept) = worker.buffers.count_pipes();

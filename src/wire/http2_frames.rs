@@ -157,13 +157,13 @@ impl FrameGuard {
     pub fn taken_up(&mut self, stream: impl FnOnce() -> u32) {
         let Some(streams) = &mut self.streams else { return };
         streams.hand_out(stream);
-        streams.settle(self.head.continues);
+        streams.settle(self.head.since.is_some());
     }
 
     /// One of a client's requests that nobody has seen. Ask when all that could be handed out have been.
     pub fn next_refusal(&mut self) -> Option<Refusal> {
         let streams = self.streams.as_mut()?;
-        streams.settle(self.head.continues);
+        streams.settle(self.head.since.is_some());
         streams.next_refusal()
     }
 
@@ -416,6 +416,15 @@ mod tests {
         guard.taken_up(|| 5);
         let told = std::iter::from_fn(|| guard.next_refusal()).collect::<Vec<_>>();
         assert_eq!(told, [Refusal::TooLarge, Refusal::Malformed]);
+        // One whose head comes in pieces cannot be refused before its end.
+        let head = frame(HEADERS, END_STREAM | END_HEADERS, 20);
+        let head = [&head[..8], &[11], &head[9..]].concat();
+        for piece in head.chunks(11) {
+            assert_eq!(guard.next_refusal(), None);
+            guard.received(piece, now).unwrap();
+        }
+        guard.sent(&on(RST_STREAM, 11, 1));
+        assert_eq!(guard.next_refusal(), Some(Refusal::Malformed));
     }
 
     #[test]

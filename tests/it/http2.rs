@@ -109,19 +109,22 @@ fn a_client_that_breaks_the_protocol_is_logged() {
     assert!(line.contains(" PR-- "), "{line}");
 }
 
+/// A request's frame with this header block.
+fn head(stream: u8, block: &[u8]) -> Vec<u8> {
+    let len = (block.len() as u32).to_be_bytes();
+    [&len[1..], &[1, 5, 0, 0, 0, stream], block].concat()
+}
+
+const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
 /// What is logged of a request with these fields besides `:scheme http`, and of one behind it on the same connection.
 #[track_caller]
 fn logged(fields: &[u8], expected: &str) {
     let a = Origin::named("a");
     let proxy = Site::http().server(&a, "").start();
     let mut client = Client::connect(proxy.address("web"));
-    let frame = |stream, block: &[u8]| {
-        let len = (block.len() as u32).to_be_bytes();
-        [&len[1..], &[1, 5, 0, 0, 0, stream], block].concat()
-    };
-    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    client.send(frame(1, &[&[0x86], fields].concat()));
-    client.send(frame(3, b"\x82\x86\x04\x07/behind\x41\x01a"));
+    client.send(BEGIN).send(head(1, &[&[0x86], fields].concat()));
+    client.send(head(3, b"\x82\x86\x04\x07/behind\x41\x01a"));
     proxy.wait_for("/behind HTTP/2.0");
     proxy.wait_for(expected);
 }
@@ -138,4 +141,31 @@ fn requests_are_logged_with_the_host_their_client_named_and_bad_ones_as_such() {
     logged(b"\x82\x41\x01h", refused);
     let large = [b"\x82\x84\x41\x01h\x00\x01x\x7f\x81\x7a", &[b'y'; 127 + 0x3d01][..]].concat();
     logged(&large, "web/<NOSRV> -1/-1/-1/-1/0 431 0 - - PR-- 1/1/0/0/0 0/0 \"<BADREQ>\"");
+}
+
+#[test]
+fn a_bad_request_that_comes_in_pieces_is_logged() {
+    let a = Origin::named("a");
+    let proxy = Site::http().server(&a, "").start();
+    let mut client = Client::connect(proxy.address("web"));
+    let bad = head(3, b"\x82\x86\x84\x41\x01a\x00\x0aconnection\x05close");
+    let (first, rest) = bad.split_at(20);
+    client.send([BEGIN, &head(1, b"\x82\x86\x04\x07/before\x41\x01a"), first].concat());
+    proxy.wait_for("/before HTTP/2.0");
+    client.send(rest);
+    proxy.wait_for("<BADREQ>");
+}
+
+#[test]
+fn a_client_that_says_goodbye_over_an_error_has_sent_no_bad_request() {
+    let a = Origin::named("a");
+    let proxy = Site::http().server(&a, "").start();
+    let mut client = Client::connect(proxy.address("web"));
+    let goodbye = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+    client.send([BEGIN, &head(1, b"\x82\x86\x84\x41\x01a"), &goodbye].concat());
+    client.rest().expect("the connection ends behind the answer");
+    proxy.get("/behind");
+    proxy.wait_for("/behind");
+    let said = proxy.said();
+    assert!(said.contains("GET http://a/ HTTP/2.0") && !said.contains("<BADREQ>"), "{said}");
 }

@@ -8,7 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 
-use crate::harness::{Client, Http2Origin, Manners, Proxy, Site, curl, http2_connect, tell, tool_output, whole};
+use crate::admin::stat;
+use crate::harness::{
+    Client, Haproxy, Http2Origin, Instance, Manners, Proxy, Site, curl, eventually, http2_connect, tell, tool_output,
+    whole,
+};
 
 fn proxy_to(server: SocketAddr, options: &str) -> Proxy {
     let line = format!("server a {server} proto h2 {options}");
@@ -47,6 +51,89 @@ fn a_request_with_a_body_that_was_refused_is_sent_again() {
     let proxy = proxy_to(origin.address(), "");
     let url = proxy.url("http", "web", "/");
     assert_eq!(curl(&["--http2-prior-knowledge", "-d", "what", &url]), "what");
+}
+
+/// Refuses everything; behind an interim response what asks for `/late`. Counts how often it was asked.
+fn refusing() -> (Http2Origin, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let origin = Http2Origin::start(Manners::default(), move |request: Request<h2::RecvStream>, mut respond| {
+        count.fetch_add(1, SeqCst);
+        async move {
+            let late = request.uri().path() == "/late";
+            let hints = || Response::builder().status(103).body(()).unwrap();
+            if late && respond.send_informational(hints()).is_ok() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await; // the reset would overtake it
+            }
+            respond.send_reset(h2::Reason::REFUSED_STREAM)
+        }
+    });
+    (origin, asked)
+}
+
+/// What comes of one request of an HTTP/2 client: a status, or the reason of a reset.
+async fn outcome(address: SocketAddr, path: &str, body: &'static str) -> Result<u16, Option<h2::Reason>> {
+    let mut sender = http2_connect(address).await;
+    let request = Request::post(format!("http://a{path}")).body(()).unwrap();
+    let (response, mut send) = sender.send_request(request, body.is_empty()).unwrap();
+    if !body.is_empty() {
+        let _ = send.send_data(Bytes::from_static(body.as_bytes()), true);
+    }
+    match response.await {
+        Ok(response) => Ok(response.status().as_u16()),
+        Err(error) => Err(error.reason()),
+    }
+}
+
+#[test]
+fn what_a_server_refuses_to_the_last_is_given_back_to_http2_clients_as_haproxy_does() {
+    let told = |proxy: &Instance| {
+        let address = proxy.address("web");
+        tell(async move {
+            for body in ["", "what"] {
+                assert_eq!(outcome(address, "/", body).await, Err(Some(h2::Reason::REFUSED_STREAM)), "{body:?}");
+            }
+        });
+        eventually("both are over", || (stat(proxy, "web", "FRONTEND", "scur") == "0").then_some(()));
+        let columns = ["req_tot", "hrsp_2xx", "hrsp_5xx", "hrsp_other", "eresp", "srv_abrt"];
+        let rows = [("web", "FRONTEND"), ("app", "BACKEND"), ("app", "a")];
+        rows.map(|(name, row)| columns.map(|column| stat(proxy, name, row, column)))
+    };
+    let (origin, asked) = refusing();
+    let site = Site::http().global("nbthread 1").backend(&format!("server a {} proto h2", origin.address()));
+    let proxy = site.start();
+    let ours = told(&proxy);
+    assert_eq!(asked.load(SeqCst), 2 * 4, "three retries first");
+    let line = proxy.wait_for(" SH-- ");
+    assert!(line.contains(" -1 0 ") && line.contains("POST"), "{line}");
+    assert_eq!(ours, told(&Haproxy::start(&site.text())));
+    assert_eq!(proxy.get("/").status, 502, "HTTP/1 has no word for it");
+}
+
+#[test]
+fn what_a_server_may_have_begun_is_not_given_back() {
+    let (origin, asked) = refusing();
+    let proxy = proxy_to(origin.address(), "");
+    let address = proxy.address("web");
+    tell(async move { assert_eq!(outcome(address, "/late", "").await, Ok(502)) });
+    assert_eq!(asked.load(SeqCst), 1);
+    // It may have acted on the first attempt, whatever it says of the others.
+    let count = Arc::clone(&asked);
+    let origin = Http2Origin::start(Manners::default(), move |_, mut respond| {
+        let first = count.fetch_add(1, SeqCst) == 1;
+        async move {
+            if first {
+                let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+            }
+            respond.send_reset(h2::Reason::REFUSED_STREAM)
+        }
+    });
+    let line = format!("server a {} proto h2", origin.address());
+    let site = Site::http().global("nbthread 1").backend("retry-on response-timeout").backend("timeout server 300ms");
+    let proxy = site.backend(&line).start();
+    let address = proxy.address("web");
+    tell(async move { assert_eq!(outcome(address, "/", "").await, Ok(502)) });
+    assert!(asked.load(SeqCst) > 2);
 }
 
 #[test]
@@ -128,7 +215,9 @@ fn trailers_pass_behind_bodies_of_known_length() {
         let (body, trailers) = whole(request.into_body()).await.unwrap();
         let head = Response::builder().header("content-length", body.len()).body(()).unwrap();
         let mut send = respond.send_response(head, false).unwrap();
-        send.send_data(Bytes::from(body), false).unwrap();
+        if !body.is_empty() {
+            send.send_data(Bytes::from(body), false).unwrap();
+        }
         match trailers {
             Some(trailers) => send.send_trailers(trailers).unwrap(),
             None => send.send_data(Bytes::new(), true).unwrap(),
@@ -138,10 +227,12 @@ fn trailers_pass_behind_bodies_of_known_length() {
     let address = proxy.address("web");
     tell(async {
         let mut sender = http2_connect(address).await;
-        for with_trailers in [true, false] {
-            let request = Request::put("http://a/").header("content-length", "4").body(()).unwrap();
+        for (with_trailers, sent) in [(true, "body"), (false, "body"), (true, ""), (false, "")] {
+            let request = Request::put("http://a/").header("content-length", sent.len()).body(()).unwrap();
             let (answer, mut send) = sender.send_request(request, false).unwrap();
-            send.send_data(Bytes::from_static(b"body"), false).unwrap();
+            if !sent.is_empty() {
+                send.send_data(Bytes::from_static(sent.as_bytes()), false).unwrap();
+            }
             let mut trailers = HeaderMap::new();
             if with_trailers {
                 trailers.insert("x-sum", HeaderValue::from_static("7"));
@@ -150,7 +241,7 @@ fn trailers_pass_behind_bodies_of_known_length() {
                 send.send_data(Bytes::new(), true).unwrap();
             }
             let (body, got) = whole(answer.await.unwrap().into_body()).await.unwrap();
-            assert_eq!((body.as_slice(), got.unwrap_or_default()), (&b"body"[..], trailers));
+            assert_eq!((body.as_slice(), got.unwrap_or_default()), (sent.as_bytes(), trailers));
         }
     });
     assert_eq!(curl(&["-d", "to http/1", &proxy.url("http", "web", "/")]), "to http/1");
@@ -252,4 +343,20 @@ fn a_reset_behind_a_whole_body_takes_nothing_of_it() {
     let proxy = proxy_to(server, "");
     let url = proxy.url("http", "web", "/");
     assert_eq!((curl(&[&url]), curl(&["--http2-prior-knowledge", &url])), ("ok".to_owned(), "ok".to_owned()));
+}
+
+#[test]
+fn what_a_server_says_goodbye_to_is_given_back_as_well() {
+    const GOAWAY: u8 = 7;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let most = Arc::clone(&connections);
+    let server = raw_server(move |connection, _| {
+        most.fetch_max(connection, SeqCst);
+        frame(GOAWAY, 0, 0, &[0; 8]) // the last stream it has looked at is none
+    });
+    let proxy = proxy_to(server, "");
+    let address = proxy.address("web");
+    tell(async move { assert_eq!(outcome(address, "/", "").await, Err(Some(h2::Reason::REFUSED_STREAM))) });
+    // As with any connection that ends, two more may be tried where no retries are left.
+    assert!((4..=6).contains(&connections.load(SeqCst)), "{connections:?}");
 }

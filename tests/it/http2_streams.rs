@@ -386,3 +386,32 @@ fn a_reload_takes_effect_at_the_next_stream_and_lets_those_of_a_gone_listener_en
         assert_eq!(response.await.unwrap().status(), 429);
     });
 }
+
+#[test]
+fn a_client_that_gives_up_an_upload_its_server_does_not_take_is_noticed_at_once() {
+    let full = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&full);
+    let server = Http2Origin::start(Manners::default(), move |request: Request<RecvStream>, _respond| {
+        let told = Arc::clone(&told);
+        async move {
+            let mut body = request.into_body();
+            let mut received = 0;
+            while received < 65_535 {
+                received += body.data().await.unwrap().unwrap().len(); // and no window is opened again
+            }
+            told.notify_one();
+            std::future::pending::<()>().await;
+        }
+    });
+    let site = Site::http().global("nbthread 1").defaults("timeout server 1h").defaults("timeout client 1h");
+    let proxy = site.backend(&format!("server a {} proto h2", server.address())).start();
+    tell(async {
+        let mut client = http2_connect(proxy.address("web")).await;
+        let (_response, mut upload) = client.send_request(call("/upload"), false).unwrap();
+        upload.send_data(Bytes::from(vec![b'u'; 250_000]), false).unwrap();
+        full.notified().await;
+        upload.send_reset(Reason::CANCEL);
+        let line = tokio::task::spawn_blocking(move || proxy.wait_for("/upload")).await.unwrap();
+        assert!(line.contains(" CD-- "), "{line}");
+    });
+}

@@ -14,6 +14,7 @@ mod health;
 mod http2;
 mod http2_clear;
 mod http2_floods;
+mod http2_idle;
 mod http2_server_faults;
 mod http2_servers;
 mod http2_streams;

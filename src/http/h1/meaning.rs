@@ -83,23 +83,40 @@ impl Meaning {
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize);
         let mut bare_lf = false;
         for header in headers {
-            let name = header.name.as_bytes();
-            let known = Known::of(name);
-            let keep = known == Known::Other || self.add(known, header.value)?;
-            let start = offset(name);
-            bare_lf |= input.get(start.wrapping_sub(2)) != Some(&b'\r');
-            let value_start = if header.value.is_empty() { start + name.len() } else { offset(header.value) };
-            fields.push_received(Field {
-                start: start as u32,
-                name_len: name.len() as u32,
-                value_start: value_start as u32,
-                value_len: header.value.len() as u32,
-                known,
-                removed: !keep,
-            });
+            let (name, value) = (header.name.as_bytes(), header.value);
+            let at = offset(name);
+            bare_lf |= input.get(at.wrapping_sub(2)) != Some(&b'\r');
+            self.take(Line { at, name, value_at: offset(value), value }, fields)?;
         }
         Ok(bare_lf)
     }
+
+    /// Takes one line in, and puts it into the list.
+    #[inline]
+    pub fn take(&mut self, line: Line<'_>, fields: &mut Fields) -> Result<(), BadFraming> {
+        let Line { at, name, value_at, value } = line;
+        let known = Known::of(name);
+        let keep = known == Known::Other || self.add(known, value)?;
+        let value_at = if value.is_empty() { at + name.len() } else { value_at };
+        fields.push_received(Field {
+            start: at as u32,
+            name_len: name.len() as u32,
+            value_start: value_at as u32,
+            value_len: value.len() as u32,
+            known,
+            removed: !keep,
+        });
+        Ok(())
+    }
+}
+
+/// One field line, and where its name and its value stand in the head. Where an empty value stands does not matter.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct Line<'a> {
+    pub at: usize,
+    pub name: &'a [u8],
+    pub value_at: usize,
+    pub value: &'a [u8],
 }
 
 /// Where the empty line that ends a head of this length starts, and whether the line before it ended in a lone LF.

@@ -6,6 +6,7 @@ pub(crate) mod encode;
 pub(in crate::http) mod meaning;
 pub(crate) mod parse;
 pub(in crate::http) mod scan;
+mod usual;
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Is this a head we may act on? Splitting is httparse's, every judgement about meaning is here.
+//! Is this a head we may act on? Splitting is httparse's, but for heads that are written the [usual](super::usual) way; every
+//! judgement about meaning is here.
 //!
 //! One pass over the fields decides framing, connection and Host. A head that comes in pieces is parsed again only when
 //! a line was completed or enough came, so a client sending byte by byte cannot make us work quadratically.
@@ -9,6 +10,7 @@ use httparse::Header;
 
 use super::meaning::{Meaning, end_of_fields};
 use super::scan::{explain_request, explain_response, is_host, is_target, request_version, response_version};
+use super::usual::Usual;
 use super::{BadRequest, BadResponse};
 use crate::http::framing::BodyLength;
 use crate::http::head::{Progress, RequestHead, Text, Version};
@@ -17,6 +19,15 @@ use crate::model::global::HttpLimits;
 
 /// Fields parsed without allocating; heads with more, where the limit allows them, take a buffer from the heap.
 const FIELDS_ON_STACK: usize = 128;
+
+/// How a head is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// In one quick pass if it is written as nearly all are.
+    UsualFirst,
+    #[cfg(test)]
+    Full,
+}
 
 /// A partial head is looked at again after this many bytes even without a line end.
 const LOOK_AGAIN: usize = 512;
@@ -64,6 +75,10 @@ impl RequestHead {
     /// [`BadRequest`]: answer its status and close. The head then tells nothing that may be acted on, but method
     /// and target are kept for the log where they could be read.
     pub fn parse(&mut self, limits: &HttpLimits) -> Result<Progress, BadRequest> {
+        self.parse_by(limits, Reading::UsualFirst)
+    }
+
+    pub(super) fn parse_by(&mut self, limits: &HttpLimits, reading: Reading) -> Result<Progress, BadRequest> {
         if self.head_len != 0 {
             return Ok(Progress::Complete);
         }
@@ -71,12 +86,18 @@ impl RequestHead {
             return Ok(Progress::Partial);
         }
         let mut input = std::mem::take(&mut self.input);
-        let mut parse = |input: &[u8]| {
-            with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window(input, limits), room))
+        let window = window(&input, limits);
+        let usual = match reading {
+            Reading::UsualFirst => Usual::request(window, limits.fields, &mut self.fields),
+            #[cfg(test)]
+            Reading::Full => None,
         };
-        let mut parsed = parse(&input);
+        let mut parsed = match usual {
+            Some(usual) => self.take_usual(usual),
+            None => self.read_in_full(window, limits),
+        };
         if parsed == Err(BadRequest::Version) && lower_minor(request_version(&mut input)) {
-            parsed = parse(&input);
+            parsed = self.read_in_full(self::window(&input, limits), limits);
         }
         self.input = input;
         match parsed {
@@ -90,9 +111,22 @@ impl RequestHead {
         }
     }
 
+    fn read_in_full(&mut self, window: &[u8], limits: &HttpLimits) -> Result<Progress, BadRequest> {
+        with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window, room))
+    }
+
     fn too_large(&self, limits: &HttpLimits) -> BadRequest {
         let line = window(&self.input, limits).trim_ascii_start();
         if memchr::memchr(b'\n', line).is_none() { BadRequest::TargetTooLong } else { BadRequest::HeadTooLarge }
+    }
+
+    fn take_usual(&mut self, usual: Usual) -> Result<Progress, BadRequest> {
+        (self.method, self.target, self.version) = (usual.method, usual.target, usual.version);
+        self.fields_end = usual.fields_end as u32;
+        self.bare_lf = false;
+        self.judge(&usual.meaning, BodyLength::None)?;
+        self.head_len = usual.head_len();
+        Ok(Progress::Complete)
     }
 
     fn read<'b>(&mut self, input: &'b [u8], room: &mut [MaybeUninit<Header<'b>>]) -> Result<Progress, BadRequest> {
@@ -217,6 +251,15 @@ impl ResponseHead {
     /// # Errors
     /// [`BadResponse`]: answer 502 and close the server's connection.
     pub fn parse(&mut self, limits: &HttpLimits, to: ResponseTo) -> Result<Progress, BadResponse> {
+        self.parse_by(limits, to, Reading::UsualFirst)
+    }
+
+    pub(super) fn parse_by(
+        &mut self,
+        limits: &HttpLimits,
+        to: ResponseTo,
+        reading: Reading,
+    ) -> Result<Progress, BadResponse> {
         if self.head_len != 0 {
             return Ok(Progress::Complete);
         }
@@ -224,12 +267,22 @@ impl ResponseHead {
             return Ok(Progress::Partial);
         }
         let mut input = std::mem::take(&mut self.input);
-        let mut parse = |input: &[u8]| {
-            with_room_for_fields!(limits, BadResponse::TooManyFields, |room| self.read(window(input, limits), room, to))
+        let window = window(&input, limits);
+        let usual = match reading {
+            Reading::UsualFirst => Usual::response(window, limits.fields, &mut self.fields),
+            #[cfg(test)]
+            Reading::Full => None,
         };
-        let mut parsed = parse(&input);
+        let mut parsed = match usual {
+            Some(usual) => {
+                (self.version, self.status, self.reason) = (usual.version, usual.status, usual.reason);
+                self.bare_lf = false;
+                self.judge(&usual.meaning, to, usual.fields_end, usual.head_len())
+            }
+            None => self.read_in_full(window, limits, to),
+        };
         if parsed == Err(BadResponse::Version) && lower_minor(response_version(&mut input)) {
-            parsed = parse(&input);
+            parsed = self.read_in_full(self::window(&input, limits), limits, to);
         }
         self.input = input;
         if parsed == Ok(Progress::Partial) {
@@ -239,6 +292,10 @@ impl ResponseHead {
             }
         }
         parsed
+    }
+
+    fn read_in_full(&mut self, window: &[u8], limits: &HttpLimits, to: ResponseTo) -> Result<Progress, BadResponse> {
+        with_room_for_fields!(limits, BadResponse::TooManyFields, |room| self.read(window, room, to))
     }
 
     fn read<'b>(
@@ -265,8 +322,19 @@ impl ResponseHead {
         let mut meaning = Meaning::default();
         let bare_lf = meaning.read(input, response.headers, &mut self.fields)?;
         let (fields_end, last_bare_lf) = end_of_fields(input, head_len);
-        self.fields_end = fields_end as u32;
         self.bare_lf = bare_lf || last_bare_lf;
+        self.judge(&meaning, to, fields_end, head_len)
+    }
+
+    /// Holds the fields together against the rules. With them the head is complete.
+    fn judge(
+        &mut self,
+        meaning: &Meaning,
+        to: ResponseTo,
+        fields_end: usize,
+        head_len: usize,
+    ) -> Result<Progress, BadResponse> {
+        self.fields_end = fields_end as u32;
         if meaning.chunked && self.version == Version::Http10 {
             return Err(BadResponse::TransferEncodingIn10);
         }

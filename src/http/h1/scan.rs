@@ -19,14 +19,14 @@ const fn alphanumeric_and(set: &[u8]) -> [bool; 256] {
 }
 
 /// `tchar` (RFC 9110 §5.6.2).
-static TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+pub(super) static TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// `reg-name` without percent signs checked one by one (RFC 3986 §3.2.2).
 static HOST: [bool; 256] = alphanumeric_and(b"-._~%!$&'()*+,;=");
 
 /// Visible ASCII but `#`, which never goes on the wire. Wider than RFC 3986 because browsers send `|`, `{`, `"` in
 /// queries as they are and HAProxy passes them.
-static TARGET: [bool; 256] = alphanumeric_and(b"!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+pub(super) static TARGET: [bool; 256] = alphanumeric_and(b"!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
 
 pub(in crate::http) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])

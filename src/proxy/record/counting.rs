@@ -15,10 +15,11 @@ use crate::state::snapshot::BackendInForce;
 impl Account {
     pub fn fail(&mut self, worker: usize, backend: &BackendInForce, failure: &Failure) {
         self.bad_request |= matches!(failure, Failure::BadBody);
+        self.handed_back |= matches!(failure, Failure::HandedBack);
         let Some((_, server)) = &self.server else { return };
         for shard in [backend.state.counters.of(worker), server.counters.of(worker)] {
             match failure {
-                Failure::Cut | Failure::NoAnswer { phase: Phase::Data, .. } => {
+                Failure::Cut | Failure::HandedBack | Failure::NoAnswer { phase: Phase::Data, .. } => {
                     shard.server_aborts.add(1);
                     shard.response_errors.add(1);
                 }
@@ -139,7 +140,9 @@ impl Account {
         setting.connection.worker.counts().requests.add(1);
         let frontend = setting.frontend.state.counters.of(worker);
         frontend.requests.add(1);
-        count_frontend_status(frontend, self.status);
+        if !self.handed_back {
+            count_frontend_status(frontend, self.status);
+        }
         let at_fault = self.refused
             || self.bad_request
             || matches!(self.termination, Some((Cause::Client | Cause::ClientTimeout, Phase::Request)));
@@ -157,8 +160,10 @@ impl Account {
         let Some((_, InBackend(backend))) = &self.backend else { return };
         let uptime_ms = setting.connection.worker.shared.uptime(now).as_millis() as u64;
         let shard = backend.counters.of(worker);
-        shard.requests.add(1);
-        count_status(shard, self.status);
+        if !self.handed_back {
+            shard.requests.add(1);
+            count_status(shard, self.status);
+        }
         self.count_upstream(shard, bytes);
         backend.last_session_ms.store(uptime_ms, Relaxed);
         if self.denied {

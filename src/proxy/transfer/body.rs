@@ -126,7 +126,13 @@ impl<D: Downstream> Transfer<'_, '_, D> {
     /// The client does not take what there is: this is not the server's time.
     pub(super) fn wait_for_taker(&mut self) {
         self.server_deadline = None;
-        self.client_deadline.is_none().then(|| self.client_active());
+        self.wait_for_client_to_take();
+    }
+
+    fn wait_for_client_to_take(&mut self) {
+        if self.client_deadline.is_none() || self.down.took_some() {
+            self.client_active();
+        }
     }
 
     /// The client has all there is: until more comes, this is the server's time.
@@ -202,9 +208,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
         match self.down.poll_flush(cx) {
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone { phase: Phase::Data })),
             Poll::Ready(Ok(())) => self.wait_for_body(),
-            Poll::Pending => {
-                self.client_deadline.is_none().then(|| self.client_active());
-            }
+            Poll::Pending => self.wait_for_client_to_take(),
         }
         Poll::Pending
     }

@@ -20,6 +20,10 @@ pub(crate) enum Failure {
         /// [`Phase::Data`] when it did not take the request's body.
         phase: Phase,
     },
+    /// The server has not looked at the request, and its client was told so ([`Downstream::hand_back`]).
+    ///
+    /// [`Downstream::hand_back`]: super::super::downstream::Downstream::hand_back
+    HandedBack,
     BadAnswer,
     /// A response rule refused it: its answer is in [`Scratch::refusal`].
     Refused,
@@ -46,11 +50,17 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Nothing of an answer has come.
+    pub fn is_without_answer(&self) -> bool {
+        matches!(self, Failure::Stale | Failure::NoAnswer { empty: true, .. })
+    }
+
     /// Status to answer if one can still be, and how it is logged (HAProxy manual 8.5).
     pub fn meaning(&self) -> (Option<u16>, Cause, Phase) {
         match *self {
             Failure::Stale | Failure::Again => (Some(502), Cause::Server, Phase::Headers),
             Failure::NoAnswer { phase, .. } => (Some(502), Cause::Server, phase),
+            Failure::HandedBack => (None, Cause::Server, Phase::Headers),
             Failure::ServerTimedOut { phase } => (Some(504), Cause::ServerTimeout, phase),
             Failure::BadAnswer => (Some(502), Cause::Proxy, Phase::Headers),
             Failure::Refused => (Some(502), Cause::Proxy, Phase::Headers),

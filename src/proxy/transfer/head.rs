@@ -9,7 +9,7 @@ use super::super::exchange::Scratch;
 use super::super::rules_context;
 use super::super::upstream::http2_exchange::Lost;
 use super::{Down, Failure, Transfer};
-use crate::http::{BodyReader, Progress, RequestHead, ResponseHead, ResponseTo};
+use crate::http::{BodyLength, BodyReader, Progress, RequestHead, ResponseHead, ResponseTo};
 use crate::logline::Phase;
 use crate::model::backend::{HttpConnectionMode, RetryOn};
 use crate::wire::websocket;
@@ -161,7 +161,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
         if switched {
             self.body.drain(..head_len);
             self.state = Down::Flush { switched: true };
-        } else if done {
+        } else if done && !self.awaits_trailers() {
             // What stands behind a finished response was not asked for: such a connection is not used again.
             self.keep_server &= self.body.len() == head_len;
             self.down.finish(b"");
@@ -170,6 +170,13 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             self.state = Down::Body { reader, unread: head_len..self.body.len(), data: 0..0 };
         }
         Ok(())
+    }
+
+    /// Trailers may stand behind no body as well, where that is not the kind of response that has none.
+    fn awaits_trailers(&self) -> bool {
+        self.upstream.stream.is_http2()
+            && self.down.takes_trailers()
+            && self.scratch.response.body() == BodyLength::Length(0)
     }
 }
 

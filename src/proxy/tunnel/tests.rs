@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::super::accepted::Accepted;
 use super::super::stream::Plain;
 use super::super::timer::Timers;
 use super::*;
@@ -225,6 +227,63 @@ fn bulk_between_sockets_is_spliced_and_keeps_its_order() {
         let ended = tunnel.await.unwrap();
         Story::check(ended, "--", 14, LEN as u64 + 12);
         assert!(ended.spliced > LEN as u64 / 2, "only {} bytes were spliced", ended.spliced);
+    });
+}
+
+/// Bytes one far end says and the other one hears, in any pieces. `slowly`: only once all has been said that finds room.
+async fn pass(from: &mut OwnedWriteHalf, to: &mut OwnedReadHalf, count: usize, slowly: bool) {
+    let said = vec![7; count];
+    let mut heard = vec![0; count];
+    let hear = async {
+        for _ in 0..if slowly { 100 } else { 0 } {
+            tokio::task::yield_now().await;
+        }
+        for piece in heard.chunks_mut(50_000) {
+            to.read_exact(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let (written, ()) = tokio::join!(from.write_all(&said), hear);
+    written.unwrap();
+    assert_eq!(heard, said);
+}
+
+#[test]
+fn whoever_speaks_is_heard_however_long_the_other_was_quiet() {
+    tell(async {
+        let (client, near_client) = connected().await;
+        let Stream::Plain(Plain::Tcp(near_client)) = near_client else { unreachable!() };
+        let accepted = Accepted::new(near_client.into_std().unwrap().into(), false);
+        let (server, near_server) = connected().await;
+        let stop = Rc::new(Cell::new(None));
+        let near_client = Stream::Plain(Plain::Accepted(Box::new(accepted)));
+        let (_timers, tunnel) = start(near_client, near_server, IdleTimeouts::default(), [b"", b""], &stop);
+        let ((mut client_hears, mut client), (mut server_hears, mut server)) =
+            (client.into_split(), server.into_split());
+        // Small, large enough to be spliced, and more than sockets hold, so that writing has to wait as well.
+        let sizes = [1, 64, 5_000, 100_000, 1_100_000, 12_000_000];
+        let mut state = 7u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as usize
+        };
+        let (mut up, mut down) = (0, 0);
+        for _ in 0..200 {
+            // Mostly small: large ones take their time.
+            let size = sizes[random() % 6 * (random() % 4) / 3] + random() % 50;
+            let slowly = random() % 2 == 0;
+            // One at a time: nobody else wakes the tunnel.
+            if random() % 2 == 0 {
+                pass(&mut client, &mut server_hears, size, slowly).await;
+                up += size as u64;
+            } else {
+                pass(&mut server, &mut client_hears, size, slowly).await;
+                down += size as u64;
+            }
+        }
+        client.shutdown().await.unwrap();
+        server.shutdown().await.unwrap();
+        Story::check(tunnel.await.unwrap(), "--", up, down);
     });
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,11 @@ use h2::client::{self, ResponseFuture, SendRequest};
 use http::Request;
 
 use super::super::clock;
-use super::super::http2_io::{Cut, Heard, Seen, Watched};
+use super::super::http2_io::{Cut, Heard, Seen, Watched, spent_on_pieces};
 use super::super::stream::Stream;
 use super::http2_exchange::Http2Exchange;
-use super::http2_pool::Waiting;
-use super::pool::may_be_kept;
+use super::http2_idle::{Home, IdlePlace};
 use crate::model::Global;
-use crate::model::backend::PoolSettings;
 use crate::state::snapshot::ServerInForce;
 use crate::wire::http2_frames::FrameGuard;
 
@@ -35,7 +33,7 @@ const MISTAKES: usize = 256;
 
 type Link = client::Connection<Watched, Bytes>;
 
-/// One connection. Closed when its last request is over and no pool keeps it.
+/// One connection. Closed when its last request is over and it has no place to wait for the next one.
 pub(crate) struct Http2Connection {
     /// `None`: it takes no more requests, and closes when those it has are over.
     sender: RefCell<Option<SendRequest<Bytes>>>,
@@ -43,14 +41,13 @@ pub(crate) struct Http2Connection {
     link: Rc<RefCell<Option<Link>>>,
     /// Requests under way.
     streams: Cell<u32>,
-    /// Whom it tells of room; set when it is shared.
-    waiting: RefCell<Option<Rc<Waiting>>>,
-    /// Whether it may wait for its next request.
-    pool: PoolSettings,
+    /// The pool that keeps it; without one it ends with its requests.
+    home: RefCell<Weak<Home>>,
+    /// While it has nothing to do.
+    idle: Rc<RefCell<Option<IdlePlace>>>,
     /// Requests at once that we allow ourselves; the server's own limit counts as well.
     most: u32,
     uses: Cell<u32>,
-    used_at: Cell<Instant>,
     /// Requests that were under way when it was given up over something malformed.
     spoilt_with: Cell<Option<u32>>,
     heard: Rc<Heard>,
@@ -87,11 +84,13 @@ impl Http2Connection {
             .initial_connection_window_size(limits.connection_window)
             .max_frame_size(limits.frame)
             .header_table_size(limits.header_table)
-            .max_send_buffer_size(SEND_BUFFER);
+            .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(spent_on_pieces(limits.connection_window));
         let watched = watched.telling(Rc::clone(&heard));
         let (sender, link) = builder.handshake(watched).await.map_err(io::Error::other)?;
         let (link, cut) = (Rc::new(RefCell::new(Some(link))), Rc::<Cut>::default());
-        tokio::task::spawn_local(drive(Rc::clone(&link), Rc::clone(&cut)));
+        let idle = Rc::default();
+        tokio::task::spawn_local(drive(Rc::clone(&link), Rc::clone(&cut), Rc::clone(&idle)));
         heard.first().await;
         tokio::task::yield_now().await; // what was heard is understood then
         if link.borrow().is_none() {
@@ -101,11 +100,10 @@ impl Http2Connection {
             sender: RefCell::new(Some(sender)),
             link,
             streams: Cell::default(),
-            waiting: RefCell::default(),
-            pool: server.config.pool,
+            home: RefCell::default(),
+            idle,
             most: limits.streams,
             uses: Cell::new(0),
-            used_at: Cell::new(clock::now()),
             spoilt_with: Cell::default(),
             heard,
             cut,
@@ -144,7 +142,7 @@ impl Http2Connection {
 
     /// Since when it has had nothing to do.
     pub fn idle_since(&self) -> Option<Instant> {
-        (self.streams.get() == 0).then(|| self.used_at.get())
+        self.idle.borrow().as_ref().map(IdlePlace::since)
     }
 
     /// Requests sent over it so far.
@@ -152,9 +150,22 @@ impl Http2Connection {
         self.uses.get()
     }
 
-    /// Tells those who wait of each stream that becomes free from now on.
-    pub(super) fn tell(&self, waiting: &Rc<Waiting>) {
-        *self.waiting.borrow_mut() = Some(Rc::clone(waiting));
+    /// From now on it is kept there, and those who wait there are told of each stream that becomes free.
+    pub(super) fn move_to(&self, home: &Rc<Home>) {
+        *self.home.borrow_mut() = Rc::downgrade(home);
+        if let Some(since) = self.idle_since() {
+            self.rest(since);
+        }
+    }
+
+    /// Nobody keeps it any more: it takes no further requests, and ends when those it has are over.
+    pub fn close(&self) {
+        self.home.take();
+        if self.streams.get() == 0 {
+            self.idle.take();
+            self.sender.take();
+            self.cut.wake_connection();
+        }
     }
 
     pub fn has_room(&self) -> bool {
@@ -186,7 +197,7 @@ impl Http2Connection {
     /// One more request, counted until it is over.
     pub fn open(self: &Rc<Self>) -> Stream {
         self.uses.set(self.uses.get().saturating_add(1));
-        self.used_at.set(clock::now());
+        self.idle.take();
         self.streams.set(self.streams.get() + 1);
         Stream::Http2(Box::new(Http2Exchange::new(Rc::clone(self), Place(Rc::clone(self)))))
     }
@@ -194,16 +205,24 @@ impl Http2Connection {
     /// One request is over: there is room for another, or it is of no more use.
     fn leave(&self) {
         self.streams.set(self.streams.get().saturating_sub(1));
-        if self.streams.get() == 0 && !self.may_wait() {
-            self.sender.take();
-            self.cut.wake_connection();
-        } else if let Some(waiting) = &*self.waiting.borrow() {
-            waiting.tell();
+        let home = self.home.borrow().upgrade();
+        if self.streams.get() == 0 {
+            self.rest(clock::now());
+        }
+        // Also when it is gone: one of those who wait may open the next one.
+        if let Some(home) = home {
+            home.waiting.tell();
         }
     }
 
-    fn may_wait(&self) -> bool {
-        self.pool.max_conn != Some(0) && may_be_kept(&self.pool, self.uses.get())
+    /// It has had nothing to do since then: it waits for the next request where it may, and ends where it may not.
+    fn rest(&self, since: Instant) {
+        self.idle.take(); // one place at a time
+        let home = self.home.borrow().upgrade().filter(|_| !self.is_over());
+        match home.and_then(|home| home.place(self.uses(), since)) {
+            Some(place) => *self.idle.borrow_mut() = Some(place),
+            None => self.close(),
+        }
     }
 }
 
@@ -219,12 +238,14 @@ impl Drop for Place {
 /// A connection that nobody holds any more closes itself, if it is polled.
 impl Drop for Http2Connection {
     fn drop(&mut self) {
+        self.idle.take(); // whoever drives it knows of it, too
         self.cut.wake_connection();
     }
 }
 
-/// Runs a connection to its end. What was sent over it too late is dropped with it, which its senders notice.
-async fn drive(link: Rc<RefCell<Option<Link>>>, cut: Rc<Cut>) {
+/// Runs a connection to its end, at which it is not idle any more. What was sent over it too late is dropped with it, which
+/// its senders notice.
+async fn drive(link: Rc<RefCell<Option<Link>>>, cut: Rc<Cut>, idle: Rc<RefCell<Option<IdlePlace>>>) {
     let ran = poll_fn(|cx| match &mut *link.borrow_mut() {
         Some(link) => cut.poll_with(cx, |cx| Pin::new(&mut *link).poll(cx)),
         None => Poll::Ready(Ok(())),
@@ -232,6 +253,7 @@ async fn drive(link: Rc<RefCell<Option<Link>>>, cut: Rc<Cut>) {
     .await;
     let ended = link.borrow_mut().take();
     drop(ended);
+    idle.take();
     if let Err(error) = ran {
         tracing::debug!(%error, "HTTP/2 connection to a server ended");
     }

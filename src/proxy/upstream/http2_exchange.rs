@@ -174,7 +174,8 @@ impl Http2Exchange {
         }
         let reader = BodyReader::new(head.body());
         let request = http2_request(head, &self.connection, key.is_some())?;
-        let ends = reader.is_done() && key.is_none();
+        let is_held = holds_end_of(&reader, self.expects_trailers);
+        let ends = reader.is_done() && key.is_none() && !is_held;
         let (answer, send) = self.connection.send(request, ends).map_err(|error| {
             if error.is_io() || error.is_go_away() {
                 self.lost = Some(Lost::GoneAway); // the connection's end, and not the request's fault
@@ -192,6 +193,7 @@ impl Http2Exchange {
             waker.wake();
         }
         self.asking = match send {
+            Some(send) if is_held => Asking::End(send),
             Some(send) if !reader.is_done() => Asking::Body(reader, send),
             _ => Asking::Done,
         };
@@ -421,7 +423,7 @@ impl AsyncWrite for Http2Exchange {
                 }
                 let done = reader.is_done();
                 let trailers = done.then(|| read_trailers(reader.trailers()).0).flatten();
-                let is_held = done && this.expects_trailers && reader.remaining().is_some();
+                let is_held = holds_end_of(reader, this.expects_trailers);
                 let ends = done && trailers.is_none() && !is_held;
                 if ends || !data.is_empty() {
                     send.send_data(data.freeze(), ends).map_err(gone)?;
@@ -454,6 +456,11 @@ impl AsyncWrite for Http2Exchange {
             _ => Poll::Ready(Ok(())),
         }
     }
+}
+
+/// Whether all of a request's body of known length is here, and trailers may stand behind it.
+fn holds_end_of(reader: &BodyReader, expects_trailers: bool) -> bool {
+    reader.is_done() && expects_trailers && reader.remaining().is_some()
 }
 
 impl Drop for Http2Exchange {

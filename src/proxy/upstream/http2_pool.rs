@@ -19,7 +19,9 @@ use super::super::timer::Timer;
 use super::OnBehalfOf;
 use super::connect::{ConnectError, connect};
 use super::http2::Http2Connection;
+use super::http2_idle::{Home, Whose};
 use super::pool::IDLE_LIMIT;
+use crate::balance::idle::Purge;
 use crate::model::Global;
 use crate::model::http::ServerProtocol;
 use crate::state::snapshot::ServerInForce;
@@ -27,15 +29,16 @@ use crate::state::snapshot::ServerInForce;
 /// How long requests wait for a connection that is being opened before one of them opens another.
 const OPEN_PATIENCE: Duration = Duration::from_millis(100);
 
-/// A server's connections, kept by one worker.
-#[derive(Debug, Default)]
+/// A server's connections, kept by one worker: for all its clients, or for one.
+#[derive(Debug)]
 pub(crate) struct Http2Pool {
     connections: RefCell<Vec<Rc<Http2Connection>>>,
+    home: Rc<Home>,
+    purge: RefCell<Purge>,
     /// When the opening of the last one was begun.
     opening_since: Cell<Option<Instant>>,
     /// Requests at once that the last connection took; `None` before there was one.
     room_of_one: Cell<Option<u32>>,
-    waiting: Rc<Waiting>,
     /// Its TLS has agreed on HTTP/1: nobody need wait for a shared connection.
     speaks_http1: Cell<bool>,
 }
@@ -63,6 +66,17 @@ impl Waiting {
 }
 
 impl Http2Pool {
+    pub(super) fn new(home: Home) -> Rc<Self> {
+        Rc::new(Http2Pool {
+            connections: RefCell::default(),
+            home: Rc::new(home),
+            purge: RefCell::default(),
+            opening_since: Cell::default(),
+            room_of_one: Cell::default(),
+            speaks_http1: Cell::default(),
+        })
+    }
+
     /// A stream of a connection that has room. `most_uses`: requests after which a connection is not used again.
     pub fn open_stream(&self, most_uses: Option<u32>) -> Option<Stream> {
         let mut connections = self.connections.borrow_mut();
@@ -78,13 +92,44 @@ impl Http2Pool {
         other.connections.take().iter().for_each(|connection| self.add(connection));
     }
 
-    /// Closes what nobody uses; all of it when `keep` is false, as soon as its requests are over.
+    pub fn is_empty(&self) -> bool {
+        self.connections.borrow().is_empty()
+    }
+
+    /// Whether no request is under way.
+    pub fn is_idle(&self) -> bool {
+        self.connections.borrow().iter().all(|connection| connection.idle_since().is_some() || connection.is_over())
+    }
+
+    /// Lets go of what is over, and closes what nobody needs. A client's own stays as long as that. All of it ends, as soon as
+    /// its requests are over, when `keep` is false.
     pub fn purge(&self, now: Instant, keep: bool) {
-        self.connections.borrow_mut().retain(|connection| {
-            let idle_for = connection.idle_since().map(|since| now.saturating_duration_since(since));
-            let old = idle_for.is_some_and(|idle| idle >= IDLE_LIMIT);
-            keep && !old && !connection.is_over()
-        });
+        let mut connections = self.connections.borrow_mut();
+        if connections.is_empty() {
+            return;
+        }
+        if !keep {
+            connections.drain(..).for_each(|connection| connection.close());
+            return;
+        }
+        if self.home.whose == Whose::Everybodys {
+            self.close_unneeded(now, &connections);
+        }
+        connections.retain(|connection| !connection.is_over());
+    }
+
+    fn close_unneeded(&self, now: Instant, connections: &[Rc<Http2Connection>]) {
+        let delay = self.home.settings.purge_delay;
+        let idle_for = |connection: &Rc<Http2Connection>| {
+            connection.idle_since().map(|since| now.saturating_duration_since(since))
+        };
+        let is_old =
+            |least| move |connection: &&Rc<Http2Connection>| idle_for(connection).is_some_and(|idle| idle >= least);
+        connections.iter().filter(is_old(IDLE_LIMIT)).for_each(|connection| connection.close());
+        let mut unneeded: Vec<_> = connections.iter().filter(is_old(delay)).collect();
+        unneeded.sort_by_key(|connection| connection.idle_since());
+        let due = self.purge.borrow_mut().due(now, delay, || unneeded.len());
+        unneeded.iter().take(due).for_each(|connection| connection.close());
     }
 }
 
@@ -180,14 +225,14 @@ struct Opening<'a> {
 impl<'a> Opening<'a> {
     fn begin(pool: &'a Http2Pool) -> Self {
         pool.opening_since.set(Some(clock::now()));
-        Opening { pool, counted: Some(Counted::new(&pool.waiting.opening)) }
+        Opening { pool, counted: Some(Counted::new(&pool.home.waiting.opening)) }
     }
 }
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         self.counted = None;
-        self.pool.waiting.changed.notify_waiters();
+        self.pool.home.waiting.changed.notify_waiters();
     }
 }
 
@@ -210,8 +255,8 @@ impl Http2Pool {
                 break;
             }
             timer.set(give_up_at.into_iter().chain([impatient_at]).min());
-            let waiting = Counted::new(&self.waiting.count);
-            let woken = timer.bound(self.waiting.changed.notified()).await;
+            let waiting = Counted::new(&self.home.waiting.count);
+            let woken = timer.bound(self.home.waiting.changed.notified()).await;
             timer.set(None);
             drop(waiting);
             if let Some(stream) = self.open_stream(most_uses) {
@@ -231,15 +276,15 @@ impl Http2Pool {
             if let Some(stream) = self.open_stream(most_uses) {
                 return stream;
             }
-            self.waiting.spare.notified().await;
+            self.home.waiting.spare.notified().await;
         }
     }
 
     /// Whether those who wait, and one more, find no room in what is being opened.
     fn lacks_connections(&self) -> bool {
-        let opening = self.waiting.opening.get();
+        let opening = self.home.waiting.opening.get();
         let room = self.room_of_one.get().unwrap_or(u32::MAX).saturating_mul(opening);
-        opening == 0 || self.waiting.count.get() + opening >= room
+        opening == 0 || self.home.waiting.count.get() + opening >= room
     }
 
     /// Takes in a connection that was opened.
@@ -247,7 +292,7 @@ impl Http2Pool {
         if let room @ 1.. = connection.room() {
             self.room_of_one.set(Some(room));
         }
-        connection.tell(&self.waiting);
+        connection.move_to(&self.home);
         self.connections.borrow_mut().push(Rc::clone(connection));
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod attempts;
 pub(crate) mod connect;
 pub(crate) mod http2;
 pub(crate) mod http2_exchange;
+mod http2_idle;
 pub(crate) mod http2_pool;
 mod http2_request;
 pub(crate) mod own;

@@ -6,17 +6,20 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use super::super::stream::Stream;
 use super::super::worker::Worker;
+use super::http2_idle::Home;
+use super::http2_pool::Http2Pool;
 use super::pool::may_be_kept;
 use crate::balance::idle::Kept;
 use crate::model::{Server, ServerId};
 use crate::state::ServerState;
 use crate::state::snapshot::{BackendInForce, ServerInForce};
 
-/// Connections kept for one client (HAProxy manual 4.2 `max-session-srv-conns`).
-const MOST_PER_CLIENT: usize = 5;
+/// Connections kept for one client, of HTTP/1 and of HTTP/2 (HAProxy manual 4.2 `max-session-srv-conns`).
+pub(super) const MOST_PER_CLIENT: usize = 5;
 
 /// A client connection as the way to servers knows it.
 pub(crate) struct Client {
@@ -82,6 +85,11 @@ impl Client {
         self.worker.owned.checkout(self.number, server, wish)
     }
 
+    /// Its own HTTP/2 connections to a server, for requests that ask for this.
+    pub fn http2(&self, server: &ServerInForce, wish: Option<&[u8]>) -> Rc<Http2Pool> {
+        self.worker.owned.http2(self.number, server, wish)
+    }
+
     /// Keeps a connection for it whose last response has been read to its end.
     pub fn checkin(&self, server: &ServerInForce, kept: Kept<Stream>) {
         self.worker.owned.checkin(self.number, server, kept);
@@ -94,30 +102,56 @@ impl Drop for Client {
     }
 }
 
-/// All such connections of one worker.
+/// All such connections of one worker. They are not among a server's idle ones, which wait for anybody (as in HAProxy).
 #[derive(Debug, Default)]
 pub(crate) struct Owned {
     /// By the client connection's number.
-    by_client: RefCell<HashMap<u64, Vec<OwnedConnection>>>,
+    by_client: RefCell<HashMap<u64, Belongings>>,
     next_number: Cell<u64>,
+}
+
+/// What belongs to one client.
+#[derive(Debug, Default)]
+struct Belongings {
+    http1: Vec<OwnedConnection>,
+    http2: Vec<OwnedPool>,
+    /// Idle ones of HTTP/2, in all of its pools.
+    idle_http2: Rc<Cell<u32>>,
+}
+
+/// Where something leads.
+#[derive(Debug)]
+struct Target {
+    state: Arc<ServerState>,
+    /// What it was opened by: after a reload it may lead elsewhere than its server's name.
+    config: Arc<Server>,
+}
+
+impl Target {
+    fn of(server: &ServerInForce) -> Self {
+        Target { state: Arc::clone(&server.state), config: Arc::clone(&server.config) }
+    }
+
+    fn is(&self, server: &ServerInForce) -> bool {
+        Arc::ptr_eq(&self.state, &server.state) && leads_where(&self.config, &server.config)
+    }
+
+    fn in_maintenance(&self) -> bool {
+        self.state.maintenance.load(Relaxed)
+    }
 }
 
 #[derive(Debug)]
 struct OwnedConnection {
     kept: Kept<Stream>,
-    state: CountedIdle,
-    /// What it was opened by: after a reload it may lead elsewhere than its server's name.
-    config: Arc<Server>,
+    target: Target,
 }
 
-/// Counted among a server's idle connections for as long as this lives.
 #[derive(Debug)]
-struct CountedIdle(Arc<ServerState>);
-
-impl Drop for CountedIdle {
-    fn drop(&mut self) {
-        self.0.idle.leave();
-    }
+struct OwnedPool {
+    pool: Rc<Http2Pool>,
+    target: Target,
+    wish: Option<Box<[u8]>>,
 }
 
 impl Owned {
@@ -129,16 +163,9 @@ impl Owned {
 
     fn checkout(&self, client: u64, server: &ServerInForce, wish: Option<&[u8]>) -> Option<(Stream, u32)> {
         let mut by_client = self.by_client.borrow_mut();
-        let own = by_client.get_mut(&client)?;
-        let at = own.iter().position(|own| {
-            Arc::ptr_eq(&own.state.0, &server.state)
-                && own.kept.wish.as_deref() == wish
-                && leads_where(&own.config, &server.config)
-        })?;
+        let own = &mut by_client.get_mut(&client)?.http1;
+        let at = own.iter().position(|own| own.kept.wish.as_deref() == wish && own.target.is(server))?;
         let OwnedConnection { mut kept, .. } = own.swap_remove(at);
-        if own.is_empty() {
-            by_client.remove(&client);
-        }
         kept.connection.is_quiet().then_some((kept.connection, kept.uses))
     }
 
@@ -146,14 +173,28 @@ impl Owned {
         if !may_be_kept(&server.config.pool, kept.uses) || server.state.maintenance.load(Relaxed) {
             return;
         }
-        server.state.idle.enter();
-        let state = CountedIdle(Arc::clone(&server.state));
         let mut by_client = self.by_client.borrow_mut();
-        let own = by_client.entry(client).or_default();
+        let own = &mut by_client.entry(client).or_default().http1;
         if own.len() >= MOST_PER_CLIENT {
             own.remove(0);
         }
-        own.push(OwnedConnection { kept, state, config: Arc::clone(&server.config) });
+        own.push(OwnedConnection { kept, target: Target::of(server) });
+    }
+
+    fn http2(&self, client: u64, server: &ServerInForce, wish: Option<&[u8]>) -> Rc<Http2Pool> {
+        let mut by_client = self.by_client.borrow_mut();
+        let Belongings { http2, idle_http2, .. } = by_client.entry(client).or_default();
+        if let Some(own) = http2.iter().find(|own| own.wish.as_deref() == wish && own.target.is(server)) {
+            return Rc::clone(&own.pool);
+        }
+        if http2.len() >= MOST_PER_CLIENT {
+            // Requests under way on it are not disturbed; nothing follows them.
+            http2.remove(http2.iter().position(|own| own.pool.is_idle()).unwrap_or(0));
+        }
+        let home = Home::of_client(Arc::clone(&server.state), server.config.pool, Rc::clone(idle_http2));
+        let pool = Http2Pool::new(home);
+        http2.push(OwnedPool { pool: Rc::clone(&pool), target: Target::of(server), wish: wish.map(Box::from) });
+        pool
     }
 
     /// The client's connection is gone.
@@ -165,10 +206,11 @@ impl Owned {
     }
 
     /// Closes what servers closed, and what leads to one in maintenance.
-    pub fn purge(&self) {
-        self.by_client.borrow_mut().retain(|_, own| {
-            own.retain_mut(|own| !own.state.0.maintenance.load(Relaxed) && own.kept.connection.is_quiet());
-            !own.is_empty()
+    pub fn purge(&self, now: Instant) {
+        self.by_client.borrow_mut().retain(|_, Belongings { http1, http2, .. }| {
+            http1.retain_mut(|own| !own.target.in_maintenance() && own.kept.connection.is_quiet());
+            http2.iter().for_each(|own| own.pool.purge(now, !own.target.in_maintenance()));
+            !http1.is_empty() || !http2.is_empty()
         });
     }
 }

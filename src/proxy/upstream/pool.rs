@@ -1,11 +1,14 @@
 //! Idle connections to one server, kept by one worker for all its clients (HAProxy manual 4.2 `http-reuse`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::super::stream::Stream;
+use super::http2_idle::Home;
 use super::http2_pool::Http2Pool;
 use crate::balance::idle::{Idle, Kept, Wanted};
 use crate::model::backend::PoolSettings;
@@ -15,6 +18,8 @@ use crate::state::ServerState;
 pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(30);
 /// Idle connections kept per server and worker.
 pub(crate) const IDLE_COUNT: usize = 512;
+/// Wishes for which HTTP/2 connections are shared, per server and worker. Beyond, they are their client's.
+const WISHES: usize = 512;
 /// A request that must not be sent twice takes only a connection used within this time: a server that closes idle
 /// connections has hardly done so yet.
 pub(crate) const FRESH: Duration = Duration::from_secs(1);
@@ -24,12 +29,35 @@ pub(crate) struct Pool {
     server: Arc<ServerState>,
     settings: PoolSettings,
     idle: RefCell<Idle<Stream>>,
-    http2: Http2Pool,
+    http2: Rc<Http2Pool>,
+    /// Those opened for what requests wish, which no others may use: a name, an address to come from.
+    http2_by_wish: RefCell<HashMap<Box<[u8]>, Rc<Http2Pool>>>,
+    /// Idle ones of HTTP/2.
+    http2_idle: Rc<Cell<u32>>,
+}
+
+/// Counted among a server's idle connections for as long as this lives.
+#[derive(Debug)]
+pub(super) struct CountedIdle(Arc<ServerState>);
+
+impl CountedIdle {
+    /// `None` when there are `most` already, over all workers.
+    pub fn enter(server: &Arc<ServerState>, most: Option<u32>) -> Option<Self> {
+        server.idle.try_enter(most.unwrap_or(u32::MAX)).then(|| CountedIdle(Arc::clone(server)))
+    }
+}
+
+impl Drop for CountedIdle {
+    fn drop(&mut self) {
+        self.0.idle.leave();
+    }
 }
 
 impl Pool {
     pub fn new(server: Arc<ServerState>, settings: PoolSettings) -> Self {
-        Pool { server, settings, idle: RefCell::default(), http2: Http2Pool::default() }
+        let http2_idle = Rc::default();
+        let http2 = Http2Pool::new(Home::shared(Arc::clone(&server), settings, Rc::clone(&http2_idle)));
+        Pool { server, settings, idle: RefCell::default(), http2, http2_by_wish: RefCell::default(), http2_idle }
     }
 
     /// A connection that is still open, as far as can be known without asking the kernel.
@@ -47,26 +75,48 @@ impl Pool {
     pub fn checkin(&self, kept: Kept<Stream>) {
         let mut idle = self.idle.borrow_mut();
         let most = self.settings.max_conn.unwrap_or(u32::MAX);
-        let full = idle.len() >= IDLE_COUNT || self.server.idle.now() >= most;
-        if full || !may_be_kept(&self.settings, kept.uses) || self.server.maintenance.load(Relaxed) {
-            return;
+        let welcome = idle.len() < IDLE_COUNT
+            && may_be_kept(&self.settings, kept.uses)
+            && !self.server.maintenance.load(Relaxed)
+            && self.server.idle.try_enter(most);
+        if welcome {
+            idle.put(kept);
         }
-        self.server.idle.enter();
-        idle.put(kept);
     }
 
     pub fn take_over(&self, other: &Pool) {
         self.idle.borrow_mut().take_over(&mut other.idle.borrow_mut());
         self.http2.take_over(&other.http2);
+        for (wish, other) in other.http2_by_wish.take() {
+            if let Some(pool) = self.http2(Some(&wish)) {
+                pool.take_over(&other);
+            }
+        }
     }
 
-    /// Its HTTP/2 connections, which are shared while they are in use.
-    pub fn http2(&self) -> &Http2Pool {
-        &self.http2
+    /// Its HTTP/2 connections for requests that wish this, which are shared while they are in use. `None` when there are
+    /// connections for too many wishes.
+    pub fn http2(&self, wish: Option<&[u8]>) -> Option<Rc<Http2Pool>> {
+        let Some(wish) = wish else { return Some(Rc::clone(&self.http2)) };
+        let mut pools = self.http2_by_wish.borrow_mut();
+        if let Some(pool) = pools.get(wish) {
+            return Some(Rc::clone(pool));
+        }
+        (pools.len() < WISHES).then(|| {
+            let home = Home::shared(Arc::clone(&self.server), self.settings, Rc::clone(&self.http2_idle));
+            let pool = Http2Pool::new(home);
+            pools.insert(wish.into(), Rc::clone(&pool));
+            pool
+        })
     }
 
     pub fn purge(&self, now: Instant) {
-        self.http2.purge(now, !self.server.maintenance.load(Relaxed));
+        let keep = !self.server.maintenance.load(Relaxed);
+        self.http2.purge(now, keep);
+        self.http2_by_wish.borrow_mut().retain(|_, pool| {
+            pool.purge(now, keep);
+            !pool.is_empty() || Rc::strong_count(pool) > 1 // somebody may be about to open one
+        });
         let mut idle = self.idle.borrow_mut();
         if idle.len() == 0 {
             return;

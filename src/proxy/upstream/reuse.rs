@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::super::clock;
 use super::super::exchange::{Scratch, Setting, Upstream};
 use super::super::stream::Stream;
 use super::http2_exchange::Lost;
+use super::http2_pool::Http2Pool;
 use super::own::Bond;
 use super::pool::FRESH;
 use crate::balance::idle::{Kept, Wanted};
@@ -58,12 +60,22 @@ pub(in super::super) fn is_private(backend: &BackendInForce, server: &ServerInFo
         || backend.config.http_reuse == HttpReuse::Never
 }
 
-/// Whether requests of several clients may go over one HTTP/2 connection at the same time.
-pub(in super::super) fn is_shared(backend: &BackendInForce, server: &ServerInForce) -> bool {
-    let sni = server.config.tls.as_ref().and_then(|tls| tls.sni.as_ref());
-    let names_host = matches!(sni, Some(ServerSni::RequestHost | ServerSni::ClientSni));
-    let follows_request = names_host || server.config.presents_field().is_some();
-    !is_private(backend, server) && !follows_request
+/// The HTTP/2 connections that a request may have a stream of: everybody's that wish the same, or those of its client. `None` where
+/// the server does not speak it.
+pub(in super::super) fn http2_pool(
+    setting: &Setting<'_>,
+    request: &RequestHead,
+    id: BackendId,
+    backend: &BackendInForce,
+    server: &ServerInForce,
+) -> Option<Rc<Http2Pool>> {
+    if server.config.protocol == ServerProtocol::Http1 {
+        return None;
+    }
+    let wish = wish(setting, server, request);
+    let shared = || setting.view.pool(id, server.config.id).http2(wish.as_deref());
+    let shared = if is_private(backend, server) { None } else { shared() };
+    Some(shared.unwrap_or_else(|| setting.connection.client.http2(server, wish.as_deref())))
 }
 
 /// What a connection is opened for, where that is the request's wish: no request that wishes otherwise may use it.
@@ -99,11 +111,10 @@ pub(in super::super) fn checkout(
     if reuse == Reuse::Never {
         return None;
     }
-    if server.config.protocol != ServerProtocol::Http1
-        && is_shared(backend, server)
-        && let Some(stream) = setting.view.pool(id, server.config.id).http2().open_stream(server.config.pool.max_reuse)
+    if let Some(pool) = http2_pool(setting, &scratch.request, id, backend, server)
+        && let Some(stream) = pool.open_stream(server.config.pool.max_reuse)
     {
-        return Some((stream, 0, false));
+        return Some((stream, 0, is_private(backend, server)));
     }
     if reuse == Reuse::Shared {
         return None;

@@ -81,10 +81,10 @@ impl Streams {
         self.refused.pop().map(|(_, refusal)| refusal)
     }
 
-    /// All that is to be refused of what came has been. `continues`: but for the last one, which is not complete.
-    pub fn settle(&mut self, continues: bool) {
+    /// All that is to be refused of what came has been. `is_amid`: but for the last one, whose head is not complete.
+    pub fn settle(&mut self, is_amid: bool) {
         let last = self.last;
-        self.opened.retain(|stream| continues && *stream == last);
+        self.opened.retain(|stream| is_amid && *stream == last);
     }
 }
 

@@ -17,6 +17,7 @@ use super::DEADLINE;
 pub struct Http2Origin {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     /// Its thread ends when this is dropped.
     _stop: tokio::sync::oneshot::Sender<()>,
 }
@@ -45,6 +46,8 @@ impl Http2Origin {
         listener.set_nonblocking(true).expect("a socket");
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
+        let open = Arc::new(AtomicUsize::new(0));
+        let now_open = Arc::clone(&open);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -60,14 +63,19 @@ impl Http2Origin {
                         continue;
                     }
                     let manners = Manners { silent_from: manners.silent_from.filter(|_| number == 1), ..manners };
-                    tokio::spawn(serve(stream, manners, answer.clone()));
+                    let (now_open, answer) = (Arc::clone(&now_open), answer.clone());
+                    now_open.fetch_add(1, SeqCst);
+                    tokio::spawn(async move {
+                        serve(stream, manners, answer).await;
+                        now_open.fetch_sub(1, SeqCst);
+                    });
                 }
             };
             runtime.block_on(async {
                 tokio::select! { () = accepting => {}, _ = stopped => {} }
             });
         });
-        Http2Origin { address, connections, _stop: stop }
+        Http2Origin { address, connections, open, _stop: stop }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -77,6 +85,11 @@ impl Http2Origin {
     /// Connections accepted so far.
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
+    }
+
+    /// Of them, those that nobody has closed, silent ones aside.
+    pub fn open(&self) -> usize {
+        self.open.load(SeqCst)
     }
 }
 
