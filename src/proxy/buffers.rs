@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::pin::pin;
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use super::clock;
@@ -16,6 +18,9 @@ pub(crate) const BODY_BUFFER: usize = 64 * 1024;
 pub(crate) const BULK_BUFFER: usize = 256 * 1024;
 /// Bytes moved in one direction of one connection before others on its worker get their turn.
 pub(crate) const BYTES_IN_A_ROW: usize = 1024 * 1024;
+/// What a chunk of a body counts for among those bytes at least, and what an interim head does: the work they make.
+pub(crate) const PIECE_IN_A_ROW: usize = 512;
+pub(crate) const HEAD_IN_A_ROW: usize = 8 * 1024;
 /// Buffers of a kind kept for the next use; more are given back to the allocator.
 const KEPT: usize = 256;
 /// The same for the largest ones, and for large pipes: a user has a share of 64 of them.
@@ -24,6 +29,12 @@ const KEPT_BULK: usize = 16;
 const KEPT_PIPES: usize = 64;
 /// How long no pipe is made or kept once descriptors have run out: they are worth more as connections.
 const SCARCE: Duration = Duration::from_secs(1);
+
+/// Has this task polled again after the others, and after the kernel was asked who else is to be served: a plain wake leaves
+/// that to every 61st poll of the runtime's.
+pub(crate) fn let_others_run(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}
 
 /// Things kept for the next use. Those that nobody has needed for a while go: after a rush a worker is not to keep what the
 /// rush took.

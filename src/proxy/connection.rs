@@ -70,6 +70,8 @@ pub(crate) struct Connection {
     pub orphaned: bool,
     /// It is clear what the client's first bytes are.
     pub looked_at: bool,
+    /// Requests served since others on its worker had their turn.
+    pub in_a_row: Cell<u32>,
     _places: Places,
     _tls_counted: Option<TlsCounted>,
 }
@@ -172,6 +174,7 @@ impl Connection {
             timer: worker.timers.timer(),
             orphaned: false,
             looked_at: false,
+            in_a_row: Cell::new(0),
             _places: places,
             _tls_counted: None,
         })

@@ -27,6 +27,10 @@ use crate::state::events;
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Requests of one connection that are served before others on its worker get their turn. A client may send hundreds in one
+/// go, and those that the proxy answers by itself wait for nobody.
+const REQUESTS_IN_A_ROW: u32 = 16;
+
 /// What came while a connection was parked.
 enum Arrival {
     /// The first bytes of a request.
@@ -89,7 +93,7 @@ pub(crate) async fn serve(mut connection: Box<Connection>, mut stream: Stream, e
     Box::pin(close(&connection, stream)).await;
 }
 
-/// Waits for the first byte of a request, holding no buffer.
+/// Waits for the first byte of a request, holding no buffer. With a wait, others have had their turn.
 async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arrival {
     let timeouts = &connection.frontend().config.timeouts;
     let wait = if first {
@@ -111,6 +115,7 @@ async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arri
             Poll::Pending if connection.timer.poll_expired(cx) => Arrival::TimedOut,
             Poll::Pending => {
                 buffers.give(input);
+                connection.in_a_row.set(0);
                 return Poll::Pending;
             }
         };
@@ -158,6 +163,11 @@ fn serve_detected(
 async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_since: Instant) -> Option<Vec<u8>> {
     let worker = &connection.worker;
     let started = clock::now();
+    connection.in_a_row.update(|served| served + 1);
+    if connection.in_a_row.get() > REQUESTS_IN_A_ROW {
+        tokio::task::yield_now().await; // here, because a parked connection's future has no room for it
+        connection.in_a_row.set(1);
+    }
     let view = Rc::clone(&connection.view);
     let setting = Setting { connection, view: &view, frontend: connection.frontend(), timer: &connection.timer };
     let mut scratch = worker.exchanges.take();

@@ -100,7 +100,8 @@ pub(crate) fn talk(shared: &Arc<Shared>, speaks: Speaks, from_client: &[u8], fro
     got
 }
 
-fn accept(worker: &Rc<Worker>, speaks: Speaks, stream: DuplexStream) {
+/// Serves one client on the first listener.
+pub(super) fn accept(worker: &Rc<Worker>, speaks: Speaks, stream: DuplexStream) {
     let view = worker.view();
     let Some(places) = Places::take(worker, &view, &view.listeners[0]) else { return };
     let at = |last, port| Some(SocketAddr::from((Ipv4Addr::new(192, 0, 2, last), port)));

@@ -42,6 +42,8 @@ mod tcp_tests;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turn_tests;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use tls::hostile::fuzz as fuzz_tls;

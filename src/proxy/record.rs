@@ -380,7 +380,7 @@ impl Account {
 }
 
 /// HAProxy logs an HTTP/2 request with its scheme and authority, as the client sent them (2.6, and the manual's 8.2.3
-/// `%HU`), where it sent one, and without the `*` of OPTIONS; HTTP/2 is spoken over TLS only here.
+/// `%HU`), where it sent one, and without the `*` of OPTIONS.
 fn absolute_uri(request: &RequestHead, is_tls: bool) -> Option<Vec<u8>> {
     let host = request.pseudo_authority()?;
     let scheme: &[u8] = if is_tls { b"https://" } else { b"http://" };

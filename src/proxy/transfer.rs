@@ -244,7 +244,9 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
     fn may_retry(&self, failure: &Failure) -> bool {
         let reason = match failure {
             Failure::NoAnswer { empty: true, .. } => RetryOn::EMPTY_RESPONSE,
-            Failure::NoAnswer { empty: false, .. } | Failure::BadAnswer => RetryOn::JUNK_RESPONSE,
+            // Half a head is junk by the manual's word (4.2 `retry-on`), and empty by HAProxy 2.6's deed.
+            Failure::NoAnswer { empty: false, .. } => RetryOn::JUNK_RESPONSE.and(RetryOn::EMPTY_RESPONSE),
+            Failure::BadAnswer => RetryOn::JUNK_RESPONSE,
             Failure::ServerTimedOut { .. } => RetryOn::RESPONSE_TIMEOUT,
             _ => return false,
         };

@@ -7,7 +7,8 @@
 //!
 //! Idle time is kept per side, as HAProxy keeps it (manual 4.2, `option independent-streams`): sending to a side counts
 //! as its activity too, and a side that nothing is expected of has no deadline. A side that is silent for too long is taken
-//! to have ended: what the other one says still reaches it. One that does not take its bytes ends the tunnel.
+//! to have ended: what the other one says still reaches it, unless that has been silent for too long as well. One that does
+//! not take its bytes ends the tunnel.
 
 mod direction;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use self::direction::{Direction, Moved, State};
-use super::buffers::Buffers;
+use super::buffers::{Buffers, let_others_run};
 use super::clock;
 use super::record::COUNT_EVERY;
 use super::stream::Stream;
@@ -135,12 +136,13 @@ impl Tunnel<'_> {
             }
             self.set_deadlines(&up, &down, &mut client, &mut server);
             if pausing {
-                cx.waker().wake_by_ref();
+                let_others_run(cx);
                 return Poll::Pending;
             }
             let Some(cause) = self.expired(cx, &client, &server) else { return Poll::Pending };
             let (its_own, towards_it) = if cause == Cause::ServerTimeout { (&mut down, &up) } else { (&mut up, &down) };
-            if self.ends_with_silence || towards_it.awaits_writer() || !its_own.awaits_reader() {
+            let nobody_speaks = client.is_overdue() && server.is_overdue();
+            if self.ends_with_silence || nobody_speaks || towards_it.awaits_writer() || !its_own.awaits_reader() {
                 return Poll::Ready(late.unwrap_or(cause));
             }
             late.get_or_insert(cause);
@@ -221,6 +223,10 @@ impl Side {
         self.limit = limit;
         self.active = clock::now();
         true
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= clock::now())
     }
 
     fn deadline(&self) -> Option<Instant> {

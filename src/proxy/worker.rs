@@ -151,6 +151,8 @@ fn run(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) 
 async fn serve(index: usize, shared: Arc<Shared>, ready: &mpsc::Sender<io::Result<()>>) {
     let mut phases = shared.phase.subscribe();
     let worker = Worker::new(index, shared);
+    // The runtime's list of those that let others run is made when the first one does: not in the middle of a request.
+    tokio::task::yield_now().await;
     let mut loops = JoinSet::new();
     loops.spawn_local(Rc::clone(&worker.timers).drive());
     loops.spawn_local(purge(Rc::clone(&worker)));

@@ -100,7 +100,12 @@ fn targets_hosts_and_request_lines() {
         ("\u{16}\u{3}\u{1}\u{2}||", Method),
         ("GET / HTTP/2.0|Host: a||", Version),
         ("PRI * HTTP/2.0||SM||", Version),
-        ("GET / HTTP/1.9|Host: a||", Version),
+        ("GET / HTTP/0.9|Host: a||", Version),
+        ("GET / HTTP/2.1|Host: a||", Version),
+        ("GET / HTTP/1.9||", NoHost),
+        ("GET / HTTP/1.19|Host: a||", RequestLine),
+        ("GET / HTTP/1.9 |Host: a||", RequestLine),
+        ("GET HTTP/1.9|Host: a||", RequestLine),
         ("GET / HTTP/11|Host: a||", RequestLine),
         ("GET / http/1.1|Host: a||", RequestLine),
         ("GET / HTTP/1.1 |Host: a||", RequestLine),
@@ -118,6 +123,8 @@ fn targets_hosts_and_request_lines() {
 #[test]
 fn sound_requests_are_taken() {
     taken("GET / HTTP/1.1|Host: a||", BodyLength::None);
+    taken("GET / HTTP/1.2|Host: a||", BodyLength::None);
+    taken("||POST / HTTP/1.9|Host: a|Transfer-Encoding: chunked||", BodyLength::Chunked);
     taken("||GET / HTTP/1.1|Host: a||", BodyLength::None);
     taken("GET / HTTP/1.0||", BodyLength::None);
     taken("GET / HTTP/1.1\nHost: a\n\n", BodyLength::None);

@@ -27,6 +27,8 @@ fn response_bodies_follow_rfc_9112() {
     answered("HTTP/1.0 200 OK|Content-Length: 5|Connection: keep-alive||", Other, Length(5), true);
     answered("HTTP/1.1 200|Content-Length: 5|Connection: close||", Other, Length(5), false);
     answered("HTTP/1.1 200 OK\nContent-Length: 5\n\n", Other, Length(5), true);
+    answered("HTTP/1.2 200 OK|Content-Length: 5||", Other, Length(5), true);
+    answered("|HTTP/1.9 200|Transfer-Encoding: chunked||", Other, Chunked, true);
     answered("HTTP/1.1 999 Request denied|Content-Length: 5||", Other, Length(5), true);
 }
 
@@ -39,6 +41,8 @@ fn responses_no_client_may_see_are_refused() {
         ("HTTP/1.1 000 OK||", Status),
         ("HTTP/1.1 2000 OK||", Status),
         ("HTTP/2.0 200 OK||", Version),
+        ("HTTP/0.9 200 OK||", Version),
+        ("HTTP/1.12 200 OK||", Version),
         ("HTTP/1.1  200 OK||", Status),
         ("SSH-2.0-OpenSSH_9||", StatusLine),
         ("ICY 200 OK||", StatusLine),

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use super::meaning::{Meaning, end_of_fields};
-use super::scan::{explain_request, explain_response, is_host, is_target};
+use super::scan::{explain_request, explain_response, is_host, is_target, request_version, response_version};
 use super::usual::Usual;
 use super::{BadRequest, BadResponse};
 use crate::http::framing::BodyLength;
@@ -41,6 +41,14 @@ fn worth_a_look(input: &[u8], seen: usize, limit: usize) -> bool {
 /// The part of the input a head may take.
 fn window<'a>(input: &'a [u8], limits: &HttpLimits) -> &'a [u8] {
     input.get(..limits.head).unwrap_or(input)
+}
+
+/// Makes a version of HTTP/1 beyond 1.1 that: who knows no more of them is to process the message as if it were of the
+/// highest one known (RFC 9110 §2.5). `false` where there is another version, or none.
+fn lower_minor(version: Option<&mut [u8]>) -> bool {
+    let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9']) = version else { return false };
+    *minor = b'1';
+    true
 }
 
 /// Calls `parse` with room for as many fields as the limits allow; `too_many` recognizes the error to try again on.
@@ -77,17 +85,20 @@ impl RequestHead {
         if !worth_a_look(&self.input, self.seen, limits.head) {
             return Ok(Progress::Partial);
         }
-        let input = std::mem::take(&mut self.input);
+        let mut input = std::mem::take(&mut self.input);
         let window = window(&input, limits);
         let usual = match reading {
             Reading::UsualFirst => Usual::request(window, limits.fields, &mut self.fields),
             #[cfg(test)]
             Reading::Full => None,
         };
-        let parsed = match usual {
+        let mut parsed = match usual {
             Some(usual) => self.take_usual(usual),
-            None => with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window, room)),
+            None => self.read_in_full(window, limits),
         };
+        if parsed == Err(BadRequest::Version) && lower_minor(request_version(&mut input)) {
+            parsed = self.read_in_full(self::window(&input, limits), limits);
+        }
         self.input = input;
         match parsed {
             Ok(Progress::Complete) => self.judge_target(limits),
@@ -98,6 +109,10 @@ impl RequestHead {
             }
             Err(bad) => Err(bad),
         }
+    }
+
+    fn read_in_full(&mut self, window: &[u8], limits: &HttpLimits) -> Result<Progress, BadRequest> {
+        with_room_for_fields!(limits, BadRequest::TooManyFields, |room| self.read(window, room))
     }
 
     fn too_large(&self, limits: &HttpLimits) -> BadRequest {
@@ -251,21 +266,24 @@ impl ResponseHead {
         if !worth_a_look(&self.input, self.seen, limits.head) {
             return Ok(Progress::Partial);
         }
-        let input = std::mem::take(&mut self.input);
+        let mut input = std::mem::take(&mut self.input);
         let window = window(&input, limits);
         let usual = match reading {
             Reading::UsualFirst => Usual::response(window, limits.fields, &mut self.fields),
             #[cfg(test)]
             Reading::Full => None,
         };
-        let parsed = match usual {
+        let mut parsed = match usual {
             Some(usual) => {
                 (self.version, self.status, self.reason) = (usual.version, usual.status, usual.reason);
                 self.bare_lf = false;
                 self.judge(&usual.meaning, to, usual.fields_end, usual.head_len())
             }
-            None => with_room_for_fields!(limits, BadResponse::TooManyFields, |room| self.read(window, room, to)),
+            None => self.read_in_full(window, limits, to),
         };
+        if parsed == Err(BadResponse::Version) && lower_minor(response_version(&mut input)) {
+            parsed = self.read_in_full(self::window(&input, limits), limits, to);
+        }
         self.input = input;
         if parsed == Ok(Progress::Partial) {
             self.seen = self.input.len();
@@ -274,6 +292,10 @@ impl ResponseHead {
             }
         }
         parsed
+    }
+
+    fn read_in_full(&mut self, window: &[u8], limits: &HttpLimits, to: ResponseTo) -> Result<Progress, BadResponse> {
+        with_room_for_fields!(limits, BadResponse::TooManyFields, |room| self.read(window, room, to))
     }
 
     fn read<'b>(

@@ -177,6 +177,24 @@ pub(super) fn explain_request(input: &[u8], error: httparse::Error) -> BadReques
     }
 }
 
+/// The third word of a request's first line.
+pub(super) fn request_version(input: &mut [u8]) -> Option<&mut [u8]> {
+    first_line(input).split_mut(|byte| *byte == b' ').nth(2)
+}
+
+/// The first word of a response's first line.
+pub(super) fn response_version(input: &mut [u8]) -> Option<&mut [u8]> {
+    first_line(input).split_mut(|byte| *byte == b' ').next()
+}
+
+/// Of what may be a head, behind its leading empty lines and without its line end.
+fn first_line(input: &mut [u8]) -> &mut [u8] {
+    let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len());
+    let text = input.get_mut(start..).unwrap_or_default();
+    let end = text.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(text.len());
+    text.get_mut(..end).unwrap_or_default()
+}
+
 fn is_request_line(line: &[u8]) -> bool {
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }

@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::super::buffers::{BODY_BUFFER, BULK_BUFFER, BYTES_IN_A_ROW};
+use super::super::buffers::{BODY_BUFFER, BULK_BUFFER, BYTES_IN_A_ROW, PIECE_IN_A_ROW, let_others_run};
 use super::super::downstream::Downstream;
 use super::{Down, Failure, Transfer};
 use crate::logline::Phase;
@@ -20,8 +20,13 @@ impl<D: Downstream> Transfer<'_, '_, D> {
             } else if data.start < data.end {
                 ready!(self.push_data(cx))?;
             } else if unread.start < unread.end && !reader.is_done() {
+                if self.read_in_turn >= BYTES_IN_A_ROW {
+                    let_others_run(cx);
+                    return Poll::Pending;
+                }
                 match reader.feed(&self.body[unread.clone()]) {
                     Ok(fed) => {
+                        self.read_in_turn += PIECE_IN_A_ROW.saturating_sub(fed.consumed);
                         *data = unread.start + fed.data.start..unread.start + fed.data.end;
                         unread.start += fed.consumed;
                     }
@@ -37,7 +42,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 self.down.finish(reader.trailers());
                 self.state = Down::Flush { switched: false };
             } else if self.read_in_turn >= BYTES_IN_A_ROW {
-                cx.waker().wake_by_ref();
+                let_others_run(cx);
                 return Poll::Pending;
             } else {
                 ready!(self.refill(cx))?;

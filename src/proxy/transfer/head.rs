@@ -3,6 +3,7 @@
 
 use std::task::{Context, Poll};
 
+use super::super::buffers::{BYTES_IN_A_ROW, HEAD_IN_A_ROW, let_others_run};
 use super::super::downstream::{Downstream, HeadOptions};
 use super::super::exchange::Scratch;
 use super::super::rules_context;
@@ -41,6 +42,14 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                         self.scratch.account.interim(worker.index);
                         self.down.interim(&self.scratch.request, response);
                         response.next(0);
+                        if self.all_is_asked() {
+                            self.server_active();
+                        }
+                        self.read_in_turn += HEAD_IN_A_ROW;
+                        if self.read_in_turn >= BYTES_IN_A_ROW {
+                            let_others_run(cx);
+                            return Poll::Pending;
+                        }
                         continue;
                     }
                     Ok(Progress::Complete) => return Poll::Ready(self.begin_response()),
@@ -65,8 +74,8 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 response.put_input(input);
             }
             match read {
-                Poll::Ready(Ok(n)) if n > 0 && self.all_is_asked() => self.server_active(),
-                Poll::Ready(Ok(n)) if n > 0 => {} // it is the client who is waited for
+                // A head has its time as a whole, as in HAProxy: a server that drips it is not to hold anybody for hours.
+                Poll::Ready(Ok(n)) if n > 0 => {}
                 Poll::Ready(end) => {
                     let lost = self.upstream.stream.lost();
                     if lost == Some(Lost::Malformed) {

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::super::buffers::BYTES_IN_A_ROW;
+use super::super::buffers::{BYTES_IN_A_ROW, let_others_run};
 use super::super::downstream::{BodyError, Downstream};
 use super::{Down, Failure, Transfer};
 use crate::logline::Phase;
 
-/// The largest request that is kept to be sent again, in bytes as the server gets it: HAProxy's `tune.bufsize`. Servers of
-/// HTTP/2 tell of requests they have not looked at, so for them it is kept always.
+/// A request beyond this is not kept to be sent again when more of it comes, in bytes as the server gets it: HAProxy's
+/// `tune.bufsize`. Servers of HTTP/2 tell of requests they have not looked at, so for them it is kept always.
 const RETRY_BUFFER: usize = 16 * 1024;
 
 impl<D: Downstream> Transfer<'_, '_, D> {
@@ -49,7 +49,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 self.flush_up(cx);
                 return Ok(());
             } else if self.taken_in_turn >= BYTES_IN_A_ROW {
-                cx.waker().wake_by_ref();
+                let_others_run(cx);
                 return Ok(());
             } else {
                 match self.poll_take(cx) {

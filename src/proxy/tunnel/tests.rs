@@ -303,6 +303,8 @@ fn silence_ends_it() {
         Story::check(silent(idle(30, 60)).await, "cD", 0, 0);
         Story::check(silent(idle(60, 30)).await, "sD", 0, 0);
         Story::check(silent(idle(30, 30)).await, "cD", 0, 0);
+        let far = Some(60_000 * MS);
+        Story::check(silent(IdleTimeouts { client_fin: far, server_fin: far, ..idle(30, 30) }).await, "cD", 0, 0);
     });
 }
 

@@ -222,6 +222,27 @@ fn requests_in_the_queue() {
     ]);
 }
 
+/// Each byte in time, but not all of them.
+fn drip(mut stream: TcpStream, bytes: &[u8]) {
+    head(&mut stream);
+    for byte in bytes {
+        pause();
+        if stream.write_all(&[*byte]).is_err() {
+            return;
+        }
+    }
+    wait_for_end(&mut stream);
+}
+
+fn hint_and_hint(mut stream: TcpStream) {
+    head(&mut stream);
+    for status in ["103 Early Hints", "103 Early Hints", "200 OK\r\nContent-Length: 0"] {
+        (0..3).for_each(|_| pause());
+        let _ = stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes());
+    }
+    wait_for_end(&mut stream);
+}
+
 #[test]
 fn answers_that_do_not_come() {
     check(&[
@@ -230,6 +251,8 @@ fn answers_that_do_not_come() {
         story("closed at once", with(drop), "/x", get),
         story("half a head, then closed", with(|s| say_and_close(s, b"HTTP/1.1 200 OK\r\nCont")), "/x", get),
         story("half a head, then silence", with(|s| say_and_wait(s, b"HTTP/1.1 200 OK\r\nCont")), "/x", get),
+        story("a head in drips", with(|s| drip(s, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")), "/x", get),
+        story("interim heads with a wait for each", with(hint_and_hint), "/x", get),
         story("nonsense", with(|s| say_and_close(s, b"SSH-2.0-OpenSSH_9.2\r\n\r\n")), "/x", get),
         story("a bad field", with(|s| say_and_wait(s, b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n")), "/x", get),
         story("client breaks", with(silence), "/x", |at| send_and_break(at, REQUEST))
@@ -322,6 +345,7 @@ fn requests_sent_again() {
             get,
         ),
         story("empty", fails_first(b"").backend("retry-on empty-response"), "/x", get),
+        story("half a head", fails_first(b"HTTP/1.1 200 OK\r\nX-").backend("retry-on empty-response"), "/x", get),
         story("junk", fails_first(b"SSH-2.0\r\n\r\n").backend("retry-on junk-response"), "/x", get),
         story("with a body", fails_first(b"").backend("retry-on all-retryable-errors"), "/x", |at| {
             send(at, "POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc");
