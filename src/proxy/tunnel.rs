@@ -98,22 +98,13 @@ impl Tunnel<'_> {
         // Why a side was taken to have ended: what follows from that is not news.
         let mut late = None;
         let mut count_at = clock::now() + COUNT_EVERY;
-        // Both directions wait to read and nothing else is waited for: who wakes this task has woken one of them.
+        // Both directions wait to read and nothing else is waited for.
         let mut both_read = false;
         let cause = poll_fn(|cx| {
             if let Some(cause) = (self.stop)() {
                 return Poll::Ready(cause);
             }
-            let quiet = |stream: &Stream| both_read && stream.as_socket().is_some_and(|socket| !socket.may_be_read());
-            let (up_quiet, down_quiet) = (quiet(self.client), quiet(self.server));
-            let mut up_moved = Moved::default();
-            if !up_quiet {
-                up_moved = up.advance(cx, self.client, self.server, self.buffers);
-            }
-            let mut down_moved = Moved::default();
-            if !down_quiet {
-                down_moved = down.advance(cx, self.server, self.client, self.buffers);
-            }
+            let [up_moved, down_moved] = self.advance(cx, &mut up, &mut down, both_read);
             let pausing = up_moved.more || down_moved.more;
             let writing = up.awaits_writer() || down.awaits_writer();
             // Without a budget not all that is waited for was noted.
@@ -159,6 +150,27 @@ impl Tunnel<'_> {
         up.give_back(self.buffers);
         down.give_back(self.buffers);
         Ended { termination: Termination { cause, phase }, to_server, to_client, spliced }
+    }
+
+    /// Moves bytes in both directions. `both_read`: each waits for nothing but its reader, who will wake this task; so one
+    /// that has nothing to read is not asked again.
+    fn advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        up: &mut Direction,
+        down: &mut Direction,
+        both_read: bool,
+    ) -> [Moved; 2] {
+        let quiet = |stream: &Stream| both_read && stream.as_socket().is_some_and(|socket| !socket.may_be_read());
+        let (up_quiet, down_quiet) = (quiet(self.client), quiet(self.server));
+        let mut moved = [Moved::default(), Moved::default()];
+        if !up_quiet {
+            moved[0] = up.advance(cx, self.client, self.server, self.buffers);
+        }
+        if !down_quiet {
+            moved[1] = down.advance(cx, self.server, self.client, self.buffers);
+        }
+        moved
     }
 
     /// A side that has ended is read no more; whether anybody is there still has to be asked.
