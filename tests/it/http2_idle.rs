@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::admin::stat;
 use crate::harness::{
-    Client, Haproxy, Http2Origin, Instance, Manners, Origin, Site, certificate, eventually, http2_connect, tell,
+    Client, Haproxy, Http2Origin, Instance, Manners, Origin, Proxy, Site, certificate, eventually, http2_connect, tell,
 };
 
 /// Answers what asks for `/held` when it is let go, everything else at once.
@@ -112,6 +112,16 @@ fn ask_at_once_over_one(proxy: &Instance, (_, gate): &(Http2Origin, Arc<Semaphor
     clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
 }
 
+/// A server with three idle connections.
+fn three_idle() -> ((Http2Origin, Arc<Semaphore>), Proxy) {
+    let server = holding(ONE);
+    let line = format!("server a {} proto h2", server.0.address());
+    let proxy = Site::http().global("nbthread 1").backend(&line).start();
+    ask_at_once(&proxy, &server, 3);
+    until_idle(&proxy, 3);
+    (server, proxy)
+}
+
 #[test]
 fn whatever_ends_an_idle_connection_ends_its_count() {
     // Its server says goodbye, which leaves it to us to close.
@@ -122,19 +132,11 @@ fn whatever_ends_an_idle_connection_ends_its_count() {
     eventually("it is closed", || (server.0.open() == 0).then_some(()));
     until_idle(&proxy, 0);
     // Its server ends.
-    let server = holding(ONE);
-    let line = format!("server a {} proto h2", server.0.address());
-    let proxy = Site::http().global("nbthread 1").backend(&line).start();
-    ask_at_once(&proxy, &server, 3);
-    until_idle(&proxy, 3);
+    let (server, proxy) = three_idle();
     drop(server);
     until_idle(&proxy, 0);
     // Maintenance.
-    let server = holding(ONE);
-    let line = format!("server a {} proto h2", server.0.address());
-    let proxy = Site::http().global("nbthread 1").backend(&line).start();
-    ask_at_once(&proxy, &server, 3);
-    until_idle(&proxy, 3);
+    let (server, proxy) = three_idle();
     proxy.admin("set server app/a state maint");
     until_idle(&proxy, 0);
     eventually("they are closed", || (server.0.open() == 0).then_some(()));

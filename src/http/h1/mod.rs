@@ -109,7 +109,7 @@ impl fmt::Display for BadResponse {
         f.write_str(match self {
             BadResponse::StatusLine => "the status line is not `version status reason`",
             BadResponse::Version => "the HTTP version is not 1.0 or 1.1",
-            BadResponse::Status => "the status is not between 100 and 599",
+            BadResponse::Status => "the status is not between 100 and 999",
             BadResponse::FieldName => "a field name is empty or has a character no name may have",
             BadResponse::SpaceBeforeColon => "there is white space between a field name and its colon",
             BadResponse::ObsFold => "a field is folded over two lines",
