@@ -57,12 +57,12 @@ class Workload:
     streams: int = 1
     certificate: str = "ec"
     feature: str = ""       # what is added to the configuration, see FEATURES
-    relayed: bool = False   # a relay that looks at nothing can carry it
+    bare: str = ""          # who shows what the kernel alone costs: a relay, or an asker of questions
 
 
 WORKLOADS = {
-    "http": Workload("HTTP/1.1 keep-alive, 100 bytes, 64 connections", "http", "wrk", relayed=True),
-    "http-10k": Workload("HTTP/1.1 keep-alive, 10 KB", "http", "wrk", size=10240, relayed=True),
+    "http": Workload("HTTP/1.1 keep-alive, 100 bytes, 64 connections", "http", "wrk", bare="relay"),
+    "http-10k": Workload("HTTP/1.1 keep-alive, 10 KB", "http", "wrk", size=10240, bare="relay"),
     "http-1m": Workload("HTTP/1.1 keep-alive, 1 MB", "http", "wrk", unit="GiB", size=1 << 20, connections=16),
     "http-1m-up": Workload("HTTP/1.1 keep-alive, uploads of 1 MB", "http", "uploads", unit="GiB", size=1 << 20,
                            connections=16),
@@ -80,7 +80,7 @@ WORKLOADS = {
                    connections=16, streams=16),
     "h2-10k": Workload("HTTP/2 over TLS, 10 KB, 16 connections of 16 streams", "tls", "h2load", size=10240,
                        connections=16, streams=16),
-    "tcp": Workload("TCP, 64 bytes there and back, 64 connections", "tcp", "pingpong", servers="echo", relayed=True),
+    "tcp": Workload("TCP, 64 bytes there and back, 64 connections", "tcp", "pingpong", servers="echo", bare="relay"),
     "tcp-bulk": Workload("TCP, download, 4 connections", "tcp", "bulk", unit="GiB", servers="source", connections=4),
     "idle": Workload("memory of an idle keep-alive connection", "http", "idle", unit="idle", connections=8000),
     "idle-tls": Workload("memory of an idle TLS keep-alive connection", "tls", "idle_tls", unit="idle", connections=4000),
@@ -89,9 +89,9 @@ WORKLOADS = {
     "http-acls": Workload("as http, with ten ACL conditions", "http", "wrk", feature="acls"),
     "http-page": Workload("as http, with the stats page open in a browser", "http", "wrk", feature="page"),
     "checks": Workload("500 backends of 4 servers, a TCP check each every 2 s", "http", "checks", unit="checks",
-                       feature="checks"),
+                       feature="checks", bare="asker"),
     "checks-http": Workload("500 backends of 4 servers, an HTTP check each every 2 s", "http", "checks", unit="checks",
-                            feature="checks-http"),
+                            feature="checks-http", bare="asker"),
 }
 # Answers nothing and reads nothing: what does not fit into its buffer is dropped by the kernel.
 SYSLOG = ("127.0.0.1", 9101)
@@ -126,6 +126,7 @@ CONTENDERS = {
     "haproxy": "haproxy -db -f {haproxy}",
     "nginx": "nginx -c {nginx}",
     "relay": "{tool} relay {listen} {servers}",
+    "asker": "{tool} asker 1000 {question} {servers}",
 }
 
 
@@ -343,9 +344,11 @@ def wait_until_it_serves(workload, process):
 def measure(bench, name, command, workload):
     where = bench.work / name
     where.mkdir(exist_ok=True)
-    if "{tool}" in command and not workload.relayed:
+    bare = "{tool}" in command
+    if bare and (not workload.bare or workload.bare not in command):
         return None
-    values = {"tool": bench.tool, "listen": "%s:%d" % PROXY, "servers": " ".join(SERVERS[workload.servers])}
+    values = {"tool": bench.tool, "listen": "%s:%d" % PROXY, "servers": " ".join(SERVERS[workload.servers]),
+              "question": "/100" if workload.feature == "checks-http" else "-"}
     for kind in ("haproxy", "nginx"):
         if "{%s}" % kind in command:
             values[kind] = rendered(bench, kind, workload, where)
@@ -355,7 +358,9 @@ def measure(bench, name, command, workload):
     browser = None
     process = bench.start(shlex.split(command.format(**values)), bench.proxy_cpus, stdout=log, stderr=log)
     try:
-        wait_until_it_serves(workload, process)
+        # An asker serves nobody.
+        if not (bare and workload.unit == "checks"):
+            wait_until_it_serves(workload, process)
         if workload.unit == "idle":
             return idle(bench, workload, process)
         if workload.unit == "checks":
@@ -479,8 +484,8 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-w", "--workload", default=",".join(WORKLOADS), help="comma list of: " + ", ".join(WORKLOADS))
     parser.add_argument("--contender", action="append", metavar="NAME[=COMMAND]",
-                        help="lockgate, haproxy, nginx, relay (looks at nothing: what the kernel alone costs) or NAME=COMMAND "
-                             "with {haproxy} or {nginx} for the rendered file; repeat")
+                        help="lockgate, haproxy, nginx, relay and asker (look at nothing: what the kernel "
+                             "alone costs) or NAME=COMMAND with {haproxy} or {nginx} for the rendered file; repeat")
     parser.add_argument("--base", default="haproxy", help="comma list of whom ratios are to; best: the cheaper of haproxy and nginx in the same round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of one measured run")

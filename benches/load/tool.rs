@@ -5,12 +5,14 @@
 //! load_tool echo LISTEN             TCP: every byte comes back
 //! load_tool source LISTEN           TCP: bytes without end
 //! load_tool relay LISTEN TO...      between clients and servers, looking at nothing: what the kernel alone costs
+//! load_tool asker N PATH|- TO...   N connections a second to servers in turn, a GET each or nothing: checks, for the kernel
 //! load_tool pingpong TO C SECONDS   C connections, 64 bytes there and back, one after the other
 //! load_tool bulk TO C SECONDS       C connections, read and thrown away
 //! load_tool idle TO N               N connections, one GET each, then held until stdin ends
 //!
 //! Clients print one JSON object.
 
+mod asker;
 mod relay;
 
 use std::collections::HashMap;
@@ -37,12 +39,17 @@ fn main() -> io::Result<()> {
         ["relay", listen, ref to @ ..] if !to.is_empty() => {
             relay::relay(address(listen), &to.iter().map(|to| address(to)).collect::<Vec<_>>())
         }
+        ["asker", per_second, question, ref to @ ..] if !to.is_empty() => {
+            let servers = to.iter().map(|to| address(to)).collect::<Vec<_>>();
+            asker::ask(number(per_second), Some(question).filter(|question| *question != "-"), &servers)
+        }
         ["pingpong", to, count, seconds] => pingpong(address(to), number(count), span(seconds)),
         ["bulk", to, count, seconds] => bulk(address(to), number(count), span(seconds)),
         ["idle", to, count] => idle(address(to), number(count)),
         _ => {
             eprintln!(
-                "usage: load_tool responder|echo|source LISTEN | relay LISTEN TO... | pingpong|bulk TO CONNECTIONS SECONDS | idle TO CONNECTIONS"
+                "usage: load_tool responder|echo|source LISTEN | relay LISTEN TO... | asker PER_SECOND PATH|- TO... | \
+                 pingpong|bulk TO CONNECTIONS SECONDS | idle TO CONNECTIONS"
             );
             std::process::exit(2);
         }
@@ -82,8 +89,13 @@ impl Poll {
 
     /// Waits for something, at most 100 ms; tokens with their flags.
     fn wait(&mut self, into: &mut Vec<(u64, EventFlags)>) -> io::Result<()> {
+        self.wait_at_most(Duration::from_millis(100), into)
+    }
+
+    /// The same, at most `limit`, which is below a second.
+    fn wait_at_most(&mut self, limit: Duration, into: &mut Vec<(u64, EventFlags)>) -> io::Result<()> {
         self.events.clear();
-        let limit = rustix::time::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        let limit = rustix::time::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
         epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut self.events), Some(&limit))?;
         into.clear();
         // The kernel's struct is packed: its fields are copied out.
