@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with, sockopt,
+};
 
 use super::Poll;
 
@@ -36,8 +38,8 @@ pub fn ask(per_second: usize, question: Option<&str>, servers: &[SocketAddr]) ->
         }
         let next = GRID * (grid as u32 + 1);
         events.wait_at_most(next.saturating_sub(began.elapsed()), &mut ready)?;
-        for (token, flags) in ready.iter().copied() {
-            let Some((socket, spoken)) = asked.get_mut(&token) else { continue };
+        for (token, flags) in ready.iter() {
+            let Some((socket, spoken)) = asked.get_mut(token) else { continue };
             let done = match &request {
                 None => sockopt::set_socket_linger(&*socket, Some(Duration::ZERO)).is_ok(),
                 Some(request) if !*spoken && flags.contains(EventFlags::OUT) => {
@@ -48,7 +50,7 @@ pub fn ask(per_second: usize, question: Option<&str>, servers: &[SocketAddr]) ->
                 Some(_) => flags.contains(EventFlags::IN) && recv(&*socket, &mut *buffer, RecvFlags::empty()).is_ok(),
             };
             if done {
-                asked.remove(&token);
+                asked.remove(token);
             }
         }
     }

@@ -44,7 +44,7 @@ pub(crate) struct CheckTasks {
     last_id: u64,
     chance: Chance,
     panics: Panics,
-    /// Where [`GRID`] begins.
+    /// Where the grid begins that checks go out on.
     grid: Instant,
 }
 
@@ -243,14 +243,22 @@ impl Asking {
 }
 
 /// Checks go out at multiples of this, so that thousands of them wake the thread a hundred times a second and not
-/// thousands of times. They are late by less than it.
-const GRID: Duration = Duration::from_millis(10);
+/// thousands of times: every 10 ms, and of servers asked less often every 20 or 40. They are late by less than it, which
+/// from `inter 1s` on is a hundredth of the interval, and at most a hundredth of all servers are asked at once.
+fn grid_of(interval: Duration) -> Duration {
+    Duration::from_millis(match interval.as_millis() {
+        4_000.. => 40,
+        2_000.. => 20,
+        _ => 10,
+    })
+}
 
 async fn run(asking: Asking, delay: Duration, grid: Instant, hurry: Rc<Notify>, events: mpsc::Sender<Event>) {
     let mut due = tokio::time::Instant::now() + delay;
+    let mut step = grid_of(asking.probe.interval());
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(on_grid(due.into_std(), grid).into()) => {}
+            () = tokio::time::sleep_until(on_grid(due.into_std(), grid, step).into()) => {}
             () = hurry.notified() => {}
         }
         let began = tokio::time::Instant::now();
@@ -262,15 +270,15 @@ async fn run(asking: Asking, delay: Duration, grid: Instant, hurry: Rc<Notify>, 
             return;
         }
         let Ok(interval) = answer.await else { return };
-        due = began + interval;
+        (due, step) = (began + interval, grid_of(interval));
     }
 }
 
-/// The first instant of the grid that is not before `due`.
-fn on_grid(due: Instant, grid: Instant) -> Instant {
+/// The first instant of the grid that is not before `due`. `step` divides a second.
+fn on_grid(due: Instant, grid: Instant, step: Duration) -> Instant {
     let since = due.saturating_duration_since(grid);
-    let over = since.subsec_nanos() % GRID.subsec_nanos();
-    if over == 0 { due } else { due + GRID - Duration::from_nanos(u64::from(over)) }
+    let over = since.subsec_nanos() % step.subsec_nanos();
+    if over == 0 { due } else { due + step - Duration::from_nanos(u64::from(over)) }
 }
 
 fn schedule(check: &Check, spread: u8) -> Schedule {
@@ -305,15 +313,25 @@ mod tests {
     #[test]
     fn checks_go_out_on_the_grid_and_never_early() {
         let grid = tokio::time::Instant::now().into_std();
-        let check = |after_us: u64, expected_ms: u64| {
-            let due = on_grid(grid + Duration::from_micros(after_us), grid);
-            assert_eq!(due - grid, Duration::from_millis(expected_ms), "{after_us} us");
+        let check = |interval_ms: u64, after_us: u64, expected_ms: u64| {
+            let step = grid_of(Duration::from_millis(interval_ms));
+            let due = on_grid(grid + Duration::from_micros(after_us), grid, step);
+            assert_eq!(due - grid, Duration::from_millis(expected_ms), "inter {interval_ms}, {after_us} us");
         };
-        check(0, 0);
-        check(1, 10);
-        check(9_999, 10);
-        check(10_000, 10);
-        check(1_999_001, 2_000);
-        check(2_000_000, 2_000);
+        for interval in [1, 100, 1_999] {
+            check(interval, 0, 0);
+            check(interval, 1, 10);
+            check(interval, 9_999, 10);
+            check(interval, 10_000, 10);
+            check(interval, 1_999_001, 2_000);
+            check(interval, 2_000_000, 2_000);
+        }
+        for (interval, step) in [(2_000, 20), (3_999, 20), (4_000, 40), (3_600_000, 40)] {
+            check(interval, 1, step);
+            check(interval, step * 1_000, step);
+            check(interval, step * 1_000 + 1, step * 2);
+            check(interval, 1_000_000, 1_000);
+            check(interval, 1_000_001, 1_000 + step);
+        }
     }
 }

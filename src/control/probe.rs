@@ -29,6 +29,8 @@ const READ_SIZE: usize = 4096;
 pub(crate) struct Probe {
     check: Arc<Check>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// What an HTTP/1 server is asked; empty when nothing is.
+    request: Vec<u8>,
     limits: HttpLimits,
 }
 
@@ -46,7 +48,16 @@ impl Probe {
             .tls
             .as_ref()
             .map(|settings| (TlsConnector::from(client_config(settings)), server_name(settings, &check.target, None)));
-        Probe { check, tls, limits }
+        let mut asked = Vec::new();
+        if let CheckKind::Http(check) = &check.kind {
+            request(check, &mut asked);
+        }
+        Probe { check, tls, request: asked, limits }
+    }
+
+    /// Between two checks of a server in good health.
+    pub fn interval(&self) -> Duration {
+        self.check.interval
     }
 
     /// Asks the server once. Ends within the check's own timeouts.
@@ -161,11 +172,25 @@ impl Probe {
             }
             sending(deadline, stream.write_all(&bytes)).await?;
         }
-        let Some((connector, name)) = &self.tls else {
-            let http2 = self.check.protocol == ServerProtocol::Http2;
-            return self.converse(stream, deadline, Outcome::L4Ok, http2).await;
-        };
-        match tokio::time::timeout_at(deadline, connector.connect(name.clone(), stream)).await {
+        // What few checks need lives in a box of its own, so that all others need not carry room for it.
+        match &self.tls {
+            Some((connector, name)) => Box::pin(self.over_tls(connector.connect(name.clone(), stream), deadline)).await,
+            None => {
+                let http2 = self.check.protocol == ServerProtocol::Http2;
+                self.converse(stream, deadline, Outcome::L4Ok, http2).await
+            }
+        }
+    }
+
+    async fn over_tls<S>(
+        &self,
+        handshake: tokio_rustls::Connect<S>,
+        deadline: tokio::time::Instant,
+    ) -> Result<(CheckPhase, Judgement), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match tokio::time::timeout_at(deadline, handshake).await {
             Err(_) => Err(timed_out(Outcome::L6Timeout, CheckPhase::Tls)),
             Ok(Err(error)) => {
                 let errno = error.raw_os_error();
@@ -203,7 +228,7 @@ impl Probe {
             }
             CheckKind::Http(check) if http2 => {
                 let target = self.target_name();
-                let judged = http2::ask(stream, check, &target, self.tls.is_some(), self.limits);
+                let judged = Box::pin(http2::ask(stream, check, &target, self.tls.is_some(), self.limits));
                 return match tokio::time::timeout_at(deadline, judged).await {
                     Err(_) => Err(timed_out(Outcome::L7Timeout, CheckPhase::Response)),
                     Ok(Err(error)) => Err(Failure {
@@ -235,17 +260,16 @@ impl Probe {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut bytes = Vec::new();
-        request(check, &mut bytes);
         sending(deadline, async {
-            stream.write_all(&bytes).await?;
+            stream.write_all(&self.request).await?;
             stream.flush().await
         })
         .await?;
         let mut dialog = HttpDialog::new(check, self.limits);
-        let mut buffer = vec![0; READ_SIZE];
+        let mut buffer = Vec::with_capacity(READ_SIZE);
         loop {
-            let read = match tokio::time::timeout_at(deadline, stream.read(&mut buffer)).await {
+            buffer.clear();
+            let read = match tokio::time::timeout_at(deadline, stream.read_buf(&mut buffer)).await {
                 Err(_) => return Err(timed_out(Outcome::L7Timeout, CheckPhase::Response)),
                 // A TLS server that closes without saying so still closed.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
@@ -255,7 +279,7 @@ impl Probe {
             if read == 0 {
                 return Ok(dialog.closed());
             }
-            if let Some(judgement) = dialog.feed(buffer.get(..read).unwrap_or_default()) {
+            if let Some(judgement) = dialog.feed(&buffer) {
                 return Ok(judgement);
             }
         }
@@ -353,6 +377,15 @@ mod tests {
         let refused = testing::check(ServerAddress::Tcp(nobody), CheckKind::Connect);
         let result = check(refused, Outcome::L4Connection, CheckPhase::Connect, "Connection refused");
         assert_eq!(result.errno, Some(rustix::io::Errno::CONNREFUSED.raw_os_error()));
+    }
+
+    /// It is moved into its box for each check: room that few checks need would cost all of them.
+    #[test]
+    fn a_check_is_small() {
+        let (address, _received) = server(b"");
+        let probe = Probe::new(Arc::new(http(address)), HttpLimits::default());
+        let size = size_of_val(&probe.run());
+        assert!(size <= 2048, "{size} bytes");
     }
 
     #[test]
