@@ -99,13 +99,12 @@ impl Probe {
 
     async fn over_tcp(&self, address: SocketAddr, began: Instant) -> Result<(CheckPhase, Judgement), Failure> {
         let connect = async {
-            let socket = match &self.check.dial {
-                None if address.is_ipv4() => TcpSocket::new_v4()?,
-                None => TcpSocket::new_v6()?,
-                Some(settings) => TcpSocket::from_std_stream(dial::socket(address, settings, None)?.into()),
-            };
             // Who speaks first, or ends it with a reset, need not acknowledge the connection before. An HTTP check
             // is eight segments then, not ten.
+            if let Some(dial) = &self.check.dial {
+                return dial::connect(address, dial, None, |socket| _ = set_tcp_quickack(socket, false)).await;
+            }
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             let _ = set_tcp_quickack(&socket, false);
             socket.connect(address).await
         };

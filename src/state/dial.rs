@@ -1,4 +1,4 @@
-//! A socket for a connection to a server, with all that has to be set before it connects.
+//! A connection to a server, with all that has to be set before it is made.
 
 use std::fmt;
 use std::io;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::model::dial::{Dial, KeepAlive, Presented, Source};
 use crate::model::{Config, Name};
@@ -19,17 +20,60 @@ static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 /// everybody else on the worker with system calls. The next connection goes on behind them.
 const TRIES: u32 = 512;
 
-/// A non-blocking socket that comes from where `dial` says. `client` is whom the connection is made for, or whoever is to
-/// be shown instead, if anybody.
+/// Which ports of a range will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    /// Those that nobody uses.
+    Free,
+    /// Also those whose last connection still lingers in TIME_WAIT. Whether one is in use shows only when it connects.
+    Lingering,
+}
+
+/// Connects from where `dial` says. `client` is whom the connection is made for, or whoever is to be shown instead, if
+/// anybody. `prepare` has the socket before it connects.
 ///
 /// # Errors
-/// The kernel's: an address that is not this machine's, no port left in the range, no right to present foreign ones.
-pub(crate) fn socket(to: SocketAddr, dial: &Dial, client: Option<SocketAddr>) -> io::Result<Socket> {
+/// The kernel's: an address that is not this machine's, no port left in the range, no right to present foreign ones; or
+/// the server's no.
+pub(crate) async fn connect(
+    to: SocketAddr,
+    dial: &Dial,
+    client: Option<SocketAddr>,
+    prepare: impl Fn(&Socket),
+) -> io::Result<TcpStream> {
+    let mut tries = TRIES;
+    let mut ports = Ports::Free;
+    let ranged = dial.source.as_ref().is_some_and(|source| source.ports.is_some());
+    loop {
+        let socket = match socket(to, dial, client, ports, &mut tries) {
+            Err(error) if ranged && ports == Ports::Free && error.kind() == io::ErrorKind::AddrInUse => {
+                (ports, tries) = (Ports::Lingering, TRIES);
+                continue;
+            }
+            opened => opened?,
+        };
+        prepare(&socket);
+        match TcpSocket::from_std_stream(socket.into()).connect(to).await {
+            // This server still has a connection from that port.
+            Err(error) if ports == Ports::Lingering && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            ended => return ended,
+        }
+    }
+}
+
+/// A non-blocking socket with all that is to be set; `tries` says how many ports may be tried still.
+fn socket(
+    to: SocketAddr,
+    dial: &Dial,
+    client: Option<SocketAddr>,
+    ports: Ports,
+    tries: &mut u32,
+) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     if let Some(source) = &dial.source {
-        come_from(&socket, to, source, client)?;
+        come_from(&socket, to, source, client, ports, tries)?;
     }
     if let Some(keep_alive) = &dial.keep_alive {
         probe(&SockRef::from(&socket), keep_alive)?;
@@ -43,7 +87,14 @@ pub(crate) fn socket(to: SocketAddr, dial: &Dial, client: Option<SocketAddr>) ->
     Ok(socket)
 }
 
-fn come_from(socket: &Socket, to: SocketAddr, source: &Source, client: Option<SocketAddr>) -> io::Result<()> {
+fn come_from(
+    socket: &Socket,
+    to: SocketAddr,
+    source: &Source,
+    client: Option<SocketAddr>,
+    ports: Ports,
+    tries: &mut u32,
+) -> io::Result<()> {
     if let Some(interface) = &source.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
     }
@@ -64,7 +115,7 @@ fn come_from(socket: &Socket, to: SocketAddr, source: &Source, client: Option<So
         return Ok(());
     }
     match source.ports {
-        Some((first, last)) => bind_in_range(socket, source.address, first, last),
+        Some(range) => bind_in_range(socket, source.address, range, ports, tries),
         None if source.address.is_unspecified() => Ok(()),
         None => bind(socket, SocketAddr::new(source.address, 0)),
     }
@@ -80,22 +131,28 @@ fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.bind(&SockAddr::from(address))
 }
 
-/// Takes the next port that is free; one whose last connection still lingers in TIME_WAIT only if there is no other.
-fn bind_in_range(socket: &Socket, address: IpAddr, first: u16, last: u16) -> io::Result<()> {
+/// Takes the next port that will do.
+fn bind_in_range(
+    socket: &Socket,
+    address: IpAddr,
+    (first, last): (u16, u16),
+    ports: Ports,
+    tries: &mut u32,
+) -> io::Result<()> {
     let count = u32::from(last.saturating_sub(first)) + 1;
-    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
-    for reuse in [false, true] {
-        socket.set_reuse_address(reuse)?;
-        for _ in 0..count.min(TRIES) {
-            let offset = NEXT_PORT.fetch_add(1, Relaxed) % count;
-            let port = first.saturating_add(u16::try_from(offset).unwrap_or_default());
-            match socket.bind(&SockAddr::from(SocketAddr::new(address, port))) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = error,
-                bound => return bound,
-            }
+    *tries = count.min(*tries);
+    socket.set_reuse_address(ports == Ports::Lingering)?;
+    while *tries > 0 {
+        *tries -= 1;
+        let offset = NEXT_PORT.fetch_add(1, Relaxed) % count;
+        let port = first.saturating_add(u16::try_from(offset).unwrap_or_default());
+        match socket.bind(&SockAddr::from(SocketAddr::new(address, port))) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            // The kernel lends a port that lingers only when who left it would have lent it too.
+            bound => return bound.and_then(|()| socket.set_reuse_address(true)),
         }
     }
-    Err(taken)
+    Err(rustix::io::Errno::ADDRINUSE.into())
 }
 
 fn allow_foreign(socket: &Socket, to: IpAddr) -> io::Result<()> {
@@ -200,14 +257,22 @@ mod tests {
         Dial { source: Some(source), ..Dial::default() }
     }
 
+    fn connected(to: SocketAddr, dial: &Dial) -> io::Result<std::net::TcpStream> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { connect(to, dial, None, |_| ()).await?.into_std() })
+    }
+
     /// Where a connection opened this way comes from.
     fn seen(dial: &Dial) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = listener.local_addr().unwrap();
-        let socket = socket(to, dial, None)?;
-        socket.set_nonblocking(false)?;
-        socket.connect(&to.into())?;
+        let _client = connected(listener.local_addr().unwrap(), dial)?;
         Ok(listener.accept().unwrap().1)
+    }
+
+    /// The first of two ports somewhere below the kernel's own, found free at this moment.
+    fn two_free_ports(address: &str) -> u16 {
+        let free = |port: u16| TcpListener::bind((address, port)).is_ok();
+        (20_000..30_000).find(|port| free(*port) && free(port + 1)).unwrap()
     }
 
     #[test]
@@ -220,23 +285,34 @@ mod tests {
 
     #[test]
     fn ports_of_a_range_are_taken_until_none_is_left() {
-        // Somewhere below the kernel's own ports, found free at this moment.
-        let free = |port: u16| TcpListener::bind(("127.0.0.9", port)).is_ok();
-        let first = (20_000..30_000).find(|port| free(*port) && free(port + 1)).unwrap();
+        let first = two_free_ports("127.0.0.9");
         let dial = source("127.0.0.9", Some((first, first + 1)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
-        let open = || {
-            let socket = socket(to, &dial, None)?;
-            socket.set_nonblocking(false)?;
-            socket.connect(&to.into()).map(|()| socket)
-        };
-        let (one, two) = (open().unwrap(), open().unwrap());
-        let port = |socket: &Socket| socket.local_addr().unwrap().as_socket().unwrap().port();
+        let (one, two) = (connected(to, &dial).unwrap(), connected(to, &dial).unwrap());
+        let port = |stream: &std::net::TcpStream| stream.local_addr().unwrap().port();
         let mut ports = [port(&one), port(&two)];
         ports.sort_unstable();
         assert_eq!(ports, [first, first + 1]);
-        assert!(open().is_err(), "both are taken");
+        assert!(connected(to, &dial).is_err(), "both are taken");
+    }
+
+    #[test]
+    fn a_port_that_lingers_is_taken_again_where_no_other_is_left() {
+        let first = two_free_ports("127.0.0.10");
+        let dial = source("127.0.0.10", Some((first, first + 1)));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let open = || connected(to, &dial).map(|client| (client, listener.accept().unwrap().0));
+        let (kept, _its_end) = open().unwrap();
+        for _ in 0..5 {
+            let (client, server) = open().unwrap();
+            assert_ne!(client.local_addr().unwrap(), kept.local_addr().unwrap());
+            drop(client); // it closes first, so TIME_WAIT is its own
+            drop(server);
+        }
+        let _last = connected(to, &dial).unwrap();
+        assert!(connected(to, &dial).is_err(), "both are taken");
     }
 
     #[test]
@@ -245,7 +321,7 @@ mod tests {
             KeepAlive { count: Some(4), idle: Some(Duration::from_secs(33)), interval: Some(Duration::from_secs(7)) };
         let user_timeout = Some(Duration::from_millis(1500));
         let dial = Dial { source: None, keep_alive: Some(keep_alive), user_timeout, nolinger: true };
-        let socket = socket("127.0.0.1:1".parse().unwrap(), &dial, None).unwrap();
+        let socket = socket("127.0.0.1:1".parse().unwrap(), &dial, None, Ports::Free, &mut 1).unwrap();
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(33));
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(7));

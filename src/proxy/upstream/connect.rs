@@ -95,8 +95,7 @@ async fn open_socket(server: &Server, client: Option<SocketAddr>) -> io::Result<
             Ok(Plain::Tcp(socket.connect(*address).await?))
         }
         (ServerAddress::Tcp(address), Some(dial)) => {
-            let socket = dial::socket(*address, dial, client)?;
-            Ok(Plain::Tcp(TcpSocket::from_std_stream(socket.into()).connect(*address).await?))
+            Ok(Plain::Tcp(dial::connect(*address, dial, client, |_| ()).await?))
         }
         (ServerAddress::Unix(path), _) => Ok(Plain::Unix(UnixStream::connect(path).await?)),
     }
