@@ -23,8 +23,8 @@ use super::{FAILED, output};
 use crate::control::{self, Exit, OnState, Orders, ServiceState};
 use crate::model::Config;
 use crate::proxy;
-use crate::state::listeners::take_over_from;
 use crate::state::logs;
+use crate::state::unix_places::{dismiss_predecessors, take_over_from};
 
 /// How long finished log lines may take to leave the process at its end.
 const LAST_LOGS: Duration = Duration::from_secs(2);
@@ -131,14 +131,17 @@ fn start(
             if !args.quiet {
                 tracing::info!("serving {served}, pid {}", std::process::id());
             }
-            dismiss(&args.predecessors);
+            dismiss_predecessors();
             ready();
             starting.map_or(Ok(()), Starting::ready)
         }
     };
     let told = telling(notifier, summary(&config), first_ready);
     let Predecessors { finish, terminate } = &args.predecessors;
-    take_over_from([finish.as_slice(), terminate].concat());
+    take_over_from([finish.as_slice(), terminate].concat(), {
+        let predecessors = args.predecessors.clone();
+        move || dismiss(&predecessors)
+    });
     let (shared, controller) = control::boot(config, Arc::new(again), told).map_err(at("cannot start"))?;
     let controller = controller.reading_as_at_start(as_at_start);
     let pid_path = args.pid_file.as_ref().or(global.pidfile.as_ref());

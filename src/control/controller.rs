@@ -308,6 +308,7 @@ impl Controller {
         let exit = (asked == Asked::Stop || again).then_some(Exit::Stopped);
         self.ending = Some(Ending { deadline, idle_before: false, terminated, exit });
         (self.on_state)(ServiceState::Stopping);
+        self.admin.give_back_names();
         let connections = self.shared.process.connections.now();
         if exit.is_some() {
             tracing::info!("stopping, {connections} connections are cut");

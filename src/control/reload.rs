@@ -22,7 +22,7 @@ use crate::model::log::Level;
 use crate::model::{Config, Name};
 use crate::state::dial::{self, NoRights};
 use crate::state::events::{EVENT_QUEUE, Phase, Process};
-use crate::state::listeners::{BindError, BoundSocket};
+use crate::state::listeners::{BindError, BoundSocket, take_places};
 use crate::state::logs::SinkProblem;
 use crate::state::snapshot::{BoundListener, ListenerInForce};
 use crate::state::tls::{NoRandomness, TlsShared};
@@ -41,6 +41,8 @@ pub(crate) enum BootError {
     Listen(Vec<ListenError>),
     /// Addresses of `stats socket` that cannot be listened on, all of them.
     RuntimeSockets(Vec<BindError>),
+    /// Unix sockets that could not be put where their clients look for them.
+    Places(Vec<BindError>),
     Tls(NoRandomness),
     /// The configuration asks for more than this process may do.
     Rights(NoRights),
@@ -67,6 +69,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
     let bound = sockets.bind_all(&config, &[]).map_err(BootError::Listen)?;
     let mut admin = AdminSockets::default();
     let runtime_sockets = admin.bind(&config.global).map_err(BootError::RuntimeSockets)?;
+    take_places(sockets_of(&bound).chain(runtime_sockets.sockets())).map_err(BootError::Places)?;
     admin.adopt(runtime_sockets);
     let now = Instant::now();
     let snapshot = Arc::new(Snapshot::build(config, None, bound, &tls, workers));
@@ -169,11 +172,9 @@ impl Controller {
     pub(super) fn adopt(&mut self, config: Config, now: Instant) -> Result<String, String> {
         dial::check_rights(&config).map_err(|error| error.to_string())?;
         let old = Arc::clone(&self.watch.snapshot);
-        let bound = self
-            .sockets
-            .bind_all(&config, &old.listeners)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let bound = self.sockets.bind_all(&config, &old.listeners).map_err(|errors| lines(&errors))?;
         let runtime_sockets = self.admin.bind(&config.global).map_err(|errors| of_runtime_sockets(&errors))?;
+        take_places(sockets_of(&bound).chain(runtime_sockets.sockets())).map_err(|errors| lines(&errors))?;
         let threads = config.global.threads.get();
         self.tls.follow(config.global.sessions);
         let workers = self.sockets.workers;
@@ -279,9 +280,16 @@ impl Sockets {
     }
 }
 
+fn sockets_of(listeners: &[BoundListener]) -> impl Iterator<Item = &BoundSocket> + Clone {
+    listeners.iter().map(|listener| &*listener.socket)
+}
+
+fn lines<E: ToString>(errors: &[E]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 fn of_runtime_sockets(errors: &[BindError]) -> String {
-    let lines: Vec<_> = errors.iter().map(|error| format!("stats socket: {error}")).collect();
-    lines.join("\n")
+    lines(&errors.iter().map(|error| format!("stats socket: {error}")).collect::<Vec<_>>())
 }
 
 /// Spreads checks differently in each process.
@@ -299,10 +307,8 @@ impl fmt::Display for ListenError {
 impl fmt::Display for BootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BootError::Listen(errors) => {
-                let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                f.write_str(&lines.join("\n"))
-            }
+            BootError::Listen(errors) => f.write_str(&lines(errors)),
+            BootError::Places(errors) => f.write_str(&lines(errors)),
             BootError::RuntimeSockets(errors) => f.write_str(&of_runtime_sockets(errors)),
             BootError::Rights(error) => error.fmt(f),
             BootError::Tls(error) => write!(f, "cannot make TLS session keys: {error}"),

@@ -18,7 +18,7 @@ use super::{clock, http2_server};
 use crate::balance::idle::Kept;
 use crate::model::{BackendId, Config, ServerId};
 use crate::state::events::{EVENT_QUEUE, Event, Phase, Process};
-use crate::state::listeners::BoundSocket;
+use crate::state::listeners::{BoundSocket, take_places};
 use crate::state::snapshot::BoundListener;
 use crate::state::tls::TlsShared;
 use crate::state::{Rotation, Shared, Snapshot};
@@ -50,6 +50,7 @@ pub(crate) fn all_in_rotation(config: Config) -> Snapshot {
             sockets.push(BoundListener { frontend: frontend.id, index, socket: Arc::new(socket) });
         }
     }
+    take_places(sockets.iter().map(|bound| &*bound.socket)).expect("places for unix sockets");
     let tls = TlsShared::new(config.global.sessions, clock::refresh()).expect("keys for tickets");
     let snapshot = Snapshot::build(config, None, sockets, &tls, workers);
     for backend in &snapshot.backends {

@@ -11,6 +11,7 @@ pub(crate) mod servers;
 pub(crate) mod snapshot;
 pub(crate) mod threads;
 pub(crate) mod tls;
+pub(crate) mod unix_places;
 pub(crate) mod waiting;
 
 pub(crate) use events::{Event, Shared};

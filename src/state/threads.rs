@@ -2,6 +2,7 @@
 //! their messages apart.
 
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use tracing::dispatcher;
@@ -17,4 +18,9 @@ pub(crate) fn spawn<T: Send + 'static>(
         let _listening = dispatcher::set_default(&listener);
         body()
     })
+}
+
+/// Who panicked while holding it lost its own work; what it guards is whole between any two steps of ours.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

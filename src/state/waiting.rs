@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use super::servers::{BackendState, ServerState};
+use super::threads::lock;
 use crate::balance::queue::{Queue, ServerKey, Standing, Ticket, Want};
 
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ impl WaitingRoom {
 
     /// A panic of another holder left no half-made change: every step is one call of the queue.
     fn lock(&self) -> MutexGuard<'_, Room> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.room)
     }
 }
 

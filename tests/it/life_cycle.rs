@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Client, DEADLINE, Origin, Process, Reply, Site, TempDir, eventually, lockgate};
+use crate::harness::{Client, DEADLINE, Origin, Process, Reply, Site, TempDir, eventually, lockgate, tool_output};
 
 #[test]
 fn every_stop_signal_ends_it_with_exit_code_0() {
@@ -167,6 +167,47 @@ fn a_new_process_can_take_over_from_an_old_one() {
     std::io::Write::write_all(&mut asking, b"show info\n").unwrap();
     let answer = std::io::read_to_string(asking).unwrap();
     assert!(answer.contains(&format!("\nPid: {}\n", new.pid())), "{answer}");
+}
+
+#[test]
+fn a_new_process_takes_over_unix_sockets_or_leaves_them_alone() {
+    let [a, b] = ["a", "b"].map(Origin::named);
+    let shared = TempDir::new();
+    let path = shared.path().join("front.sock");
+    let name = format!("lockgate-takeover-{}", std::process::id());
+    let site = Site::http()
+        .global(&format!("stats socket abns@{name}-runtime level user"))
+        .bind(&format!("bind 127.0.0.1:<web>\n    bind unix@{}\n    bind abns@{name}", path.display()));
+    let mut old = site.clone().server(&a, "").start_process();
+    let old_pid = old.pid().to_string();
+    let over = |address: &str| {
+        let said = tool_output("socat", &["-t5", "-", address], b"GET / HTTP/1.0\r\n\r\n");
+        said.rsplit("\r\n\r\n").next().unwrap().to_owned()
+    };
+    let over_path = || over(&format!("UNIX-CONNECT:{}", path.display()));
+    let over_name = || over(&format!("ABSTRACT-CONNECT:{name},unix-tightsocklen=0"));
+    // One that cannot start, for a port that somebody else has, takes nothing away.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let failing = site.clone().bind(&format!(
+        "bind unix@{}\n    bind abns@{name}\n    bind {}",
+        path.display(),
+        taken.local_addr().unwrap()
+    ));
+    let failing = failing.server(&b, "").text().replace("<dir>", &shared.path().display().to_string());
+    let file = shared.write("failing.cfg", failing);
+    let failed = lockgate().arg("-f").arg(file).args(["-sf", &old_pid]).output().unwrap();
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(failed.status.code() == Some(1) && said.contains("Address already in use"), "{said}");
+    assert_eq!((over_path(), over_name()), ("a".to_owned(), "a".to_owned()));
+    // The old one still has a connection when its abstract name goes to the new one.
+    let mut client = Client::connect(old.address("web"));
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n");
+    let new = Process::start_with(&site.server(&b, "").text(), TempDir::new(), &["-sf", &old_pid]);
+    new.address("web");
+    client.send("\r\n");
+    assert_eq!(client.response().text(), "a");
+    assert_eq!(old.exit().code, Some(0));
+    assert_eq!((over_path(), over_name()), ("b".to_owned(), "b".to_owned()));
 }
 
 #[test]

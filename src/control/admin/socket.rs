@@ -51,6 +51,12 @@ pub(crate) struct BoundAdminSockets {
     manners: Manners,
 }
 
+impl BoundAdminSockets {
+    pub fn sockets(&self) -> impl Iterator<Item = &BoundSocket> + Clone {
+        self.sockets.iter().map(|(_, bound)| &**bound)
+    }
+}
+
 impl AdminSockets {
     /// Binds what is not bound yet.
     ///
@@ -95,6 +101,18 @@ impl AdminSockets {
         }
     }
 
+    /// Gives back abstract names, which whoever follows this process cannot have before. Places in the file system are simply
+    /// taken over.
+    pub fn give_back_names(&mut self) {
+        for socket in self.sockets.iter_mut().filter(|socket| is_abstract(&socket.bound.address)) {
+            socket.bound.stop_listening(0);
+            if let Some(task) = socket.task.take() {
+                task.abort();
+            }
+        }
+        self.sockets.retain(|socket| !is_abstract(&socket.bound.address));
+    }
+
     /// Starts to accept where nobody does yet. Only on the control thread, within its tasks.
     pub fn serve(&mut self, handle: &Handle, panics: &Panics) {
         for socket in self.sockets.iter_mut().filter(|socket| socket.task.is_none()) {
@@ -119,6 +137,10 @@ impl Default for AdminSockets {
             manners: Manners { clients: 1, idle: Duration::ZERO },
         }
     }
+}
+
+fn is_abstract(address: &ListenAddress) -> bool {
+    matches!(address, ListenAddress::Unix(options) if options.is_abstract)
 }
 
 fn listen_address(config: &StatsSocket) -> ListenAddress {
@@ -197,6 +219,7 @@ mod tests {
     use crate::model::frontend::UnixSocketOptions;
     use crate::model::global::AccessLevel;
     use crate::model::testing;
+    use crate::state::listeners::take_places;
 
     /// A configuration with one runtime socket, in a directory of this test's own.
     fn global(path: &std::path::Path, mode: u32, level: AccessLevel) -> Global {
@@ -212,6 +235,12 @@ mod tests {
         std::env::temp_dir().join(format!("lockgate-{name}-{}.sock", std::process::id()))
     }
 
+    fn put(sockets: &mut AdminSockets, global: &Global) {
+        let bound = sockets.bind(global).unwrap();
+        take_places(bound.sockets()).unwrap();
+        sockets.adopt(bound);
+    }
+
     fn bound(sockets: &AdminSockets) -> Option<Arc<BoundSocket>> {
         sockets.sockets.first().map(|socket| Arc::clone(&socket.bound))
     }
@@ -220,18 +249,18 @@ mod tests {
     fn sockets_outlive_reloads_that_keep_them() {
         let path = path("kept");
         let mut sockets = AdminSockets::default();
-        sockets.adopt(sockets.bind(&global(&path, 0o600, AccessLevel::Admin)).unwrap());
+        put(&mut sockets, &global(&path, 0o600, AccessLevel::Admin));
         let first = bound(&sockets).unwrap();
 
-        sockets.adopt(sockets.bind(&global(&path, 0o600, AccessLevel::User)).unwrap());
+        put(&mut sockets, &global(&path, 0o600, AccessLevel::User));
         assert!(Arc::ptr_eq(&first, &bound(&sockets).unwrap()), "another level needs no other socket");
 
-        sockets.adopt(sockets.bind(&global(&path, 0o660, AccessLevel::User)).unwrap());
+        put(&mut sockets, &global(&path, 0o660, AccessLevel::User));
         assert!(!Arc::ptr_eq(&first, &bound(&sockets).unwrap()), "another mode does");
         drop(first);
         assert!(path.exists(), "the old socket took the new one's file with it");
 
-        sockets.adopt(sockets.bind(&testing::global()).unwrap());
+        put(&mut sockets, &testing::global());
         assert!(!path.exists(), "a socket no longer wanted leaves its file");
     }
 
@@ -255,7 +284,7 @@ mod tests {
         let path = path("served");
         let (events, mut incoming) = tokio::sync::mpsc::channel(4);
         let mut sockets = AdminSockets::default();
-        sockets.adopt(sockets.bind(&global(&path, 0o600, AccessLevel::User)).unwrap());
+        put(&mut sockets, &global(&path, 0o600, AccessLevel::User));
         let client = std::thread::spawn(move || {
             let mut stream = UnixStream::connect(path).unwrap();
             stream.write_all(b"show cli level;show version\n").unwrap();

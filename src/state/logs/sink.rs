@@ -11,7 +11,7 @@ use super::DROPPED;
 use super::output::{Lost, Output};
 use crate::logline::frame::{FrameStyle, Framer, LogIdentity};
 use crate::model::log::{Level, LogAddress};
-use crate::state::threads;
+use crate::state::threads::{self, lock};
 use crate::sys;
 
 /// Bytes that may wait to be written; what comes then is dropped and counted.
@@ -99,7 +99,7 @@ impl Sink {
     }
 
     pub fn problem(&self) -> Option<String> {
-        self.inner.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.inner.problem).clone()
     }
 
     pub fn push(&self, style: FrameStyle, identity: &LogIdentity, level: Level, at: SystemTime, message: &[u8]) {
@@ -144,7 +144,7 @@ impl Drop for Sink {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     fn count_dropped(&self, lines: u64) {
@@ -154,7 +154,7 @@ impl Inner {
 
     /// Tells the first of a row of errors, and its end.
     fn set_problem(&self, problem: Option<String>) {
-        let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.problem);
         match (&*known, &problem) {
             (None, Some(error)) => {
                 tracing::warn!("log target {}: {error}; its lines are dropped until it works again", self.address);
