@@ -52,45 +52,53 @@ enum HeadRead {
     Gone,
 }
 
-/// Serves requests until one side has had enough. `early` was read already.
-pub(crate) async fn serve(mut connection: Box<Connection>, mut stream: Stream, early: Vec<u8>) {
-    let mut rest = early;
-    let mut first = true;
-    let mut idle_since = connection.accepted;
-    loop {
-        let input = if rest.is_empty() {
-            match park(&connection, &mut stream, first).await {
-                Arrival::Bytes(input) => input,
-                Arrival::TimedOut if first => return Box::pin(refuse_silence(&connection, &mut stream)).await,
-                Arrival::Closed | Arrival::Broken if first => return log_null(&connection),
-                _ => break,
+/// Serves requests until one side has had enough. `rest` was read already.
+// Most connections are parked most of the time, and this future is what is left of them. An `async fn` would hold what it is
+// given twice, as it came and as it is used.
+#[allow(clippy::manual_async_fn)]
+pub(crate) fn serve(
+    mut connection: Box<Connection>,
+    mut stream: Stream,
+    mut rest: Vec<u8>,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut first = true;
+        let mut idle_since = connection.accepted;
+        loop {
+            let input = if rest.is_empty() {
+                match park(&connection, &mut stream, first).await {
+                    Arrival::Bytes(input) => input,
+                    Arrival::TimedOut if first => return Box::pin(refuse_silence(&connection, &mut stream)).await,
+                    Arrival::Closed | Arrival::Broken if first => return log_null(&connection),
+                    _ => break,
+                }
+            } else {
+                std::mem::take(&mut rest)
+            };
+            if first && connection.detects_http2() && is_preface(&input) {
+                return serve_detected(connection, stream, input).await;
             }
-        } else {
-            std::mem::take(&mut rest)
-        };
-        if first && connection.detects_http2() && is_preface(&input) {
-            return serve_detected(connection, stream, input).await;
+            if first {
+                connection.count().h1_sessions.add(1);
+            }
+            connection.follow_reload();
+            // In a room of the worker's: the future of an exchange is large, and most connections are parked most of the time.
+            let exchanges = &connection.worker.exchanges;
+            let mut exchange = exchanges.room().place(one(&connection, &mut stream, input, idle_since));
+            let behind = exchange.future().await;
+            exchanges.give_room(exchange.leave());
+            match behind {
+                Some(behind) => rest = behind,
+                None => return,
+            }
+            first = false;
+            idle_since = clock::now();
+            if connection.is_leaving() && rest.is_empty() {
+                break;
+            }
         }
-        if first {
-            connection.count().h1_sessions.add(1);
-        }
-        connection.follow_reload();
-        // In a room of the worker's: the future of an exchange is large, and most connections are parked most of the time.
-        let exchanges = &connection.worker.exchanges;
-        let mut exchange = exchanges.room().place(one(&connection, &mut stream, input, idle_since));
-        let behind = exchange.future().await;
-        exchanges.give_room(exchange.leave());
-        match behind {
-            Some(behind) => rest = behind,
-            None => return,
-        }
-        first = false;
-        idle_since = clock::now();
-        if connection.is_leaving() && rest.is_empty() {
-            break;
-        }
+        Box::pin(close(&connection, stream)).await;
     }
-    Box::pin(close(&connection, stream)).await;
 }
 
 /// Waits for the first byte of a request, holding no buffer. With a wait, others have had their turn.
