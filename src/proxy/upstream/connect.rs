@@ -81,7 +81,8 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
         _ => host,
     };
     let name = server_name(settings, &server.config.address, host);
-    match tls::connect(plain, config, name).await {
+    // Boxed, and so it is with what HTTP/2 needs: all others need not carry room for a handshake through every future around.
+    match Box::pin(tls::connect(plain, config, name)).await {
         Ok(tls) => Ok(Stream::Server(Box::new(tls))),
         Err(error) => Err(ConnectError::Tls(BadHandshake::from(error))),
     }

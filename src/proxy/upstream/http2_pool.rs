@@ -165,11 +165,11 @@ pub(crate) async fn reach(
         },
         None => None,
     };
-    let opened = open(server, timeout, client, host, timer, sharing.pool, global);
+    let mut opened = Box::pin(open(server, timeout, client, host, timer, sharing.pool, global));
     let Some(pool) = sharing.pool else { return opened.await };
     tokio::select! {
         biased;
-        opened = opened => opened,
+        opened = &mut opened => opened,
         stream = pool.room_after_all(sharing.most_uses) => {
             timer.set(None);
             Ok((stream, true))
