@@ -253,9 +253,9 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
         self.sides.retry_on.has(reason) && self.is_whole()
     }
 
-    /// The whole request is in `out`, and the client has seen nothing of an answer.
+    /// The whole request is in `out`, no larger than it may be, and the client has seen nothing of an answer.
     fn is_whole(&self) -> bool {
-        self.replayable && self.down.body_is_done() && !self.started && !self.interim_seen
+        self.replayable && self.down.body_is_done() && !self.started && !self.interim_seen && self.fits_retry()
     }
 
     /// What a server is at before it answers, for the log: to take the request's body (data) or to answer. One that leaves
