@@ -98,6 +98,8 @@ pub(crate) struct Transfer<'a, 'b, D> {
     replayable: bool,
     /// The server takes no more of the request.
     deaf: bool,
+    /// The server has closed its sending side, and the client's request goes on.
+    break_watch: Option<Box<rest::BreakWatch>>,
     /// What a large request body goes through.
     request_splicer: Splicer,
     /// A client that asked whether to send the body was answered without a yes: it may send something else.
@@ -151,6 +153,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
             sent: 0,
             replayable: true,
             deaf: false,
+            break_watch: None,
             request_splicer: Splicer::new(true),
             body_is_moot: false,
             taken_in_turn: 0,

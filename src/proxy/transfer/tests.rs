@@ -142,6 +142,21 @@ fn an_answer_in_the_middle_reaches_the_client() {
     assert!(spliced(&rig) > 500_000);
 }
 
+#[test]
+fn a_client_that_stalls_behind_an_answer_is_let_go_when_its_server_takes_no_more() {
+    let (rig, origin) = rig();
+    let mut client = rig.connect();
+    client.send(&post(LARGE));
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    assert!(client.until("\r\n\r\nno").starts_with("HTTP/1.1 413 "));
+    drop(server);
+    client.send(&"z".repeat(50_000)); // and then no more
+    assert_eq!(client.rest(), "");
+    assert_eq!(told(&rig), "413 SD--", "as HAProxy tells of it");
+}
+
 /// A body that goes on when the answer has come: `sent` is how the client writes it, `got` what the server has to get.
 #[track_caller]
 fn check_rest(head: &str, sent: &[&[u8]], got: &[u8]) {
