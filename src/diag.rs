@@ -138,7 +138,15 @@ impl Diagnostics {
     /// In the order of the files' lines; what has no place comes first. The same thing told twice is told once.
     pub fn sort(&mut self) {
         self.list.sort_by(|a, b| (&a.position, a.severity).cmp(&(&b.position, b.severity)));
-        self.list.dedup();
+        let mut told: Vec<Diagnostic> = Vec::with_capacity(self.list.len());
+        for diagnostic in self.list.drain(..) {
+            // Two parts of the program may each tell the same things of one place in turn.
+            let mut here = told.iter().rev().take_while(|other| other.position == diagnostic.position);
+            if here.all(|other| *other != diagnostic) {
+                told.push(diagnostic);
+            }
+        }
+        self.list = told;
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
@@ -271,14 +279,16 @@ mod tests {
         let mut found = Diagnostics::new();
         found.push(Diagnostic::error("late").at(Some(Position::new(&file, 10, 1, 1))));
         found.push(Diagnostic::warning("early").at(Some(Position::new(&file, 9, 1, 1))));
+        found.push(Diagnostic::error("later").at(Some(Position::new(&file, 10, 1, 1))));
         found.push(Diagnostic::error("late").at(Some(Position::new(&file, 10, 1, 1))));
+        found.push(Diagnostic::error("later").at(Some(Position::new(&file, 10, 1, 1))));
         found.push(Diagnostic::note("everywhere"));
         found.sort();
         let told: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["note: everywhere", "f:9:1: warning: early", "f:10:1: error: late"]);
+        assert_eq!(told, ["note: everywhere", "f:9:1: warning: early", "f:10:1: error: late", "f:10:1: error: later"]);
         for _ in 0..MOST_KEPT {
             found.push(Diagnostic::error("more"));
         }
-        assert_eq!((found.errors(), found.warnings(), found.dropped()), (MOST_KEPT + 1, 1, 3));
+        assert_eq!((found.errors(), found.warnings(), found.dropped()), (MOST_KEPT + 2, 1, 4));
     }
 }

@@ -1,9 +1,13 @@
 //! How are connections opened, besides to where? (HAProxy manual 4.2 `source`, `option tcpka`, `option nolinger`, 5.2 `source`, `tcp-ut`)
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::rule::HeaderRef;
+
+/// How long a connection may be silent before it is probed, and between two probes: what the kernel takes (tcp(7)).
+pub(crate) const PROBE_SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
 
 /// What is set on the socket of each connection to a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

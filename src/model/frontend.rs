@@ -50,6 +50,8 @@ pub(crate) struct Frontend {
     pub keep_alive: Option<KeepAlive>,
     /// `option nolinger`: clients' connections are broken, not ended.
     pub nolinger: bool,
+    /// `option socket-stats`: each of its addresses has a row of its own in `show stat` and on the stats page.
+    pub socket_stats: bool,
     /// `backlog`; the kernel's own limit when absent.
     pub backlog: Option<u32>,
     /// Spellings of field names for its clients (`option h1-case-adjust-bogus-client`).

@@ -95,6 +95,8 @@ impl Level {
 pub(crate) struct LogSettings {
     /// Empty: this proxy logs nothing.
     pub targets: Arc<[LogTarget]>,
+    /// `log-tag`: the program's name in its lines, if not that of `global`.
+    pub tag: Option<String>,
     pub format: LogFormat,
     /// `option dontlognull`: a connection that sent nothing is not logged.
     pub dont_log_null: bool,

@@ -89,6 +89,7 @@ pub(crate) fn frontend(name: &str, addresses: &[&str]) -> Frontend {
         session_rate: None,
         keep_alive: None,
         nolinger: false,
+        socket_stats: false,
         backlog: None,
         header_case: None,
     }

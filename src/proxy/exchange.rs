@@ -40,6 +40,8 @@ pub(crate) struct Scratch {
     pub response: ResponseHead,
     /// What goes to the server.
     pub out: Vec<u8>,
+    /// Bytes of it that are the request's head.
+    pub out_head: usize,
     pub account: Account,
     /// What rules decided about it.
     pub handling: Handling,
@@ -167,6 +169,7 @@ fn write_request(scratch: &mut Scratch, backend: &BackendInForce) {
     if let Some(case) = &backend.config.header_case {
         respell(&mut scratch.out, case);
     }
+    scratch.out_head = scratch.out.len();
 }
 
 /// Finds a server and transfers; a pooled connection that turns out dead before a byte of answer costs one more round.

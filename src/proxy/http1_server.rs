@@ -377,7 +377,7 @@ fn log_null(connection: &Connection) {
 
 /// Ends the connection so that the client gets all it was sent. A client that asked for the end and has sent everything
 /// needs none of it: closing says the same with a system call less.
-async fn finish(connection: &Connection, stream: &mut Stream, unread: bool) {
+pub(super) async fn finish(connection: &Connection, stream: &mut Stream, unread: bool) {
     connection.timer.set_after(Some(LINGER));
     let shut = connection.timer.bound(stream.shutdown()).await;
     if unread && matches!(shut, Some(Ok(()))) {

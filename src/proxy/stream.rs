@@ -118,6 +118,17 @@ impl Plain {
         }
     }
 
+    /// The socket itself.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Plain::Accepted(accepted) => Some(accepted.as_fd()),
+            Plain::Tcp(socket) => Some(socket.as_fd()),
+            Plain::Unix(socket) => Some(socket.as_fd()),
+            #[cfg(any(test, fuzzing))]
+            Plain::Memory(_) => None,
+        }
+    }
+
     /// Whether whoever waits for it is woken. What only looks after the client need not make a fresh socket join the event
     /// loop.
     pub fn is_watched(&self) -> bool {

@@ -53,7 +53,14 @@ pub(crate) async fn serve(connection: Box<Connection>, mut stream: Stream) {
         Ok(bytes) => bytes,
         Err(Unserved { cause, phase, received }) => {
             account.end(cause, phase);
-            Bytes { received, sent: 0 }
+            account.write_session(&setting, Bytes { received, sent: 0 });
+            if matches!(cause, Cause::Server | Cause::ServerTimeout) && !connection.frontend().config.nolinger {
+                // Closing with something unread would break the connection: the client would be told of an error in place
+                // of an end. Nobody can see that beneath TLS. Boxed: rare.
+                let unread = stream.is_tls() || stream.unread() > 0;
+                Box::pin(http1_server::finish(&connection, &mut stream, unread)).await;
+            }
+            return;
         }
     };
     account.write_session(&setting, bytes);

@@ -255,3 +255,14 @@ fn a_large_download_arrives_whole() {
     drop(client);
     check_line(&rig, "front back/s0 +/+/+ 20000002 -- 1/1/0/0/0 0/0");
 }
+
+#[test]
+fn a_client_without_a_server_gets_an_end_in_order() {
+    let mut backend = Backend { mode: Mode::Tcp, retries: 1, ..back(&[nobody()]) };
+    backend.timeouts.connect = SHORT;
+    let rig = Rig::start(tcp_front(), backend);
+    let mut client = rig.connect();
+    client.send(&"z".repeat(100_000)); // more than is read while a server is looked for
+    assert_eq!(client.rest(), "");
+    check_line(&rig, "front back/s0 +/-1/+ 0 SC 1/1/0/0/1 0/0");
+}

@@ -98,6 +98,8 @@ pub(crate) struct Transfer<'a, 'b, D> {
     replayable: bool,
     /// The server takes no more of the request.
     deaf: bool,
+    /// The server has closed its sending side, and the client's request goes on.
+    break_watch: Option<Box<rest::BreakWatch>>,
     /// What a large request body goes through.
     request_splicer: Splicer,
     /// A client that asked whether to send the body was answered without a yes: it may send something else.
@@ -151,6 +153,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
             sent: 0,
             replayable: true,
             deaf: false,
+            break_watch: None,
             request_splicer: Splicer::new(true),
             body_is_moot: false,
             taken_in_turn: 0,
@@ -253,9 +256,9 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
         self.sides.retry_on.has(reason) && self.is_whole()
     }
 
-    /// The whole request is in `out`, and the client has seen nothing of an answer.
+    /// The whole request is in `out`, no larger than it may be, and the client has seen nothing of an answer.
     fn is_whole(&self) -> bool {
-        self.replayable && self.down.body_is_done() && !self.started && !self.interim_seen
+        self.replayable && self.down.body_is_done() && !self.started && !self.interim_seen && self.fits_retry()
     }
 
     /// What a server is at before it answers, for the log: to take the request's body (data) or to answer. One that leaves

@@ -94,7 +94,10 @@ impl Snapshot {
         workers: usize,
     ) -> Snapshot {
         let identity = log_identity(&config.global);
-        let open = |log: &LogSettings| LogSinks::open(&log.targets, &identity);
+        let open = |log: &LogSettings| match &log.tag {
+            Some(tag) => LogSinks::open(&log.targets, &LogIdentity { tag: tag.clone(), ..identity.clone() }),
+            None => LogSinks::open(&log.targets, &identity),
+        };
         let logs = LogSinks::open(&config.global.logs, &identity);
         let known = Known::of(previous);
         let frontends: Vec<_> = config

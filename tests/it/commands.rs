@@ -92,6 +92,43 @@ fn check_shows_every_error_with_its_line_and_a_caret() {
     assert!(output.stdout.is_empty(), "{:?}", output.stdout);
 }
 
+/// What `check` says of a file, without the lines shown: `2:3: error: …`.
+fn told_by_check(text: &str) -> Vec<String> {
+    let output = check_config(text, &TempDir::new(), &[""; 0]);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    let at_line = |line: &str| line.split_once("checked.cfg:").map(|(_, told)| told.to_owned());
+    err.lines().filter_map(at_line).collect()
+}
+
+#[test]
+fn check_names_the_line_and_the_word_that_is_wrong() {
+    let text = "global\n h1-case-adjust foo bar\n h1-case-adjust foo FOO\nlisten app\n bind :1\n option clitcpka\n \
+                clitcpka-idle 500ms\n clitcpka-intvl 0\n";
+    let expected = [
+        "2:21: error: `foo` and `bar` differ in more than case",
+        "3:17: error: `foo` has a spelling already",
+        "7:16: error: `clitcpka-idle` is 1s to 32767s",
+        "8:17: error: `clitcpka-intvl` is 1s to 32767s",
+    ];
+    assert_eq!(told_by_check(text), expected);
+}
+
+#[test]
+fn check_tells_each_thing_once_and_what_has_no_effect_in_mode_tcp() {
+    let times = " timeout connect 1s\n timeout client 1s\n timeout server 1s\n log stderr local0\n";
+    let server = " server s 127.0.0.1:3\n";
+    let text = format!(
+        "defaults\n mode tcp\n{times} option httplog\nlisten a\n bind :1\n{server}listen b\n bind :2\n retry-on 503\n{server}\
+         defaults\n mode http\n{times} http-reuse always\nlisten c\n mode tcp\n option tcplog\n bind :4\n{server}"
+    );
+    let expected = [
+        "7:2: warning: listen `a` is in mode tcp and has no requests to log; it writes TCP lines [httplog-in-tcp]",
+        "7:2: warning: listen `b` is in mode tcp and has no requests to log; it writes TCP lines [httplog-in-tcp]",
+        "13:2: warning: this does nothing: listen `b` is in mode tcp, where there are no requests [http-in-tcp]",
+    ];
+    assert_eq!(told_by_check(&text), expected);
+}
+
 #[test]
 fn check_speaks_json_to_programs() {
     let text = "frontend web\n    bnid :80\n";

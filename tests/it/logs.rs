@@ -150,6 +150,32 @@ fn syslog_lines_go_over_udp() {
 }
 
 #[test]
+fn a_proxys_lines_carry_its_own_tag() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
+    let a = origin();
+    let site = Site::http().global(&format!("log {} local3", socket.local_addr().unwrap())).global("log-tag gate");
+    let site = site.frontend("log-tag shop").backend("log-tag stock").backend("option httpchk GET /health");
+    let proxy = site.server(&a, "check inter 100ms rise 1 fall 1").start();
+    proxy.get("/tagged");
+    a.answer_checks(503);
+    let tagged = Regex::new(r"^<\d+>\w{3} [ \d]\d [\d:]{8} (\w+)\[\d+\]: (.*)").unwrap();
+    let (mut request, mut server) = (None, None);
+    let mut buffer = [0; 4096];
+    while request.is_none() || server.is_none() {
+        let length = socket.recv(&mut buffer).expect("a datagram");
+        let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let Some(found) = tagged.captures(&line) else { panic!("{line}") };
+        if found[2].contains("/tagged") {
+            request = Some(found[1].to_owned());
+        } else if found[2].contains("is DOWN") {
+            server = Some(found[1].to_owned());
+        }
+    }
+    assert_eq!((request.as_deref(), server.as_deref()), (Some("shop"), Some("stock")));
+}
+
+#[test]
 fn a_target_that_takes_nothing_is_told_at_the_start_and_at_reloads() {
     let site = Site::http().global("log /nonexistent/log local0");
     let proxy = site.start();

@@ -40,7 +40,8 @@ fn the_page_shows_every_server_with_its_status_and_reason() {
 #[test]
 fn a_listener_counts_beside_its_frontend() {
     let a = Origin::named("a");
-    let proxy = Site::http().frontend("http-request deny if { path /no }").server(&a, "").start();
+    let site = Site::http().frontend("option socket-stats").frontend("http-request deny if { path /no }");
+    let proxy = site.server(&a, "").start();
     proxy.get("/");
     proxy.get("/no");
     let counted = |name: &str| {
@@ -53,6 +54,41 @@ fn a_listener_counts_beside_its_frontend() {
     let frontend = eventually("both requests are counted", || Some(counted("FRONTEND")).filter(|row| row[2] == "1"));
     assert_ne!(frontend[0], "0");
     assert_eq!(counted(&proxy.address("web").to_string()), frontend);
+}
+
+/// Scripts take every row that is neither FRONTEND nor BACKEND for a server.
+#[test]
+fn listeners_are_reported_where_they_are_asked_for() {
+    let a = Origin::named("a");
+    let site = with_stats(&[
+        "option socket-stats",
+        "http-request use-service prometheus-exporter if { path /metrics }",
+        "stats uri /",
+    ]);
+    let proxy = site.server(&a, "").start();
+    let rows = |command: &str| {
+        let stat = proxy.admin(command);
+        let rows = stat.lines().filter(|line| line.contains(',') && !line.starts_with('#'));
+        let name = |row: &str| row.split(',').take(2).collect::<Vec<_>>().join(",");
+        rows.map(name).collect::<Vec<_>>()
+    };
+    let listener = format!("stats,{}", proxy.address("stats"));
+    let mut all = rows("show stat");
+    assert!(all.contains(&listener), "{all:?}");
+    all.retain(|row| *row != listener);
+    let expected = ["web,FRONTEND", "stats,FRONTEND", "app,a", "app,BACKEND"];
+    assert_eq!(all.iter().filter(|row| expected.contains(&row.as_str())).count(), all.len(), "{all:?}");
+    assert_eq!(rows("show stat -1 8 -1"), std::slice::from_ref(&listener));
+    assert!(!rows("show stat -1 7 -1").contains(&listener));
+    let metrics = get(proxy.address("stats"), "/metrics").text();
+    let of_listeners = metrics.lines().filter(|line| line.starts_with("haproxy_listener_"));
+    let (shown, others): (Vec<&str>, Vec<&str>) = of_listeners.partition(|line| line.contains("proxy=\"stats\""));
+    assert!(!shown.is_empty() && others.is_empty(), "{others:?}");
+    let json = proxy.admin("show stat json");
+    assert!(json.contains("\"objType\":\"Listener\",\"proxyId\":"));
+    let page = get(proxy.address("stats"), "/").text();
+    assert!(page.contains(&proxy.address("stats").to_string()));
+    assert!(!page.contains(&proxy.address("web").to_string()));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use super::args::Args;
 use super::draft::ProxyDraft;
-use crate::config::raw::{ProxyKind, Source};
+use crate::config::raw::{ProxyKind, Source, Span};
 use crate::diag::{Diagnostic, FieldPath};
+use crate::model::dial::PROBE_SILENCE;
+use crate::units::{Bare, parse_duration};
 
 fn field(name: &str) -> FieldPath {
     FieldPath::root().key(name)
@@ -60,13 +62,24 @@ macro_rules! count {
 macro_rules! time {
     ($name:ident) => {
         pub(super) fn $name(args: &mut Args, proxy: &mut ProxyDraft) {
-            if let Some(time) = args.time_in(crate::units::Bare::Seconds) {
+            if let Some(time) = silence(args) {
                 args.mark_last(field(stringify!($name)));
                 args.end();
                 proxy.raw.$name = Some(time);
             }
         }
     };
+}
+
+/// A time the kernel takes for its probes, in the words of this language when it does not.
+fn silence(args: &mut Args) -> Option<Span> {
+    let time = args.time_in(Bare::Seconds)?;
+    if parse_duration(&time.0, Bare::Refused).is_ok_and(|time| !PROBE_SILENCE.contains(&time)) {
+        let told = format!("`{}` is 1s to {}s", args.keyword(), PROBE_SILENCE.end().as_secs());
+        args.tell_last(Diagnostic::error(told));
+        return None;
+    }
+    Some(time)
 }
 
 count!(clitcpka_cnt);

@@ -457,13 +457,13 @@ fn h1_case_adjust(args: &mut Args, global: &mut GlobalDraft) {
     let Some(from) = args.text("a field name in lower case, and its spelling") else { return };
     let at = args.index() - 1;
     let Some(to) = args.text("the spelling wanted") else { return };
-    let path = field("h1_case_adjust").key(from.clone());
-    args.mark_last(path);
-    args.end();
     if global.raw.h1_case_adjust.contains_key(&from) {
+        args.end();
         args.tell_word(at, Diagnostic::error(format!("`{from}` has a spelling already")));
         return;
     }
+    args.mark_last(field("h1_case_adjust").key(from.clone()));
+    args.end();
     global.raw.h1_case_adjust.insert(from, to);
 }
 

@@ -46,7 +46,7 @@ pub(super) const TABLE: &[Row<ProxyDraft>] = &[
     negatable("option tcp-smart-connect", BACK, How::NoEffect("the kernel decides when to acknowledge")),
     negatable("option http-no-delay", ALL, How::NoEffect("bytes are sent as soon as they are there")),
     negatable("option contstats", FRONT, How::NoEffect("the bytes of what lasts are counted every second anyway")),
-    negatable("option socket-stats", FRONT, How::NoEffect("listeners are counted one by one")),
+    negatable("option socket-stats", FRONT, switch!(socket_stats)),
     negatable("option checkcache", ALL, How::NotBuilt("")),
     negatable("option prefer-last-server", BACK, switch!(prefer_last_server)),
     negatable("option clitcpka", FRONT, switch!(clitcpka)),

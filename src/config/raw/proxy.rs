@@ -177,6 +177,9 @@ pub(crate) struct Proxy {
     /// Connections that carried nothing are not logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dontlognull: Option<bool>,
+    /// Each of its addresses is reported beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_stats: Option<bool>,
     /// What went well is not logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dontlog_normal: Option<bool>,
@@ -534,7 +537,7 @@ impl Proxy {
     /// Names of the fields that mean nothing in a section of this kind, in the order of the type.
     pub fn misplaced(&self, kind: ProxyKind) -> Vec<&'static str> {
         use ProxyKind::{Backend, Defaults, Frontend, Listen};
-        let places: [(&'static str, bool, &[ProxyKind]); 45] = [
+        let places: [(&'static str, bool, &[ProxyKind]); 46] = [
             ("bind", !self.bind.is_empty(), &[Frontend, Listen]),
             ("maxconn", self.maxconn.is_some(), &[Defaults, Frontend, Listen]),
             ("backlog", self.backlog.is_some(), &[Defaults, Frontend, Listen]),
@@ -555,6 +558,7 @@ impl Proxy {
             ("prefer_last_server", self.prefer_last_server.is_some(), &[Defaults, Backend, Listen]),
             ("max_keep_alive_queue", self.max_keep_alive_queue.is_some(), &[Defaults, Backend, Listen]),
             ("abortonclose", self.abortonclose.is_some(), &[Defaults, Backend, Listen]),
+            ("socket_stats", self.socket_stats.is_some(), &[Defaults, Frontend, Listen]),
             ("rate_limit_sessions", self.rate_limit_sessions.is_some(), &[Defaults, Frontend, Listen]),
             ("fullconn", self.fullconn.is_some(), &[Defaults, Backend, Listen]),
             ("source", self.source.is_some(), &[Defaults, Backend, Listen]),

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::bind::{look_up, tell_address};
 use super::context::{Context, Section};
@@ -13,11 +12,10 @@ use crate::config::expr::parse_address_field;
 use crate::config::raw::{self, Proxy, Span};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::Mode;
-use crate::model::dial::{Dial, KeepAlive, Presented, Source};
+use crate::model::dial::{Dial, KeepAlive, PROBE_SILENCE, Presented, Source};
 
-/// The kernel's limits for probes (tcp(7)).
+/// The kernel's limit for probes (tcp(7)).
 const MOST_PROBES: u32 = 127;
-const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);
 
 /// What is set for connections to one server; `None` when nothing is.
 pub(super) fn server(context: &Context<'_>, section: &Section<'_>, layers: &ServerLayers<'_>) -> Option<Arc<Dial>> {
@@ -100,8 +98,8 @@ fn keep_alive(
     let time = |field: &str, pick: &dyn for<'p> Fn(&'p Proxy) -> Option<&'p Span>| {
         let said = section.layers.said(field, pick)?;
         let time = context.time(&said)?;
-        if time < Duration::from_secs(1) || time > LONGEST_SILENCE {
-            let told = format!("`{field}` is 1s to {}s", LONGEST_SILENCE.as_secs());
+        if !PROBE_SILENCE.contains(&time) {
+            let told = format!("`{field}` is 1s to {}s", PROBE_SILENCE.end().as_secs());
             context.error(&said.path, told);
         }
         Some(time)

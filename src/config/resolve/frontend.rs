@@ -46,6 +46,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, section: &Section<'a>, id: Fron
         no_store: layers.value(|proxy| proxy.no_store.as_ref()).unwrap_or(false),
         session_rate: layers.value(|proxy| proxy.rate_limit_sessions.as_ref()).filter(|most| *most > 0),
         keep_alive: dial::client_keep_alive(context, section),
+        socket_stats: layers.value(|proxy| proxy.socket_stats.as_ref()).unwrap_or(false),
         nolinger: layers.value(|proxy| proxy.nolinger.as_ref()).unwrap_or(false),
         backlog,
         header_case: http::wanted_case(section, global, |proxy| proxy.h1_case_adjust_bogus_client.as_ref()),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::context::{Context, Section};
-use crate::config::raw::ProxyKind;
+use crate::config::raw::{Proxy, ProxyKind};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::Role;
 use crate::model::check::CheckKind;
@@ -47,6 +47,16 @@ fn leads_here(config: &Config, backend: &Backend) -> bool {
         let mut rules = frontend.use_backend.iter().map(|(_, target)| *target);
         rules.any(|target| target == backend.id) || frontend.default_backend == Some(backend.id)
     })
+}
+
+/// What is about requests and answers, with the name of its field.
+fn about_http(proxy: &Proxy) -> [(&'static str, bool); 4] {
+    [
+        ("retry_on", !proxy.retry_on.is_empty()),
+        ("http_reuse", proxy.http_reuse.is_some()),
+        ("http_connection", proxy.http_connection.is_some()),
+        ("h1_case_adjust_bogus_server", proxy.h1_case_adjust_bogus_server.is_some()),
+    ]
 }
 
 struct Lint<'l, 'a> {
@@ -168,7 +178,24 @@ impl Lint<'_, '_> {
         }
     }
 
+    /// What is about requests and is said of a section in mode tcp. Where the section names its mode, what it inherits was
+    /// written for others.
+    fn http_in_tcp(&self) {
+        if self.section.mode == Mode::Http {
+            return;
+        }
+        let own_mode = self.section.own().mode.is_some();
+        for layer in self.section.layers.iter().take(if own_mode { 1 } else { usize::MAX }) {
+            for (field, _) in about_http(layer.proxy).into_iter().filter(|(_, is_said)| *is_said) {
+                let title = self.section.title();
+                let told = format!("this does nothing: {title} is in mode tcp, where there are no requests");
+                self.context.warn(&layer.path.key(field), "http-in-tcp", told);
+            }
+        }
+    }
+
     fn backend(&self, backend: &Backend, is_used: bool) {
+        self.http_in_tcp();
         if backend.servers.is_empty() {
             let page_only = self.section.kind == ProxyKind::Listen;
             if is_used && !page_only && backend.stats.is_none() && self.section.own().servers.is_empty() {

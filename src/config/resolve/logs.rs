@@ -167,12 +167,9 @@ pub(super) fn settings(context: &Context<'_>, section: &Section<'_>, global: &[L
         collected.splice(0..0, global.iter().cloned());
     }
     let own = section.own();
-    if own.log_tag.is_some() {
-        let told = "a tag of its own for one proxy is not built yet; its lines carry the process' tag";
-        context.warn(&section.path.key("log_tag"), "log-tag-of-proxy", told);
-    }
     LogSettings {
         targets: collected.into(),
+        tag: layers.said("log_tag", |proxy| proxy.log_tag.as_ref()).map(|said| said.value.clone()),
         format: format(context, section),
         dont_log_null: layers.value(|proxy| proxy.dontlognull.as_ref()).unwrap_or(false),
         dont_log_normal: layers.value(|proxy| proxy.dontlog_normal.as_ref()).unwrap_or(false),

@@ -146,7 +146,11 @@ fn backend_rows(gathering: Gathering<'_>, backend: &BackendInForce, watch: &Back
 
 fn frontend_rows(gathering: Gathering<'_>, frontend: &FrontendInForce, watch: &FrontendWatch, iid: u32) -> Vec<Row> {
     let mut rows = vec![frontend_row(gathering, frontend, watch, iid)];
-    rows.extend(watch.listeners.iter().map(|listener| listener_row(gathering, &frontend.config, watch, listener, iid)));
+    // Who takes every row that is not FRONTEND or BACKEND for a server is to be asked first, as in HAProxy.
+    if frontend.config.socket_stats {
+        let row = |listener| listener_row(gathering, &frontend.config, watch, listener, iid);
+        rows.extend(watch.listeners.iter().map(row));
+    }
     rows
 }
 

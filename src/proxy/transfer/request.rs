@@ -10,11 +10,8 @@ use tokio::io::AsyncWrite;
 use super::super::buffers::{BYTES_IN_A_ROW, let_others_run};
 use super::super::downstream::{BodyError, Downstream};
 use super::{Down, Failure, Transfer};
+use crate::http::BodyLength;
 use crate::logline::Phase;
-
-/// A request beyond this is not kept to be sent again when more of it comes, in bytes as the server gets it: HAProxy's
-/// `tune.bufsize`. Servers of HTTP/2 tell of requests they have not looked at, so for them it is kept always.
-const RETRY_BUFFER: usize = 16 * 1024;
 
 impl<D: Downstream> Transfer<'_, '_, D> {
     /// Moves the request on as far as it goes.
@@ -93,22 +90,45 @@ impl<D: Downstream> Transfer<'_, '_, D> {
     /// Takes more of the body from the client, when the server has all that came before. Returns how many bytes, as the
     /// server gets them.
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
+        let keep = self.is_kept();
         let left = self.down.body_to_splice(&self.scratch.request);
         if left > 0
+            && !keep
             && self.request_splicer.pays_for(left)
             && self.upstream.stream.as_socket().is_some()
             && let Some(filled) = self.poll_splice_in(cx)
         {
             return filled.map_err(BodyError::Gone);
         }
-        let may_be_refused = self.upstream.stream.is_http2();
-        let wanted = self.replayable && (may_be_refused || self.sides.retry_on.after_sending());
-        if !wanted || self.scratch.out.len() >= RETRY_BUFFER {
+        if !keep {
             self.forget_sent();
         }
         let before = self.scratch.out.len();
         let taken = self.down.poll_body(cx, &mut self.scratch.request, self.sides.framing, &mut self.scratch.out);
         taken.map_ok(|_| self.scratch.out.len() - before)
+    }
+
+    /// What was sent stays in `out` while more of the body comes. Servers of HTTP/2 tell of requests they have not looked
+    /// at, so for them that is done without `retry-on`, too, and for the start of a large one.
+    fn is_kept(&self) -> bool {
+        let may_be_refused = || self.upstream.stream.is_http2() && self.fits(self.down.transferred().0);
+        self.replayable && (self.sides.retry_on.after_sending() && self.fits_retry() || may_be_refused())
+    }
+
+    /// Whether the request is small enough to be sent again by `retry-on`: its head as the server gets it and its body as
+    /// the client sends it have, together, the room of a head (`tune.bufsize` less `tune.maxrewrite`, as in HAProxy). How
+    /// they arrived makes no difference.
+    pub(super) fn fits_retry(&self) -> bool {
+        match self.scratch.request.body() {
+            BodyLength::None | BodyLength::Length(0) => true,
+            BodyLength::Length(length) => self.fits(length),
+            BodyLength::Chunked | BodyLength::UntilClose => self.fits(self.down.transferred().0),
+        }
+    }
+
+    fn fits(&self, body: u64) -> bool {
+        let limit = self.setting.view.config.global.limits.head;
+        body.saturating_add(self.scratch.out_head as u64) <= limit as u64
     }
 
     /// Takes it into a pipe. `None` where that is not possible after all. What is spliced is too large to be sent again.

@@ -1,9 +1,39 @@
 //! A request that is longer under way than its response: servers may answer before they have read everything, and read on.
 
-use std::task::{Context, Poll};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::super::downstream::Downstream;
+use super::super::stream::Plain;
 use super::{Down, Failure, Transfer, Transferred};
+use crate::sys;
+
+/// Tells when a server that has closed its sending side breaks the connection altogether: what its client sends is of no
+/// use then, and a client that has stopped sending would not find that out. It has a place of its own in the event loop,
+/// because a socket that has told of its end is always ready to be read.
+pub(super) struct BreakWatch(AsyncFd<Rc<OwnedFd>>);
+
+impl BreakWatch {
+    /// `None` when there is no descriptor or no place for it: the next write tells, too.
+    fn new(socket: &Plain) -> Option<Box<Self>> {
+        let socket = socket.descriptor()?.try_clone_to_owned().ok()?;
+        sys::watch(Rc::new(socket), Interest::WRITABLE).ok().map(|watch| Box::new(BreakWatch(watch)))
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Ok(mut ready) = ready!(self.0.poll_write_ready(cx)) else { return Poll::Ready(()) };
+            if ready.ready().is_write_closed() {
+                return Poll::Ready(());
+            }
+            ready.clear_ready();
+        }
+    }
+}
 
 impl<D: Downstream> Transfer<'_, '_, D> {
     /// The server has got the whole request.
@@ -35,7 +65,7 @@ impl<D: Downstream> Transfer<'_, '_, D> {
 
     /// The server's connection is of no more use. One that it has closed on its side only may still take bytes.
     fn is_broken(&mut self, cx: &mut Context<'_>) -> bool {
-        let Down::Rest { listens: true } = self.state else { return false };
+        let Down::Rest { listens: true } = self.state else { return self.is_gone(cx) };
         let buffers = &self.setting.connection.worker.buffers;
         if self.body.capacity() == 0 {
             self.body = buffers.head();
@@ -50,8 +80,13 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 // The end, or what nobody has asked for.
                 self.keep_server = false;
                 self.state = Down::Rest { listens: false };
-                false
+                self.break_watch = self.upstream.stream.as_socket().and_then(BreakWatch::new);
+                self.is_gone(cx)
             }
         }
+    }
+
+    fn is_gone(&self, cx: &mut Context<'_>) -> bool {
+        self.break_watch.as_ref().is_some_and(|watch| watch.poll(cx).is_ready())
     }
 }

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread::JoinHandle;
 
 use super::super::testing::{Client, Origin, Rig, back, front};
+use crate::model::backend::RetryOn;
 use crate::model::log::{LogFormat, LogSettings};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -141,6 +142,21 @@ fn an_answer_in_the_middle_reaches_the_client() {
     assert!(spliced(&rig) > 500_000);
 }
 
+#[test]
+fn a_client_that_stalls_behind_an_answer_is_let_go_when_its_server_takes_no_more() {
+    let (rig, origin) = rig();
+    let mut client = rig.connect();
+    client.send(&post(LARGE));
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    assert!(client.until("\r\n\r\nno").starts_with("HTTP/1.1 413 "));
+    drop(server);
+    client.send(&"z".repeat(50_000)); // and then no more
+    assert_eq!(client.rest(), "");
+    assert_eq!(told(&rig), "413 SD--", "as HAProxy tells of it");
+}
+
 /// A body that goes on when the answer has come: `sent` is how the client writes it, `got` what the server has to get.
 #[track_caller]
 fn check_rest(head: &str, sent: &[&[u8]], got: &[u8]) {
@@ -201,4 +217,73 @@ fn a_client_that_leaves_in_the_middle_is_told_of() {
     );
     assert_eq!(told(&rig), "-1 CD--");
     assert!(spliced(&rig) > LARGE / 4);
+}
+
+/// What `retry-on` does with a POST whose head and body make `beyond` bytes more than may be kept, in this many pieces: each
+/// but the first is sent when the server has the one before. The server takes all of it and says nothing, then answers.
+#[track_caller]
+fn check_sent_again(framing: &str, beyond: i64, pieces: usize, expected: &str) {
+    let origin = Origin::new();
+    let mut backend = back(&[origin.address()]);
+    backend.retry_on = RetryOn::EMPTY_RESPONSE;
+    let rig = Rig::start(front(), backend);
+    let limit = rig.shared.snapshot.load().config.global.limits.head as i64;
+    let head = |length: &str| format!("POST / HTTP/1.1\r\nHost: app\r\n{framing}{length}\r\n\r\n");
+    let is_chunked = framing.starts_with("Transfer");
+    // What the proxy adds to the head is not told by the head of another length: five digits each.
+    let mut probe = rig.connect();
+    probe.send(&head(if is_chunked { "" } else { "10000" }));
+    let mut server = origin.accept();
+    let sent_head = server.head().len() as i64;
+    drop((probe, server));
+    let size = usize::try_from(limit - sent_head + beyond).unwrap();
+    let body = if is_chunked {
+        let data = size - "0000\r\n\r\n0\r\n\r\n".len(); // as the client sends it
+        format!("{data:04x}\r\n{}\r\n0\r\n\r\n", "z".repeat(data))
+    } else {
+        "z".repeat(size)
+    };
+    let mut client = rig.connect();
+    client.send(&head(&if is_chunked { String::new() } else { size.to_string() }));
+    let mut server = origin.accept();
+    server.head();
+    let mut taken = 0;
+    for piece in body.as_bytes().chunks(body.len().div_ceil(pieces)) {
+        client.send(std::str::from_utf8(piece).unwrap());
+        if !is_chunked {
+            taken += exactly(&mut server, piece.len()).len();
+        }
+    }
+    if is_chunked {
+        server.until("\r\n0\r\n\r\n");
+    } else {
+        assert_eq!(taken, size);
+    }
+    drop(server);
+    let again = std::thread::spawn(move || {
+        let mut server = origin.accept();
+        server.head();
+        if is_chunked {
+            server.until("\r\n0\r\n\r\n").len()
+        } else {
+            exactly(&mut server, size).len()
+        };
+        server.send(OK);
+    });
+    let head = client.head();
+    assert_eq!(head.split(' ').nth(1), Some(expected), "{framing:?} {beyond} in {pieces}");
+    if expected == "200" {
+        again.join().unwrap();
+    }
+}
+
+#[test]
+fn a_request_is_sent_again_up_to_one_size_however_it_arrives() {
+    for pieces in [1, 2, 5] {
+        for framing in ["Content-Length: ", "Transfer-Encoding: chunked"] {
+            check_sent_again(framing, 0, pieces, "200");
+            check_sent_again(framing, 1, pieces, "502");
+            check_sent_again(framing, 20_000, pieces, "502");
+        }
+    }
 }
