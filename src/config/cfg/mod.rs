@@ -15,6 +15,7 @@ mod conditional;
 mod dial;
 mod draft;
 mod global;
+mod global_others;
 mod http_rules;
 mod lines;
 mod log;

@@ -149,7 +149,7 @@ impl Reader {
             SectionState::Global => {
                 let within = Within { kind: Kinds::GLOBAL, title: "global" };
                 let mut places = std::mem::take(&mut self.global.places);
-                dispatch(global::TABLE.iter(), line, within, &mut self.report, &mut places, &mut self.global);
+                dispatch(global::rows(), line, within, &mut self.report, &mut places, &mut self.global);
                 self.global.places = places;
             }
             SectionState::Proxy { title } => {

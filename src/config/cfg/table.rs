@@ -129,14 +129,14 @@ impl Status {
     }
 }
 
-/// Every keyword of HAProxy's manual and what becomes of it, for `lockgate check --keywords` and the documentation.
+/// Every keyword of HAProxy's manual and what becomes of it, for `lockgate keywords` and the documentation.
 pub(crate) fn keywords() -> Vec<Keyword> {
     let mut all = Vec::new();
     let mut add = |group, name, sections: String, status| all.push(Keyword { group, name, sections, status });
     for section in sections::SECTIONS {
         add("section", section.name, String::new(), section.status());
     }
-    for row in global::TABLE {
+    for row in global::rows() {
         add("global", row.words, row.kinds.names(), row.how.status());
     }
     for row in proxy::tables() {
@@ -306,7 +306,7 @@ fn known_elsewhere(first: &str, line: &SourceLine, skip: usize, here: Kinds) -> 
         let row = rows().find(|row| covers(row.words, line, skip) > 0).or(rows().find(|row| starts(row.words)))?;
         return Some(format!("it belongs in {}", row.kinds.names()));
     }
-    if global::TABLE.iter().any(|row| starts(row.words)) {
+    if global::rows().any(|row| starts(row.words)) {
         return Some("it belongs in global".to_owned());
     }
     if server::OPTIONS.iter().any(|row| row.name == first) {
