@@ -18,7 +18,7 @@ use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
 use crate::model::http::ServerProtocol;
 use crate::state::dial;
-use crate::state::tls::{BadHandshake, client_config, server_name};
+use crate::state::tls::{BadHandshake, TlsToServer, server_name};
 use crate::wire::check_dialog::{CheckPhase, CheckResult, HttpDialog, Judgement, Outcome, request};
 use crate::wire::proxy_protocol::{Header, encode, encode_v2_telling};
 
@@ -28,7 +28,7 @@ const READ_SIZE: usize = 4096;
 /// A check with all that can be prepared once.
 pub(crate) struct Probe {
     check: Arc<Check>,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(TlsToServer, ServerName<'static>)>,
     /// What an HTTP/1 server is asked; empty when nothing is.
     request: Vec<u8>,
     limits: HttpLimits,
@@ -44,10 +44,8 @@ struct Failure {
 
 impl Probe {
     pub fn new(check: Arc<Check>, limits: HttpLimits) -> Self {
-        let tls = check
-            .tls
-            .as_ref()
-            .map(|settings| (TlsConnector::from(client_config(settings)), server_name(settings, &check.target, None)));
+        let tls =
+            check.tls.as_ref().map(|settings| (TlsToServer::new(settings), server_name(settings, &check.target, None)));
         let mut asked = Vec::new();
         if let CheckKind::Http(check) = &check.kind {
             request(check, &mut asked);
@@ -174,7 +172,10 @@ impl Probe {
         }
         // What few checks need lives in a box of its own, so that all others need not carry room for it.
         match &self.tls {
-            Some((connector, name)) => Box::pin(self.over_tls(connector.connect(name.clone(), stream), deadline)).await,
+            Some((tls, name)) => {
+                let handshake = TlsConnector::from(tls.config()).connect(name.clone(), stream);
+                Box::pin(self.over_tls(handshake, deadline)).await
+            }
             None => {
                 let http2 = self.check.protocol == ServerProtocol::Http2;
                 self.converse(stream, deadline, Outcome::L4Ok, http2).await

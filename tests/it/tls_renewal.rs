@@ -128,6 +128,28 @@ fn an_ocsp_answer_that_comes_later_is_stapled() {
 }
 
 #[test]
+fn a_renewed_certificate_of_ours_is_shown_to_servers_at_once() {
+    let authority = Authority::new("Authority");
+    let dir = TempDir::new();
+    dir.write("site.pem", fs::read(authority.sign("site", "site.test", Key::Ec)).unwrap());
+    dir.write("ca.pem", authority.pem());
+    let bind = "bind 127.0.0.1:<web> ssl crt <dir>/site.pem verify required ca-file <dir>/ca.pem";
+    let tell =
+        "http-request return status 200 content-type text/plain lf-string \"%[ssl_c_s_dn(CN)] %[ssl_fc_is_resumed]\"";
+    let inner = Proxy::start_in(&Site::http().bind(bind).frontend(tell).text(), dir);
+    let dir = TempDir::new();
+    let [old, new] = ["old", "new"].map(|name| fs::read_to_string(authority.sign(name, name, Key::Ec)).unwrap());
+    dir.write("client.pem", &old);
+    // Each request has a connection of its own.
+    let line = format!("server tls {} ssl verify none crt <dir>/client.pem pool-max-conn 0", inner.address("web"));
+    let outer = Proxy::start_in(&Site::http().global("crt-watch 1s").backend(&line).text(), dir);
+    assert_eq!(outer.get_times(2, "/"), ["old 0", "old 1"]);
+    replace(&TempDirPath::of(&outer), "client.pem", &new);
+    outer.wait_for("new certificate in");
+    assert_eq!(outer.get_times(2, "/"), ["new 0", "new 1"]);
+}
+
+#[test]
 fn a_certificate_about_to_expire_is_pointed_out_once() {
     let dir = TempDir::new();
     dir.write("old.pem", certificate_valid(&["old.test"], 2001, 2002).combined());

@@ -58,10 +58,10 @@ pub(crate) async fn accept(plain: Plain, acceptance: &Acceptance) -> Result<Acce
 /// [`io::ErrorKind::InvalidData`].
 pub(crate) async fn connect(
     plain: Plain,
-    config: &Arc<ClientConfig>,
+    config: Arc<ClientConfig>,
     name: ServerName<'static>,
 ) -> io::Result<Tls<UnbufferedClientConnection>> {
-    let session = UnbufferedClientConnection::new(Arc::clone(config), name).map_err(broken)?;
+    let session = UnbufferedClientConnection::new(config, name).map_err(broken)?;
     let mut tls = Tls::new(plain, session);
     poll_fn(|cx| {
         tls.poll_handshake(cx).map_err(|error| {

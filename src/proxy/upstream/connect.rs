@@ -72,7 +72,7 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
         }
         plain.write_all(&bytes).await.map_err(ConnectError::Io)?;
     }
-    let (Some(settings), Some(config)) = (&server.config.tls, &server.tls) else {
+    let (Some(settings), Some(tls_to)) = (&server.config.tls, &server.tls) else {
         return Ok(Stream::Plain(plain));
     };
     // In a TCP session both wishes are the client's name; in HTTP they differ.
@@ -81,7 +81,7 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
         _ => host,
     };
     let name = server_name(settings, &server.config.address, host);
-    match tls::connect(plain, config, name).await {
+    match tls::connect(plain, tls_to.config(), name).await {
         Ok(tls) => Ok(Stream::Server(Box::new(tls))),
         Err(error) => Err(ConnectError::Tls(BadHandshake::from(error))),
     }
