@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::admin::stat;
 use crate::harness::{
-    DEADLINE, Origin, Proxy, Reply, Site, TempDir, certificate, certificate_valid, check_config, curl, tool_output,
+    Authority, Client, DEADLINE, Haproxy, Instance, Key, Origin, Proxy, Reply, Site, TempDir, certificate,
+    certificate_valid, check_config, curl, tool_output,
 };
 
 /// A directory with two certificates, and a proxy that serves them.
@@ -169,6 +170,55 @@ fn servers_are_reached_over_tls_and_verified_when_asked() {
     assert_eq!(ask("verify required ca-file <dir>/right-ca.pem verifyhost app.example"), 200);
     assert_eq!(ask("verify required ca-file <dir>/wrong-ca.pem sni str(app.example)"), 503);
     assert_eq!(ask("verify required ca-file <dir>/right-ca.pem sni str(elsewhere.example)"), 503);
+}
+
+/// `server … ssl verify required` with these options, and what a request with this `Host`, or none, is answered.
+const NAMES: [(&str, Option<&str>, u16); 15] = [
+    ("sni str(other.test) verifyhost app.test", Some("app.test"), 503),
+    ("sni str(app.test) verifyhost other.test", Some("other.test"), 200),
+    ("sni req.hdr(host) verifyhost app.test", Some("app.test"), 200),
+    ("sni req.hdr(host) verifyhost app.test", Some("other.test"), 503),
+    ("sni req.hdr(host) verifyhost app.test", Some("192.0.2.1"), 503),
+    ("sni req.hdr(host) verifyhost app.test", Some(""), 200),
+    ("sni req.hdr(host) verifyhost app.test", None, 200),
+    ("sni req.hdr(host) verifyhost other.test", Some("app.test"), 200),
+    ("sni req.hdr(host) verifyhost other.test", None, 503),
+    ("sni ssl_fc_sni verifyhost app.test", Some("other.test"), 200), // over clear text nobody asks for a name
+    ("sni ssl_fc_sni verifyhost other.test", Some("app.test"), 503),
+    ("sni req.hdr(host)", Some("app.test"), 200),
+    ("sni req.hdr(host)", Some("other.test"), 503),
+    ("verifyhost app.test", Some("other.test"), 200),
+    ("verifyhost other.test", Some("app.test"), 503),
+];
+
+#[test]
+fn haproxy_holds_a_server_s_certificate_against_the_same_names() {
+    let authority = Authority::new("Authority");
+    let dir = TempDir::new();
+    dir.write("server.pem", std::fs::read(authority.sign("server", "app.test", Key::Ec)).unwrap());
+    let inner = Site::http()
+        .bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem")
+        .frontend("http-request return status 200 content-type text/plain lf-string \"%[ssl_fc_sni]\"");
+    let inner = Proxy::start_in(&inner.text(), dir);
+    let trusted = authority.path("ca.pem");
+    let mut site = Site::http().defaults("retries 0");
+    for (number, (options, ..)) in NAMES.iter().enumerate() {
+        site = site.section(&format!(
+            "listen names{number}\n    bind 127.0.0.1:<names{number}>\n    server tls {} ssl verify required ca-file {} {options}",
+            inner.address("web"),
+            trusted.display()
+        ));
+    }
+    let (ours, theirs) = (Proxy::start(&site.text()), Haproxy::start(&site.text()));
+    for (number, (options, host, expected)) in NAMES.into_iter().enumerate() {
+        let ask = |instance: &Instance| {
+            let mut client = Client::connect(instance.address(&format!("names{number}")));
+            let host = host.map(|host| format!("Host: {host}\r\n")).unwrap_or_default();
+            client.send(&format!("GET / HTTP/1.0\r\n{host}\r\n"));
+            client.response().status
+        };
+        assert_eq!([ask(&ours), ask(&theirs)], [expected; 2], "{options}, Host {host:?}");
+    }
 }
 
 #[test]

@@ -130,20 +130,26 @@ fn offering(config: &ClientConfig, protocol: ServerProtocol) -> Arc<ClientConfig
     Arc::new(config)
 }
 
-/// The name a server is asked for: the configured one, the one wished for (its port cut off), or its address, which
-/// is never sent as SNI (RFC 6066 §3).
+/// The name a server is asked for: the configured one, the one wished for (its port cut off), or an address, which is
+/// never sent as SNI (RFC 6066 §3): its own, or [`nobody`]'s where nothing was wished for and `verifyhost` has a name.
 pub(crate) fn server_name(tls: &ServerTls, address: &ServerAddress, host: Option<&[u8]>) -> ServerName<'static> {
-    let name = match &tls.sni {
-        Some(ServerSni::Fixed(name)) => dns_name(name),
-        Some(ServerSni::RequestHost | ServerSni::ClientSni) => {
-            host.and_then(|host| std::str::from_utf8(host).ok()).and_then(|host| dns_name(without_port(host)))
+    let name = match (&tls.sni, host.filter(|host| !host.is_empty())) {
+        (Some(ServerSni::Fixed(name)), _) => dns_name(name),
+        (Some(ServerSni::RequestHost | ServerSni::ClientSni), Some(host)) => {
+            std::str::from_utf8(host).ok().and_then(|host| dns_name(without_port(host)))
         }
-        None => None,
+        (Some(_), None) if tls.verify_host.is_some() => return nobody(),
+        (Some(_) | None, _) => None,
     };
-    name.unwrap_or(match address {
+    name.filter(|name| *name != nobody()).unwrap_or(match address {
         ServerAddress::Tcp(address) => ServerName::IpAddress(address.ip().into()),
         ServerAddress::Unix(_) => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST).into()),
     })
+}
+
+/// Stands for no name at all; no server has this address.
+fn nobody() -> ServerName<'static> {
+    ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into())
 }
 
 fn dns_name(name: &str) -> Option<ServerName<'static>> {
@@ -168,13 +174,15 @@ struct Verifier {
     name: ExpectedName,
 }
 
-/// Which name the certificate must carry.
+/// Which name the certificate must carry: the one asked for, else `verifyhost` (manual 5.2 `verifyhost`).
 #[derive(Debug)]
 enum ExpectedName {
     /// `verifyhost`
     Fixed(ServerName<'static>),
     /// The one asked for by SNI.
     AsAsked,
+    /// The same, and `verifyhost` where there is none to ask for.
+    AsAskedOr(ServerName<'static>),
     /// None was configured: a chain to a known root suffices, as with HAProxy.
     Any,
     /// `verifyhost` holds what can stand in no certificate.
@@ -195,9 +203,11 @@ impl Verifier {
                 (Some(Arc::clone(roots)), Some(listed.expect("authorities and lists were tried when read")))
             }
         };
-        let name = match (&tls.verify_host, &tls.sni) {
-            (Some(name), _) => dns_name(name).map_or(ExpectedName::Never, ExpectedName::Fixed),
-            (None, Some(_)) => ExpectedName::AsAsked,
+        let verify_host = tls.verify_host.as_deref().map(dns_name);
+        let name = match (&tls.sni, verify_host) {
+            (Some(ServerSni::RequestHost | ServerSni::ClientSni), Some(Some(name))) => ExpectedName::AsAskedOr(name),
+            (Some(_), _) => ExpectedName::AsAsked,
+            (None, Some(name)) => name.map_or(ExpectedName::Never, ExpectedName::Fixed),
             (None, None) => ExpectedName::Any,
         };
         Verifier { provider: provider(), roots, listed, name }
@@ -258,7 +268,8 @@ impl ServerCertVerifier for Verifier {
         }
         match &self.name {
             ExpectedName::Fixed(name) => verify_server_name(&certificate, name)?,
-            ExpectedName::AsAsked => verify_server_name(&certificate, server_name)?,
+            ExpectedName::AsAskedOr(name) if *server_name == nobody() => verify_server_name(&certificate, name)?,
+            ExpectedName::AsAsked | ExpectedName::AsAskedOr(_) => verify_server_name(&certificate, server_name)?,
             ExpectedName::Any => {}
             ExpectedName::Never => return Err(CertificateError::NotValidForName.into()),
         }
@@ -309,9 +320,13 @@ mod tests {
 
     #[track_caller]
     fn check(sni: Option<ServerSni>, host: Option<&str>, expected: &str) {
+        check_beside(&tls(sni), host, expected);
+    }
+
+    #[track_caller]
+    fn check_beside(tls: &ServerTls, host: Option<&str>, expected: &str) {
         let address = ServerAddress::Tcp("192.0.2.1:443".parse().unwrap());
-        let name = server_name(&tls(sni), &address, host.map(str::as_bytes));
-        assert_eq!(name.to_str(), expected);
+        assert_eq!(server_name(tls, &address, host.map(str::as_bytes)).to_str(), expected);
     }
 
     #[test]
@@ -323,5 +338,15 @@ mod tests {
         check(Some(ServerSni::RequestHost), Some("[2001:db8::1]:8443"), "2001:db8::1");
         check(Some(ServerSni::RequestHost), Some("not a name"), "192.0.2.1");
         check(Some(ServerSni::RequestHost), None, "192.0.2.1");
+        check(Some(ServerSni::RequestHost), Some(""), "192.0.2.1");
+        // There is another name to hold the certificate against, if none was wished for.
+        for sni in [ServerSni::RequestHost, ServerSni::ClientSni] {
+            let tls = ServerTls { verify_host: Some("c.example".into()), ..tls(Some(sni)) };
+            check_beside(&tls, Some("a.example"), "a.example");
+            check_beside(&tls, None, "0.0.0.0");
+            check_beside(&tls, Some(""), "0.0.0.0");
+            check_beside(&tls, Some("not a name"), "192.0.2.1");
+            check_beside(&tls, Some("0.0.0.0"), "192.0.2.1");
+        }
     }
 }
