@@ -222,6 +222,32 @@ fn haproxy_holds_a_server_s_certificate_against_the_same_names() {
 }
 
 #[test]
+fn check_points_out_servers_whose_name_nobody_verifies() {
+    let authority = Authority::new("Authority");
+    let trusted = authority.path("ca.pem");
+    let told = |options: &str| {
+        let site = Site::http().backend(&format!("server s 127.0.0.1:443 ssl {options}")).text();
+        let site = site.replace("<ca>", &trusted.display().to_string());
+        let told = check_config(&site, &TempDir::new(), &[""; 0]);
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        told.lines().find(|line| line.contains("[server-name-not-verified]")).map(|line| {
+            let (_, told) = line.split_once(": ").unwrap();
+            told.to_owned()
+        })
+    };
+    let anyone = "`s` may be anyone who has a certificate: whatever name that is for, it is accepted";
+    let known = "`s` may be anyone with a certificate of its `ca-file`'s authorities: whatever name that is for, it is \
+                 accepted";
+    let code = "[server-name-not-verified]";
+    assert_eq!(told(""), Some(format!("warning: {anyone} {code}")));
+    assert_eq!(told("verify required ca-file @system-ca"), Some(format!("warning: {anyone} {code}")));
+    assert_eq!(told("ca-file <ca>"), Some(format!("note: {known} {code}")));
+    for fine in ["verify none", "verifyhost a.test", "sni str(a.test)", "ca-file <ca> sni req.hdr(host)"] {
+        assert_eq!(told(fine), None, "{fine}");
+    }
+}
+
+#[test]
 fn checks_of_tls_servers_use_tls() {
     let dir = TempDir::new();
     dir.write("server.pem", certificate(&["app.example"]).combined());
