@@ -15,12 +15,11 @@ use super::certificates::{self, CertificateWatch};
 use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::desk::Desk;
 use super::history::{Cause, PastCheck};
-use super::reload::{OnState, Reload, Sockets, Source};
+use super::reload::{OnState, ReadConfig, Reload, Sockets, Source};
 use super::signals::{self, Asked, Orders};
 use super::transitions::announce;
 use super::watch::Watch;
 use crate::health::{Input, Verdict};
-use crate::model::Config;
 use crate::model::global::AccessLevel;
 use crate::model::log::Level;
 use crate::state::Shared;
@@ -49,7 +48,7 @@ pub(crate) enum Event {
     /// A signal came.
     Asked(Asked),
     /// The configuration was read again; the error is the text of its diagnostics.
-    Loaded(Box<Result<Config, String>>),
+    Loaded(Box<Result<ReadConfig, String>>),
     /// Certificates on disk were looked at, or read.
     Certificates(certificates::News),
     /// A second went by, or a moment while ending.

@@ -25,6 +25,6 @@ mod wording;
 
 pub(crate) use certificates::AsAtStart;
 pub(crate) use controller::{Controller, Exit, Handle, LineRequest, ServiceState};
-pub(crate) use reload::{OnState, boot};
+pub(crate) use reload::{OnState, ReadConfig, boot};
 pub(crate) use signals::{Asked, Orders};
 pub(crate) use watch::Watch;

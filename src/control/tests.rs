@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::checks::{FinishedCheck, Start};
 use super::command::{Answer, Command, CommandError, NewWeight, ServerName};
 use super::controller::{Controller, Event, Exit, LineRequest, ServiceState};
-use super::reload::boot;
+use super::reload::{ReadConfig, boot};
 use super::signals::Asked;
 use crate::health::{AdminState, ForcedHealth};
 use crate::model::backend::{Role, ServerAddress};
@@ -437,7 +437,7 @@ fn a_reload_keeps_listening_sockets_and_one_that_cannot_bind_changes_nothing() {
     let bad =
         config(vec![frontend("web", &["127.0.0.1:0"]), frontend("api", &[&address])], vec![backend("be", vec![])]);
     stage.controller.reload = super::reload::Reload::Running;
-    stage.controller.take(Event::Loaded(Box::new(Ok(bad))), stage.now);
+    stage.controller.take(Event::Loaded(Box::new(Ok(ReadConfig { config: bad, warnings: Vec::new() }))), stage.now);
     let report = stage.controller.watch().last_reload.clone().unwrap();
     assert!(!report.succeeded);
     let expected = format!("frontend `api`, bind `{address}`: cannot bind to {address}: Address already in use");
