@@ -14,6 +14,7 @@ use super::admin::socket::AdminSockets;
 use super::certificates::{self, CertificateWatch};
 use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::desk::Desk;
+use super::handshakes::Handshakes;
 use super::history::{Cause, PastCheck};
 use super::reload::{OnState, ReadConfig, Reload, Sockets, Source};
 use super::signals::{self, Asked, Orders};
@@ -137,6 +138,7 @@ pub(crate) struct Controller {
     pub(super) sampled_at: Instant,
     pub(super) desk: Desk,
     pub(super) admin: AdminSockets,
+    pub(super) handshakes: Handshakes,
 }
 
 /// How far the end has come.
@@ -214,7 +216,11 @@ impl Controller {
                 self.contain(|controller| controller.answer_page(request, now));
             }
             Event::FromWorker(events::Event::WorkerFailed { worker }) => self.end_broken(worker),
-            Event::FromWorker(events::Event::ConnectFailed { backend, server }) => {
+            Event::FromWorker(events::Event::ConnectFailed { backend, server, handshake }) => {
+                let told = handshake.and_then(|why| self.handshakes.failed(&backend, &server, why, now));
+                if let Some(told) = told {
+                    self.log_of_process(Level::Warning, &told);
+                }
                 self.checks.suspect(backend, server, now);
             }
             Event::Asked(Asked::Reload) => self.begin_reload(now),

@@ -10,6 +10,7 @@ pub(crate) mod desk;
 mod execute;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod handshakes;
 pub(crate) mod history;
 mod probe;
 mod probe_http2;

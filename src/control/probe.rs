@@ -303,8 +303,12 @@ fn failed(outcome: Outcome, phase: CheckPhase, error: &io::Error) -> Failure {
     Failure { outcome, phase, errno: error.raw_os_error(), info: reason(error) }
 }
 
-/// The system's word alone, as HAProxy logs it: `Connection refused`.
+/// The system's word alone, as HAProxy logs it: `Connection refused`. What TLS says is told in our words: servers refuse
+/// our certificate, or want one, when the handshake is over for us.
 fn reason(error: &io::Error) -> String {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return BadHandshake::from(tls.clone()).to_string();
+    }
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text.get(..end).unwrap_or_default().to_owned(),
@@ -480,6 +484,9 @@ mod tests {
         let result = run(over_tls(nobody_trusted, http(tls_server(answer))));
         assert_eq!((result.outcome, result.phase), (Outcome::L6Response, CheckPhase::Tls));
         let (plain, _received) = server(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        let wanted = "peer refused the TLS handshake: it wants a client certificate";
+        assert_eq!(super::reason(&io::Error::new(io::ErrorKind::InvalidData, alert)), wanted);
         let result = run(over_tls(ServerVerify::None, http(plain)));
         assert_eq!(result.outcome, Outcome::L6Response);
         assert!(result.info.starts_with("SSL handshake failure"), "{}", result.info);

@@ -14,6 +14,7 @@ use super::certificates::CertificateWatch;
 use super::checks::{CheckTasks, Start};
 use super::controller::{Controller, EVENTS, Event, ServiceState};
 use super::desk::Desk;
+use super::handshakes::Handshakes;
 use super::history::Cause;
 use super::transitions::announce;
 use super::watch::{ReloadReport, Watch};
@@ -106,6 +107,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
         sampled_at: now,
         desk: Desk::new(rustls::crypto::aws_lc_rs::default_provider().secure_random, workers, now),
         admin,
+        handshakes: Handshakes::default(),
     };
     Ok((shared, controller))
 }

@@ -185,7 +185,7 @@ fn a_server_that_clients_could_not_reach_is_checked_faster_until_its_fate_is_cle
     let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
     let usual = Some(Duration::from_secs(2));
     stage.results("a", ".");
-    let failed = WorkerEvent::ConnectFailed { backend: "be".into(), server: "a".into() };
+    let failed = WorkerEvent::ConnectFailed { backend: "be".into(), server: "a".into(), handshake: None };
     stage.controller.take(Event::FromWorker(failed), stage.now);
     let hurried = stage.result("a", Outcome::L4Connection).unwrap();
     assert!(hurried < Duration::from_secs(1), "{hurried:?}");

@@ -170,6 +170,17 @@ fn servers_are_reached_over_tls_and_verified_when_asked() {
     assert_eq!(ask("verify required ca-file <dir>/right-ca.pem verifyhost app.example"), 200);
     assert_eq!(ask("verify required ca-file <dir>/wrong-ca.pem sni str(app.example)"), 503);
     assert_eq!(ask("verify required ca-file <dir>/right-ca.pem sni str(elsewhere.example)"), 503);
+    // Nobody checks it: the log says why, once.
+    let dir = TempDir::new();
+    dir.write("right-ca.pem", &real.certificate);
+    let proxy = Proxy::start_in(&site("ca-file <dir>/right-ca.pem sni str(elsewhere.example)"), dir);
+    assert_eq!([proxy.get("/").status, proxy.get("/").status], [503, 503]);
+    let why = "server app/tls: SSL handshake failure (certificate not accepted: for another name)";
+    let line = proxy.wait_for(&format!("WARN {why}"));
+    assert!(!line.contains("SC--"), "{line}");
+    // The other line of the pair is the log target's.
+    proxy.wait_for_nth(why, 2);
+    assert_eq!(proxy.said().matches(why).count(), 2);
 }
 
 /// `server … ssl verify required` with these options, and what a request with this `Host`, or none, is answered.

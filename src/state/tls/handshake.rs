@@ -154,7 +154,42 @@ fn alert_text(alert: AlertDescription) -> String {
         AlertDescription::UnrecognisedName => "it does not know the name asked for".into(),
         AlertDescription::CertificateRequired => "it wants a client certificate".into(),
         AlertDescription::NoApplicationProtocol => "no application protocol in common".into(),
-        other => format!("alert {other:?}"),
+        AlertDescription::IllegalParameter => "it found something out of range".into(),
+        AlertDescription::DecodeError | AlertDescription::UnexpectedMessage => {
+            "it did not understand what it got".into()
+        }
+        AlertDescription::CertificateRevoked => "the certificate is revoked".into(),
+        AlertDescription::UnsupportedCertificate => "it cannot use a certificate of this kind".into(),
+        AlertDescription::AccessDenied => "it does not let this certificate in".into(),
+        AlertDescription::InsufficientSecurity => "it wants stronger ciphers".into(),
+        AlertDescription::InternalError => "an error of its own".into(),
+        other => format!("alert {}", apart(&format!("{other:?}"))),
+    }
+}
+
+/// `DecryptError` as `decrypt error`.
+fn apart(name: &str) -> String {
+    let mut words = String::new();
+    for (index, letter) in name.char_indices() {
+        if letter.is_ascii_uppercase() && index > 0 {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_told_in_words() {
+        let told = |alert| BadHandshake::from(Error::AlertReceived(alert)).to_string();
+        let refused = "peer refused the TLS handshake";
+        assert_eq!(told(AlertDescription::CertificateRequired), format!("{refused}: it wants a client certificate"));
+        assert_eq!(told(AlertDescription::IllegalParameter), format!("{refused}: it found something out of range"));
+        assert_eq!(told(AlertDescription::DecryptError), format!("{refused}: alert decrypt error"));
     }
 }
 
