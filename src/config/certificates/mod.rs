@@ -29,7 +29,9 @@ use super::pem::{self, PemError, Sections};
 use crate::diag::Severity;
 use crate::model::tls::Certificate;
 
-pub(crate) use self::authorities::{AuthoritiesError, load_authorities, load_revoked, system_authorities};
+pub(crate) use self::authorities::{
+    AuthoritiesError, load_authorities, load_revoked, odd_about_lists, system_authorities,
+};
 pub(crate) use self::crt_list::{BadLine, Entry, read_list};
 pub(crate) use self::ocsp::identifier as ocsp_identifier;
 pub(crate) use self::problem::Problem;
@@ -112,11 +114,7 @@ pub(crate) fn load_again(path: &Path, now: SystemTime) -> Result<ReadAgain, Stri
         return Err(text(Severity::Error).next().unwrap_or_else(|| format!("`{}` cannot be used", path.display())));
     };
     let bad_answer = problems.iter().find(|problem| matches!(problem.what, What::NotStapled(_)));
-    Ok(ReadAgain {
-        certificate,
-        warnings: text(Severity::Warning).collect(),
-        bad_answer: bad_answer.map(ToString::to_string),
-    })
+    Ok(ReadAgain { certificate, warnings: text(Severity::Warning).collect(), bad_answer })
 }
 
 /// For `fuzz/`: what else stands in files.
