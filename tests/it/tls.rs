@@ -55,6 +55,9 @@ fn strict_sni_refuses_unknown_names() {
     let proxy = Proxy::start_in(&site.text(), dir);
     assert!(handshake(&proxy, &["-servername", "exact.example"]).contains("wild.example"));
     assert!(handshake(&proxy, &["-servername", "unknown.example"]).contains("alert"));
+    proxy.wait_for("SSL handshake failure: no certificate for the name the client asked for");
+    assert!(handshake(&proxy, &["-noservername"]).contains("alert"));
+    proxy.wait_for("SSL handshake failure: the client asked for no name, and there is no certificate for that");
 }
 
 #[test]

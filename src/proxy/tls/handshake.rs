@@ -42,7 +42,8 @@ pub(crate) async fn accept(plain: Plain, acceptance: &Acceptance) -> Result<Acce
     let mut tls = Tls { incoming: hello.incoming, ..Tls::new(hello.plain, session) };
     poll_fn(|cx| {
         tls.poll_handshake(cx).map_err(|error| {
-            let bad = if is_outdated { BadHandshake::Version } else { BadHandshake::with_client(error) };
+            let bad =
+                if is_outdated { BadHandshake::Version } else { BadHandshake::with_client(error, sni.as_deref()) };
             tls.refuse(cx, &bad);
             bad
         })
