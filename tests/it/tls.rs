@@ -228,7 +228,7 @@ fn haproxy_holds_a_server_s_certificate_against_the_same_names() {
         let ask = |instance: &Instance| {
             let mut client = Client::connect(instance.address(&format!("names{number}")));
             let host = host.map(|host| format!("Host: {host}\r\n")).unwrap_or_default();
-            client.send(&format!("GET / HTTP/1.0\r\n{host}\r\n"));
+            client.send(format!("GET / HTTP/1.0\r\n{host}\r\n"));
             client.response().status
         };
         assert_eq!([ask(&ours), ask(&theirs)], [expected; 2], "{options}, Host {host:?}");

@@ -184,20 +184,6 @@ fn apart(name: &str) -> String {
     words
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alerts_are_told_in_words() {
-        let told = |alert| BadHandshake::from(Error::AlertReceived(alert)).to_string();
-        let refused = "peer refused the TLS handshake";
-        assert_eq!(told(AlertDescription::CertificateRequired), format!("{refused}: it wants a client certificate"));
-        assert_eq!(told(AlertDescription::IllegalParameter), format!("{refused}: it found something out of range"));
-        assert_eq!(told(AlertDescription::DecryptError), format!("{refused}: alert decrypt error"));
-    }
-}
-
 /// webpki's verdicts that rustls has no word for, by webpki's name.
 fn other_text(verdict: &str) -> String {
     match verdict {
@@ -226,5 +212,19 @@ fn certificate_text(error: &CertificateError) -> String {
         CertificateError::BadEncoding => "unreadable".into(),
         CertificateError::Other(inner) => other_text(&inner.to_string()),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_told_in_words() {
+        let told = |alert| BadHandshake::from(Error::AlertReceived(alert)).to_string();
+        let refused = "peer refused the TLS handshake";
+        assert_eq!(told(AlertDescription::CertificateRequired), format!("{refused}: it wants a client certificate"));
+        assert_eq!(told(AlertDescription::IllegalParameter), format!("{refused}: it found something out of range"));
+        assert_eq!(told(AlertDescription::DecryptError), format!("{refused}: alert decrypt error"));
     }
 }

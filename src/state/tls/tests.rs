@@ -96,7 +96,8 @@ fn a_server_is_verified_as_configured() {
     check_verify(&named(trusting(&ours), None, None), &listener, Ok(()));
     check_verify(&named(trusting(&ours), Some("a.example"), None), &listener, Ok(()));
     check_verify(&named(trusting(&ours), Some("b.example"), None), &listener, Err(another_name));
-    check_verify(&named(trusting(&ours), Some("b.example"), Some("a.example")), &listener, Ok(()));
+    check_verify(&named(trusting(&ours), Some("b.example"), Some("a.example")), &listener, Err(another_name));
+    check_verify(&named(trusting(&ours), Some("a.example"), Some("b.example")), &listener, Ok(()));
     check_verify(&named(trusting(&ours), None, Some("b.example")), &listener, Err(another_name));
     check_verify(&named(trusting(&ours), None, Some("no name")), &listener, Err(another_name));
     let unknown = connect(&named(trusting(&other), None, None), &listener).unwrap_err();
