@@ -205,7 +205,11 @@ fn servers_may_ask_for_our_certificate_and_have_theirs_taken_back() {
         dir.write("client.pem", std::fs::read(&client).unwrap());
         dir.write("wrong.pem", std::fs::read(&wrong).unwrap());
         let line = format!("server tls {} ssl ca-file <dir>/ca.pem {options}", inner.address("web"));
-        let reply = Proxy::start_in(&Site::http().backend("retries 0").backend(&line).text(), dir).get("/");
+        let proxy = Proxy::start_in(&Site::http().backend("retries 0").backend(&line).text(), dir);
+        let reply = proxy.get("/");
+        if reply.status != 200 {
+            proxy.wait_for("WARN server app/tls: SSL handshake failure (");
+        }
         (reply.status, reply.text())
     };
     let list = authority.list();
@@ -213,6 +217,7 @@ fn servers_may_ask_for_our_certificate_and_have_theirs_taken_back() {
     assert_eq!(outer("crt <dir>/client.pem crl-file <dir>/crl.pem verifyhost app.test", &list).0, 200);
     assert_ne!(outer("crt <dir>/wrong.pem", &list).0, 200);
     assert_ne!(outer("", &list).0, 200);
+    assert_ne!(outer("ssl-max-ver TLSv1.2", &list).0, 200);
     authority.revoke("server");
     assert_eq!(outer("crt <dir>/client.pem crl-file <dir>/crl.pem", &authority.list()).0, 503);
 }
