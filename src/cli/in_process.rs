@@ -14,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::source::Source;
+use crate::control::ReadConfig;
 use crate::control::{self, Asked, Handle, OnState, Orders, ServiceState};
 use crate::model::Config;
 use crate::model::log::{LogAddress, LogTarget};
@@ -108,11 +109,11 @@ fn serve(files: Vec<PathBuf>, said: PipeWriter, ready: &Sender<Handle>) -> Resul
     );
     let source = Source::Files(files);
     let again = move || {
-        let mut config = source.load_or_explain()?;
-        redirect(&mut config, &stream);
-        Ok(config)
+        let mut read = source.load_or_explain()?;
+        redirect(&mut read.config, &stream);
+        Ok(read)
     };
-    let config = again()?;
+    let ReadConfig { config, .. } = again()?;
     let threads = config.global.threads.get();
     let (told, tell) = (ready.clone(), Arc::new(Mutex::new(None)));
     let (shared, controller) =

@@ -116,9 +116,12 @@ fn start(
         let (args, kept) = (args.clone(), kept.clone());
         move || {
             let read = kept.reading(|| source.load_or_explain());
-            let mut config = read.unwrap_or_else(|error| Err(format!("cannot read files as at the start: {error}")))?;
-            settle(&mut config, &args);
-            Ok(config)
+            let mut read = read.unwrap_or_else(|error| Err(format!("cannot read files as at the start: {error}")))?;
+            settle(&mut read.config, &args);
+            if args.quiet {
+                read.warnings.clear();
+            }
+            Ok(read)
         }
     };
     let as_at_start: control::AsAtStart = {

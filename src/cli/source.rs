@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::args::ConfigArgs;
 use super::output;
 use crate::config::{self, Loaded};
-use crate::diag::{Colour, Diagnostics, Sources};
+use crate::control::ReadConfig;
+use crate::diag::{Colour, Diagnostic, Diagnostics, Severity, Sources};
 use crate::model::Config;
 
 /// Can be read again at every reload.
@@ -29,11 +30,14 @@ impl Source {
     }
 
     /// For a reload: the configuration, or everything that is wrong with it as text.
-    pub fn load_or_explain(&self) -> Result<Config, String> {
+    pub fn load_or_explain(&self) -> Result<ReadConfig, String> {
         let loaded = self.load();
         let acceptable = is_acceptable(&loaded, false);
         match loaded.config {
-            Some(config) if acceptable => Ok(config),
+            Some(config) if acceptable => {
+                let warnings = loaded.diagnostics.iter().filter(|told| told.severity == Severity::Warning);
+                Ok(ReadConfig { config, warnings: warnings.map(Diagnostic::headline).collect() })
+            }
             _ => Err(loaded.diagnostics.render(&loaded.sources, Colour::Never)),
         }
     }

@@ -14,13 +14,13 @@ use super::admin::socket::AdminSockets;
 use super::certificates::{self, CertificateWatch};
 use super::checks::{CheckTasks, FinishedCheck, Start};
 use super::desk::Desk;
+use super::handshakes::Handshakes;
 use super::history::{Cause, PastCheck};
-use super::reload::{OnState, Reload, Sockets, Source};
+use super::reload::{OnState, ReadConfig, Reload, Sockets, Source};
 use super::signals::{self, Asked, Orders};
 use super::transitions::announce;
 use super::watch::Watch;
 use crate::health::{Input, Verdict};
-use crate::model::Config;
 use crate::model::global::AccessLevel;
 use crate::model::log::Level;
 use crate::state::Shared;
@@ -49,7 +49,7 @@ pub(crate) enum Event {
     /// A signal came.
     Asked(Asked),
     /// The configuration was read again; the error is the text of its diagnostics.
-    Loaded(Box<Result<Config, String>>),
+    Loaded(Box<Result<ReadConfig, String>>),
     /// Certificates on disk were looked at, or read.
     Certificates(certificates::News),
     /// A second went by, or a moment while ending.
@@ -138,6 +138,7 @@ pub(crate) struct Controller {
     pub(super) sampled_at: Instant,
     pub(super) desk: Desk,
     pub(super) admin: AdminSockets,
+    pub(super) handshakes: Handshakes,
 }
 
 /// How far the end has come.
@@ -215,7 +216,11 @@ impl Controller {
                 self.contain(|controller| controller.answer_page(request, now));
             }
             Event::FromWorker(events::Event::WorkerFailed { worker }) => self.end_broken(worker),
-            Event::FromWorker(events::Event::ConnectFailed { backend, server }) => {
+            Event::FromWorker(events::Event::ConnectFailed { backend, server, handshake }) => {
+                let told = handshake.and_then(|why| self.handshakes.failed(&backend, &server, why, now));
+                if let Some(told) = told {
+                    self.log_of_process(Level::Warning, &told);
+                }
                 self.checks.suspect(backend, server, now);
             }
             Event::Asked(Asked::Reload) => self.begin_reload(now),

@@ -10,6 +10,7 @@ pub(crate) mod desk;
 mod execute;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod handshakes;
 pub(crate) mod history;
 mod probe;
 mod probe_http2;
@@ -25,6 +26,6 @@ mod wording;
 
 pub(crate) use certificates::AsAtStart;
 pub(crate) use controller::{Controller, Exit, Handle, LineRequest, ServiceState};
-pub(crate) use reload::{OnState, boot};
+pub(crate) use reload::{OnState, ReadConfig, boot};
 pub(crate) use signals::{Asked, Orders};
 pub(crate) use watch::Watch;

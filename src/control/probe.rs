@@ -18,7 +18,7 @@ use crate::model::check::{Check, CheckKind, HttpCheck};
 use crate::model::global::HttpLimits;
 use crate::model::http::ServerProtocol;
 use crate::state::dial;
-use crate::state::tls::{BadHandshake, client_config, server_name};
+use crate::state::tls::{BadHandshake, TlsToServer, server_name};
 use crate::wire::check_dialog::{CheckPhase, CheckResult, HttpDialog, Judgement, Outcome, request};
 use crate::wire::proxy_protocol::{Header, encode, encode_v2_telling};
 
@@ -28,7 +28,7 @@ const READ_SIZE: usize = 4096;
 /// A check with all that can be prepared once.
 pub(crate) struct Probe {
     check: Arc<Check>,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(TlsToServer, ServerName<'static>)>,
     /// What an HTTP/1 server is asked; empty when nothing is.
     request: Vec<u8>,
     limits: HttpLimits,
@@ -44,10 +44,8 @@ struct Failure {
 
 impl Probe {
     pub fn new(check: Arc<Check>, limits: HttpLimits) -> Self {
-        let tls = check
-            .tls
-            .as_ref()
-            .map(|settings| (TlsConnector::from(client_config(settings)), server_name(settings, &check.target, None)));
+        let tls =
+            check.tls.as_ref().map(|settings| (TlsToServer::new(settings), server_name(settings, &check.target, None)));
         let mut asked = Vec::new();
         if let CheckKind::Http(check) = &check.kind {
             request(check, &mut asked);
@@ -173,7 +171,10 @@ impl Probe {
         }
         // What few checks need lives in a box of its own, so that all others need not carry room for it.
         match &self.tls {
-            Some((connector, name)) => Box::pin(self.over_tls(connector.connect(name.clone(), stream), deadline)).await,
+            Some((tls, name)) => {
+                let handshake = TlsConnector::from(tls.config()).connect(name.clone(), stream);
+                Box::pin(self.over_tls(handshake, deadline)).await
+            }
             None => {
                 let http2 = self.check.protocol == ServerProtocol::Http2;
                 self.converse(stream, deadline, Outcome::L4Ok, http2).await
@@ -301,8 +302,12 @@ fn failed(outcome: Outcome, phase: CheckPhase, error: &io::Error) -> Failure {
     Failure { outcome, phase, errno: error.raw_os_error(), info: reason(error) }
 }
 
-/// The system's word alone, as HAProxy logs it: `Connection refused`.
+/// The system's word alone, as HAProxy logs it: `Connection refused`. What TLS says is told in our words: servers refuse
+/// our certificate, or want one, when the handshake is over for us.
 fn reason(error: &io::Error) -> String {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return BadHandshake::from(tls.clone()).to_string();
+    }
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text.get(..end).unwrap_or_default().to_owned(),
@@ -478,6 +483,9 @@ mod tests {
         let result = run(over_tls(nobody_trusted, http(tls_server(answer))));
         assert_eq!((result.outcome, result.phase), (Outcome::L6Response, CheckPhase::Tls));
         let (plain, _received) = server(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        let wanted = "peer refused the TLS handshake: it wants a client certificate";
+        assert_eq!(super::reason(&io::Error::new(io::ErrorKind::InvalidData, alert)), wanted);
         let result = run(over_tls(ServerVerify::None, http(plain)));
         assert_eq!(result.outcome, Outcome::L6Response);
         assert!(result.info.starts_with("SSL handshake failure"), "{}", result.info);

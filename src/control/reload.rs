@@ -14,6 +14,7 @@ use super::certificates::CertificateWatch;
 use super::checks::{CheckTasks, Start};
 use super::controller::{Controller, EVENTS, Event, ServiceState};
 use super::desk::Desk;
+use super::handshakes::Handshakes;
 use super::history::Cause;
 use super::transitions::announce;
 use super::watch::{ReloadReport, Watch};
@@ -29,7 +30,14 @@ use crate::state::tls::{NoRandomness, TlsShared};
 use crate::state::{Shared, Snapshot};
 
 /// Reads the configuration again. The error is the text of all diagnostics. Runs on a thread of its own.
-pub(crate) type Source = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+pub(crate) type Source = Arc<dyn Fn() -> Result<ReadConfig, String> + Send + Sync>;
+
+/// A configuration that may be run.
+pub(crate) struct ReadConfig {
+    pub config: Config,
+    /// What about it is probably not what was meant, a line each.
+    pub warnings: Vec<String>,
+}
 
 /// Told about the life of the service, for a service manager.
 pub(crate) type OnState = Box<dyn FnMut(ServiceState)>;
@@ -102,6 +110,7 @@ pub(crate) fn boot(config: Config, source: Source, on_state: OnState) -> Result<
         sampled_at: now,
         desk: Desk::new(rustls::crypto::aws_lc_rs::default_provider().secure_random, workers, now),
         admin,
+        handshakes: Handshakes::default(),
     };
     Ok((shared, controller))
 }
@@ -146,14 +155,20 @@ impl Controller {
     }
 
     /// Puts what was read in force, or says why not.
-    pub(super) fn end_reload(&mut self, loaded: Result<Config, String>, now: Instant) {
+    pub(super) fn end_reload(&mut self, loaded: Result<ReadConfig, String>, now: Instant) {
         let again = self.reload == Reload::RunningAndAgain;
         self.reload = Reload::Idle;
         if self.ending.is_some() {
             return; // too late: the process is going away
         }
-        let report = match loaded.and_then(|config| self.adopt(config, now)) {
-            Ok(message) => ReloadReport { at: now, succeeded: true, message },
+        let adopted = loaded.and_then(|ReadConfig { config, warnings }| Ok((self.adopt(config, now)?, warnings)));
+        let report = match adopted {
+            Ok((message, warnings)) => {
+                for warning in &warnings {
+                    self.log_of_process(Level::Warning, warning);
+                }
+                ReloadReport { at: now, succeeded: true, message }
+            }
             Err(message) => ReloadReport { at: now, succeeded: false, message },
         };
         if report.succeeded {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::checks::{FinishedCheck, Start};
 use super::command::{Answer, Command, CommandError, NewWeight, ServerName};
 use super::controller::{Controller, Event, Exit, LineRequest, ServiceState};
-use super::reload::boot;
+use super::reload::{ReadConfig, boot};
 use super::signals::Asked;
 use crate::health::{AdminState, ForcedHealth};
 use crate::model::backend::{Role, ServerAddress};
@@ -185,7 +185,7 @@ fn a_server_that_clients_could_not_reach_is_checked_faster_until_its_fate_is_cle
     let mut stage = Stage::of(vec![checked("a", "127.0.0.1:1")]);
     let usual = Some(Duration::from_secs(2));
     stage.results("a", ".");
-    let failed = WorkerEvent::ConnectFailed { backend: "be".into(), server: "a".into() };
+    let failed = WorkerEvent::ConnectFailed { backend: "be".into(), server: "a".into(), handshake: None };
     stage.controller.take(Event::FromWorker(failed), stage.now);
     let hurried = stage.result("a", Outcome::L4Connection).unwrap();
     assert!(hurried < Duration::from_secs(1), "{hurried:?}");
@@ -437,7 +437,7 @@ fn a_reload_keeps_listening_sockets_and_one_that_cannot_bind_changes_nothing() {
     let bad =
         config(vec![frontend("web", &["127.0.0.1:0"]), frontend("api", &[&address])], vec![backend("be", vec![])]);
     stage.controller.reload = super::reload::Reload::Running;
-    stage.controller.take(Event::Loaded(Box::new(Ok(bad))), stage.now);
+    stage.controller.take(Event::Loaded(Box::new(Ok(ReadConfig { config: bad, warnings: Vec::new() }))), stage.now);
     let report = stage.controller.watch().last_reload.clone().unwrap();
     assert!(!report.succeeded);
     let expected = format!("frontend `api`, bind `{address}`: cannot bind to {address}: Address already in use");

@@ -19,6 +19,15 @@ pub(super) struct Scene<'a> {
     pub queued: u32,
 }
 
+/// How long is left: `within a day`, `in 1 day`, `in 12 days`.
+pub(super) fn in_days(days: u64) -> String {
+    match days {
+        0 => "within a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        days => format!("in {days} days"),
+    }
+}
+
 /// The log's sentences about one change, each with its level.
 pub(super) fn tell(change: Change, cause: &Cause, scene: &Scene<'_>) -> Vec<(Level, String)> {
     let who = format!("{}Server {}/{}", if scene.backup { "Backup " } else { "" }, scene.backend, scene.server);

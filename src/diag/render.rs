@@ -63,9 +63,12 @@ impl Diagnostics {
 }
 
 impl Diagnostic {
-    /// Several lines, each ended by a newline: the message, the source line with its caret, the hint.
-    pub fn render(&self, sources: &Sources, colour: Colour) -> String {
-        let paint = Paint { colour, severity: self.severity };
+    /// The first of the lines below, for a log.
+    pub fn headline(&self) -> String {
+        self.headline_in(&Paint { colour: Colour::Never, severity: self.severity })
+    }
+
+    fn headline_in(&self, paint: &Paint) -> String {
         let mut out = String::new();
         if let Some(position) = &self.position {
             let _ = write!(out, "{}: ", paint.bold(&cleaned(&position.to_string())));
@@ -75,6 +78,13 @@ impl Diagnostic {
         if let Some(code) = self.code {
             let _ = write!(out, " [{code}]");
         }
+        out
+    }
+
+    /// Several lines, each ended by a newline: the message, the source line with its caret, the hint.
+    pub fn render(&self, sources: &Sources, colour: Colour) -> String {
+        let paint = Paint { colour, severity: self.severity };
+        let mut out = self.headline_in(&paint);
         out.push('\n');
         let snippet = self.position.as_ref().and_then(|position| Some((position, sources.line(position)?)));
         if let Some((position, line)) = snippet {

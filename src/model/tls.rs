@@ -221,9 +221,9 @@ pub(crate) enum TlsVersion {
 #[derive(Debug)]
 pub(crate) struct ServerTls {
     pub verify: ServerVerify,
-    /// Sent as SNI, and verified against unless `verify_host` says else. HAProxy's `sni str(name)`.
+    /// Sent as SNI, and verified against. HAProxy's `sni str(name)`.
     pub sni: Option<ServerSni>,
-    /// `verifyhost`.
+    /// `verifyhost`: verified against where no name is sent.
     pub verify_host: Option<String>,
     pub alpn: Vec<Vec<u8>>,
     pub min_version: TlsVersion,

@@ -30,6 +30,7 @@ use crate::logline::{Cause, Phase};
 use crate::model::BackendId;
 use crate::model::backend::{HttpConnectionMode, RetryOn};
 use crate::rules::Handling;
+use crate::state::Event;
 use crate::state::snapshot::{BackendInForce, FrontendInForce};
 use crate::sys::Room;
 
@@ -258,6 +259,9 @@ async fn conclude<'b, D: Downstream>(
         }
         Err(failure) => {
             let (answer, cause, phase) = failure.meaning();
+            if failure.is_without_answer() {
+                tell_refusal(setting, &upstream);
+            }
             scratch.account.fail(setting.connection.worker.index, backend, &failure);
             scratch.account.end(cause, phase);
             if matches!(failure, Failure::ClientGone { .. }) && !down.body_is_done() {
@@ -269,6 +273,16 @@ async fn conclude<'b, D: Downstream>(
             answer::send(setting, scratch, down, answer, Some(backend)).await
         }
     }
+}
+
+/// A server that ends TLS with an alert instead of an answer has refused us.
+fn tell_refusal(setting: &Setting<'_>, upstream: &Upstream<'_>) {
+    let Some(why) = upstream.stream.refused_by_server() else { return };
+    let state = upstream.slot.state();
+    let (backend, server) = (state.backend.clone(), state.name.clone());
+    let handshake = Some(why.to_string().into());
+    // A full queue counts what it drops.
+    let _ = setting.connection.worker.shared.tell(Event::ConnectFailed { backend, server, handshake });
 }
 
 const NO_SERVER: NoUpstream = (Some(503), Cause::Server, Phase::Connect);

@@ -22,7 +22,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{Error, InvalidMessage};
+use rustls::{AlertDescription, Error, InvalidMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use self::handshake::{AcceptedTls, accept, connect};
@@ -30,6 +30,7 @@ pub(crate) use self::window::trim;
 use self::window::{RECORD_OVERHEAD, RECORD_PLAINTEXT, WINDOW, Window};
 use super::downstream::LINGER_BYTES;
 use super::stream::{Plain, Stream};
+use crate::state::tls::BadHandshake;
 
 /// What a read asks the socket for, at least: a whole record.
 const LEAST_READ: usize = RECORD_PLAINTEXT + RECORD_OVERHEAD;
@@ -69,6 +70,8 @@ pub(crate) struct Tls<S: Session> {
     closing: bool,
     /// What came breaks the protocol: no more of it is looked at, and nothing is said but the alert about it.
     failed: bool,
+    /// It gave up, and told us why.
+    refused: Option<AlertDescription>,
 }
 
 /// What we would like to tell the peer.
@@ -121,6 +124,15 @@ impl Stream {
             Stream::Tunnel(_) | Stream::Http2(_) => None,
         }
     }
+
+    /// Why a server ended the connection, where its alert said so. In TLS 1.3 it judges our certificate when the handshake is
+    /// over for us.
+    pub fn refused_by_server(&self) -> Option<BadHandshake> {
+        match self {
+            Stream::Server(tls) => tls.refused.map(BadHandshake::Alert),
+            _ => None,
+        }
+    }
 }
 
 impl<S: Session> Tls<S> {
@@ -134,6 +146,7 @@ impl<S: Session> Tls<S> {
             ended: false,
             closing: false,
             failed: false,
+            refused: None,
         }
     }
 
@@ -191,6 +204,9 @@ impl<S: Session> Tls<S> {
                 }
                 Ok(_) => false,
                 Err(error) => {
+                    if let Error::AlertReceived(alert) = &error {
+                        self.refused = Some(*alert);
+                    }
                     failed = Some(error);
                     true
                 }

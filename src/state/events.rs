@@ -121,6 +121,8 @@ pub(crate) enum Event {
     ConnectFailed {
         backend: Name,
         server: Name,
+        /// Why TLS came to nothing, if that it was, also when the server said so only afterwards.
+        handshake: Option<Box<str>>,
     },
     /// A worker's own loop panicked: nobody serves its listeners any more.
     WorkerFailed {

@@ -12,7 +12,7 @@ use crate::model::log::LogSettings;
 use crate::model::{Backend, BackendId, Config, Frontend, FrontendId, Global, Name, Server, ServerId};
 use crate::state::listeners::BoundSocket;
 use crate::state::logs::{LogIdentity, LogSinks, SinkProblem};
-use crate::state::tls::{Acceptance, TlsShared, client_config, offering};
+use crate::state::tls::{Acceptance, TlsShared, TlsToServer};
 
 /// What workers run by. A request keeps the one it began with to its end.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ pub(crate) struct ServerInForce {
     pub config: Arc<Server>,
     pub state: Arc<ServerState>,
     /// Ready to connect with, when the server speaks TLS.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub tls: Option<Arc<TlsToServer>>,
     /// The same server as WebSockets reach it, where they speak another protocol.
     pub websockets: Option<Arc<ServerInForce>>,
 }
@@ -256,10 +256,10 @@ impl<'a> Known<'a> {
             None => ServerState::new(Arc::clone(&backend.name), Arc::clone(&server.name), workers),
         };
         state.set_limit(limit(backend, server));
-        let tls = server.tls.as_deref().map(client_config);
+        let tls = server.tls.as_deref().map(|tls| Arc::new(TlsToServer::new(tls)));
         let websockets = server.websockets.map(|protocol| {
             let config = Arc::new(Server { protocol, websockets: None, ..Server::clone(server) });
-            let tls = tls.as_ref().map(|tls| offering(tls, protocol));
+            let tls = tls.as_ref().map(|tls| Arc::new(tls.offering(protocol)));
             Arc::new(ServerInForce { config, state: Arc::clone(&state), tls, websockets: None })
         });
         ServerInForce { config: Arc::clone(server), state, tls, websockets }

@@ -41,6 +41,30 @@ fn a_bad_file_is_reported_and_the_old_configuration_keeps_running() {
 }
 
 #[test]
+fn warnings_are_told_again_and_once() {
+    let dir = TempDir::new();
+    let site = |options: &str| {
+        Site::http()
+            .bind(&format!("bind 127.0.0.1:<web> ssl crt <dir>/site.pem {options}"))
+            .frontend("http-request return status 200")
+    };
+    dir.write("site.pem", certificate(&["site.test"]).combined());
+    let mut proxy = crate::harness::Process::start_with(&site("").text(), dir, &[]);
+    std::fs::write(proxy.file("site.pem.ocsp"), "not an answer").unwrap();
+    proxy.rewrite(&site("allow-0rtt").text());
+    proxy.signal(Signal::HUP);
+    proxy.wait_for(RELOADED);
+    let place = format!("WARN {}:", proxy.file("lockgate.cfg").display());
+    for warning in ["[ocsp-not-stapled]", "`allow-0rtt` has no effect"] {
+        // One goes to the log, the other to whoever watches.
+        proxy.wait_for_nth(warning, 2);
+        let said = proxy.said();
+        let told: Vec<_> = said.lines().filter(|line| line.contains(warning) && line.contains("WARN")).collect();
+        assert!(told.len() == 1 && told[0].contains(&place), "{said}");
+    }
+}
+
+#[test]
 fn an_emptied_file_changes_nothing() {
     let a = Origin::named("a");
     let mut proxy = Site::http().server(&a, "").start_process();

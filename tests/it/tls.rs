@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::admin::stat;
 use crate::harness::{
-    DEADLINE, Origin, Proxy, Reply, Site, TempDir, certificate, certificate_valid, check_config, curl, tool_output,
+    Authority, Client, DEADLINE, Haproxy, Instance, Key, Origin, Proxy, Reply, Site, TempDir, certificate,
+    certificate_valid, check_config, curl, tool_output,
 };
 
 /// A directory with two certificates, and a proxy that serves them.
@@ -54,6 +55,9 @@ fn strict_sni_refuses_unknown_names() {
     let proxy = Proxy::start_in(&site.text(), dir);
     assert!(handshake(&proxy, &["-servername", "exact.example"]).contains("wild.example"));
     assert!(handshake(&proxy, &["-servername", "unknown.example"]).contains("alert"));
+    proxy.wait_for("SSL handshake failure: no certificate for the name the client asked for");
+    assert!(handshake(&proxy, &["-noservername"]).contains("alert"));
+    proxy.wait_for("SSL handshake failure: the client asked for no name, and there is no certificate for that");
 }
 
 #[test]
@@ -169,6 +173,92 @@ fn servers_are_reached_over_tls_and_verified_when_asked() {
     assert_eq!(ask("verify required ca-file <dir>/right-ca.pem verifyhost app.example"), 200);
     assert_eq!(ask("verify required ca-file <dir>/wrong-ca.pem sni str(app.example)"), 503);
     assert_eq!(ask("verify required ca-file <dir>/right-ca.pem sni str(elsewhere.example)"), 503);
+    // Nobody checks it: the log says why, once.
+    let dir = TempDir::new();
+    dir.write("right-ca.pem", &real.certificate);
+    let proxy = Proxy::start_in(&site("ca-file <dir>/right-ca.pem sni str(elsewhere.example)"), dir);
+    assert_eq!([proxy.get("/").status, proxy.get("/").status], [503, 503]);
+    let why = "server app/tls: SSL handshake failure (certificate not accepted: for another name)";
+    let line = proxy.wait_for(&format!("WARN {why}"));
+    assert!(!line.contains("SC--"), "{line}");
+    // The other line of the pair is the log target's.
+    proxy.wait_for_nth(why, 2);
+    assert_eq!(proxy.said().matches(why).count(), 2);
+}
+
+/// `server … ssl verify required` with these options, and what a request with this `Host`, or none, is answered.
+const NAMES: [(&str, Option<&str>, u16); 15] = [
+    ("sni str(other.test) verifyhost app.test", Some("app.test"), 503),
+    ("sni str(app.test) verifyhost other.test", Some("other.test"), 200),
+    ("sni req.hdr(host) verifyhost app.test", Some("app.test"), 200),
+    ("sni req.hdr(host) verifyhost app.test", Some("other.test"), 503),
+    ("sni req.hdr(host) verifyhost app.test", Some("192.0.2.1"), 503),
+    ("sni req.hdr(host) verifyhost app.test", Some(""), 200),
+    ("sni req.hdr(host) verifyhost app.test", None, 200),
+    ("sni req.hdr(host) verifyhost other.test", Some("app.test"), 200),
+    ("sni req.hdr(host) verifyhost other.test", None, 503),
+    ("sni ssl_fc_sni verifyhost app.test", Some("other.test"), 200), // over clear text nobody asks for a name
+    ("sni ssl_fc_sni verifyhost other.test", Some("app.test"), 503),
+    ("sni req.hdr(host)", Some("app.test"), 200),
+    ("sni req.hdr(host)", Some("other.test"), 503),
+    ("verifyhost app.test", Some("other.test"), 200),
+    ("verifyhost other.test", Some("app.test"), 503),
+];
+
+#[test]
+fn haproxy_holds_a_server_s_certificate_against_the_same_names() {
+    let authority = Authority::new("Authority");
+    let dir = TempDir::new();
+    dir.write("server.pem", std::fs::read(authority.sign("server", "app.test", Key::Ec)).unwrap());
+    let inner = Site::http()
+        .bind("bind 127.0.0.1:<web> ssl crt <dir>/server.pem")
+        .frontend("http-request return status 200 content-type text/plain lf-string \"%[ssl_fc_sni]\"");
+    let inner = Proxy::start_in(&inner.text(), dir);
+    let trusted = authority.path("ca.pem");
+    let mut site = Site::http().defaults("retries 0");
+    for (number, (options, ..)) in NAMES.iter().enumerate() {
+        site = site.section(&format!(
+            "listen names{number}\n    bind 127.0.0.1:<names{number}>\n    server tls {} ssl verify required ca-file {} {options}",
+            inner.address("web"),
+            trusted.display()
+        ));
+    }
+    let (ours, theirs) = (Proxy::start(&site.text()), Haproxy::start(&site.text()));
+    for (number, (options, host, expected)) in NAMES.into_iter().enumerate() {
+        let ask = |instance: &Instance| {
+            let mut client = Client::connect(instance.address(&format!("names{number}")));
+            let host = host.map(|host| format!("Host: {host}\r\n")).unwrap_or_default();
+            client.send(format!("GET / HTTP/1.0\r\n{host}\r\n"));
+            client.response().status
+        };
+        assert_eq!([ask(&ours), ask(&theirs)], [expected; 2], "{options}, Host {host:?}");
+    }
+}
+
+#[test]
+fn check_points_out_servers_whose_name_nobody_verifies() {
+    let authority = Authority::new("Authority");
+    let trusted = authority.path("ca.pem");
+    let told = |options: &str| {
+        let site = Site::http().backend(&format!("server s 127.0.0.1:443 ssl {options}")).text();
+        let site = site.replace("<ca>", &trusted.display().to_string());
+        let told = check_config(&site, &TempDir::new(), &[""; 0]);
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        told.lines().find(|line| line.contains("[server-name-not-verified]")).map(|line| {
+            let (_, told) = line.split_once(": ").unwrap();
+            told.to_owned()
+        })
+    };
+    let anyone = "`s` may be anyone who has a certificate: whatever name that is for, it is accepted";
+    let known = "`s` may be anyone with a certificate of its `ca-file`'s authorities: whatever name that is for, it is \
+                 accepted";
+    let code = "[server-name-not-verified]";
+    assert_eq!(told(""), Some(format!("warning: {anyone} {code}")));
+    assert_eq!(told("verify required ca-file @system-ca"), Some(format!("warning: {anyone} {code}")));
+    assert_eq!(told("ca-file <ca>"), Some(format!("note: {known} {code}")));
+    for fine in ["verify none", "verifyhost a.test", "sni str(a.test)", "ca-file <ca> sni req.hdr(host)"] {
+        assert_eq!(told(fine), None, "{fine}");
+    }
 }
 
 #[test]

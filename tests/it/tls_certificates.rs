@@ -205,7 +205,11 @@ fn servers_may_ask_for_our_certificate_and_have_theirs_taken_back() {
         dir.write("client.pem", std::fs::read(&client).unwrap());
         dir.write("wrong.pem", std::fs::read(&wrong).unwrap());
         let line = format!("server tls {} ssl ca-file <dir>/ca.pem {options}", inner.address("web"));
-        let reply = Proxy::start_in(&Site::http().backend("retries 0").backend(&line).text(), dir).get("/");
+        let proxy = Proxy::start_in(&Site::http().backend("retries 0").backend(&line).text(), dir);
+        let reply = proxy.get("/");
+        if reply.status != 200 {
+            proxy.wait_for("WARN server app/tls: SSL handshake failure (");
+        }
         (reply.status, reply.text())
     };
     let list = authority.list();
@@ -213,8 +217,36 @@ fn servers_may_ask_for_our_certificate_and_have_theirs_taken_back() {
     assert_eq!(outer("crt <dir>/client.pem crl-file <dir>/crl.pem verifyhost app.test", &list).0, 200);
     assert_ne!(outer("crt <dir>/wrong.pem", &list).0, 200);
     assert_ne!(outer("", &list).0, 200);
+    assert_ne!(outer("ssl-max-ver TLSv1.2", &list).0, 200);
     authority.revoke("server");
     assert_eq!(outer("crt <dir>/client.pem crl-file <dir>/crl.pem", &authority.list()).0, 503);
+}
+
+#[test]
+fn check_points_out_lists_of_revoked_certificates_that_let_nobody_in() {
+    let (authority, other) = (Authority::new("Authority"), Authority::new("Other"));
+    let dir = TempDir::new();
+    dir.write("site.pem", std::fs::read(authority.sign("site", "site.test", Key::Ec)).unwrap());
+    dir.write("ca.pem", authority.pem());
+    dir.write("good.pem", authority.list() + &other.list());
+    dir.write("old.pem", authority.old_list());
+    dir.write("foreign.pem", other.list());
+    let told = |list: &str| {
+        let tls = format!("ssl crt <dir>/site.pem verify required ca-file <dir>/ca.pem crl-file <dir>/{list}");
+        let server = format!("server s 127.0.0.1:443 {tls} verifyhost a.test");
+        let site = Site::http().bind(&format!("bind 127.0.0.1:<web> {tls}")).backend(&server).text();
+        let told = String::from_utf8_lossy(&check_config(&site, &dir, &[""; 0]).stderr).into_owned();
+        told.lines().filter(|line| line.contains("[revocations-")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told("good.pem"), [""; 0]);
+    for (list, why) in [
+        ("old.pem", "old.pem`: the list of revoked certificates of O=Lockgate, CN=Authority expired "),
+        ("foreign.pem", "foreign.pem`: no list of revoked certificates inside is of an authority trusted here"),
+    ] {
+        let told = told(list);
+        // For clients, and for the server.
+        assert!(told.len() == 2 && told.iter().all(|line| line.contains(why)), "{told:?}");
+    }
 }
 
 /// Kinds of keys, as words of `openssl req -newkey`.

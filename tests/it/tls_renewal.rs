@@ -114,17 +114,40 @@ fn an_ocsp_answer_that_comes_later_is_stapled() {
     let answer = TempDirPath::of(&proxy).path().join("site.pem.ocsp");
     fs::write(&answer, authority.answer_about("site", 60)).unwrap();
     let line = proxy.wait_for("new OCSP answer in");
-    assert!(line.contains("site.pem.ocsp` for site.test is stapled, good until "), "{line}");
+    assert!(line.contains("site.pem.ocsp` for site.test is stapled, good until ") && line.ends_with(" UTC"), "{line}");
     eventually("the answer is stapled", || status().contains("Cert Status: good").then_some(()));
 
     // A broken one does not take the place of a good one, none at all does.
     fs::write(&answer, "not an answer").unwrap();
-    let line = proxy.wait_for("changed certificate not taken");
-    assert!(line.contains("the OCSP answer is not stapled: not an OCSP answer in DER"), "{line}");
+    let line = proxy.wait_for("changed OCSP answer not taken, the one before stays stapled: ");
+    assert!(line.contains("site.pem.ocsp`: not an OCSP answer in DER"), "{line}");
     assert!(status().contains("Cert Status: good"));
     fs::remove_file(&answer).unwrap();
     proxy.wait_for("site.pem.ocsp` for site.test is gone: none is stapled");
     assert!(status().contains("OCSP response: no response sent"));
+}
+
+#[test]
+fn a_renewed_certificate_of_ours_is_shown_to_servers_at_once() {
+    let authority = Authority::new("Authority");
+    let dir = TempDir::new();
+    dir.write("site.pem", fs::read(authority.sign("site", "site.test", Key::Ec)).unwrap());
+    dir.write("ca.pem", authority.pem());
+    let bind = "bind 127.0.0.1:<web> ssl crt <dir>/site.pem verify required ca-file <dir>/ca.pem";
+    let tell =
+        "http-request return status 200 content-type text/plain lf-string \"%[ssl_c_s_dn(CN)] %[ssl_fc_is_resumed]\"";
+    let inner = Proxy::start_in(&Site::http().bind(bind).frontend(tell).text(), dir);
+    let dir = TempDir::new();
+    let [old, new] = ["old", "new"].map(|name| fs::read_to_string(authority.sign(name, name, Key::Ec)).unwrap());
+    dir.write("client.pem", &old);
+    // Each request has a connection of its own.
+    let line = format!("server tls {} ssl verify none crt <dir>/client.pem pool-max-conn 0", inner.address("web"));
+    let outer = Proxy::start_in(&Site::http().global("crt-watch 1s").backend(&line).text(), dir);
+    assert_eq!(outer.get_times(2, "/"), ["old 0", "old 1"]);
+    replace(&TempDirPath::of(&outer), "client.pem", &new);
+    let line = outer.wait_for("new certificate in");
+    assert!(line.contains(" is shown to servers, good until "), "{line}");
+    assert_eq!(outer.get_times(2, "/"), ["new 0", "new 1"]);
 }
 
 #[test]
@@ -142,4 +165,8 @@ fn a_certificate_about_to_expire_is_pointed_out_once() {
     proxy.reload();
     proxy.wait_for("configuration reloaded");
     assert_eq!(proxy.said().matches("WARN certificate ").count(), 1);
+    let dir = TempDir::new();
+    dir.write("early.pem", certificate_valid(&["early.test"], 2101, 2102).combined());
+    let proxy = Proxy::start_in(&watching("<dir>/early.pem"), dir);
+    proxy.wait_for("early.pem` for early.test is not valid before 2101-01-01: clients refuse it");
 }

@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateRevocationListDer;
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use super::read;
+use super::facts::system_time;
+use super::problem::What;
+use super::{Problem, read};
 use crate::config::pem::PemError;
 
 /// Where distributions keep the authorities they trust, the first that exists is taken.
@@ -81,4 +85,28 @@ pub(crate) fn load_revoked(path: &Path) -> Result<Vec<CertificateRevocationListD
         return Err(AuthoritiesError::NoList(path.to_owned(), sections.labels));
     }
     Ok(sections.revocations)
+}
+
+/// Why nobody gets past these lists of revoked certificates, read from `path`, if that is so.
+pub(crate) fn odd_about_lists(
+    path: &Path,
+    lists: &[CertificateRevocationListDer<'_>],
+    roots: &RootCertStore,
+    now: SystemTime,
+) -> Vec<Problem> {
+    let parsed = || lists.iter().filter_map(|list| Some(CertificateRevocationList::from_der(list).ok()?.1));
+    let expired = parsed().filter_map(|list| {
+        let since = now.duration_since(system_time(list.next_update()?.timestamp())).ok()?;
+        Some(What::ListExpired { issuer: list.issuer().to_string(), days: since.as_secs() / 86_400 })
+    });
+    let mut found: Vec<What> = expired.collect();
+    // A list of an authority in between helps only beside one of those above it.
+    let subjects = roots.subjects();
+    let is_trusted = |list: &CertificateRevocationList<'_>| {
+        subjects.iter().any(|subject| subject.as_ref() == list.issuer().as_raw())
+    };
+    if !parsed().any(|list| is_trusted(&list)) {
+        found.push(What::ForeignLists);
+    }
+    found.into_iter().map(|what| Problem { path: path.to_owned(), what }).collect()
 }

@@ -29,7 +29,9 @@ use super::pem::{self, PemError, Sections};
 use crate::diag::Severity;
 use crate::model::tls::Certificate;
 
-pub(crate) use self::authorities::{AuthoritiesError, load_authorities, load_revoked, system_authorities};
+pub(crate) use self::authorities::{
+    AuthoritiesError, load_authorities, load_revoked, odd_about_lists, system_authorities,
+};
 pub(crate) use self::crt_list::{BadLine, Entry, read_list};
 pub(crate) use self::ocsp::identifier as ocsp_identifier;
 pub(crate) use self::problem::Problem;
@@ -96,7 +98,7 @@ pub(crate) fn load_file(path: &Path, now: SystemTime, problems: &mut Vec<Problem
 pub(crate) struct ReadAgain {
     pub certificate: Arc<Certificate>,
     pub warnings: Vec<String>,
-    /// Why the OCSP answer beside it, if there is one, is not stapled.
+    /// Why the OCSP answer beside it, if there is one, is not stapled, with its path.
     pub bad_answer: Option<String>,
 }
 
@@ -111,12 +113,11 @@ pub(crate) fn load_again(path: &Path, now: SystemTime) -> Result<ReadAgain, Stri
     let Some(certificate) = found else {
         return Err(text(Severity::Error).next().unwrap_or_else(|| format!("`{}` cannot be used", path.display())));
     };
-    let bad_answer = problems.iter().find(|problem| matches!(problem.what, What::NotStapled(_)));
-    Ok(ReadAgain {
-        certificate,
-        warnings: text(Severity::Warning).collect(),
-        bad_answer: bad_answer.map(ToString::to_string),
-    })
+    let bad_answer = problems.iter().find_map(|problem| match &problem.what {
+        What::NotStapled(why) => Some(format!("`{}`: {why}", problem.path.display())),
+        _ => None,
+    });
+    Ok(ReadAgain { certificate, warnings: text(Severity::Warning).collect(), bad_answer })
 }
 
 /// For `fuzz/`: what else stands in files.

@@ -56,6 +56,13 @@ pub(crate) enum What {
     NotInChain {
         subject: String,
     },
+    /// A list of revoked certificates that nobody may go by any more.
+    ListExpired {
+        issuer: String,
+        days: u64,
+    },
+    /// Lists of revoked certificates, none of them of an authority that is trusted.
+    ForeignLists,
     /// There is an OCSP answer beside the certificate that cannot be stapled.
     NotStapled(BadStaple),
 }
@@ -78,6 +85,8 @@ impl Problem {
                 | What::WideMode { .. }
                 | What::ChainReordered
                 | What::NotInChain { .. }
+                | What::ListExpired { .. }
+                | What::ForeignLists
                 | What::NotStapled(_)
         )
     }
@@ -91,6 +100,8 @@ impl Problem {
             What::WideMode { .. } => Some("key-readable-by-others"),
             What::ChainReordered => Some("chain-reordered"),
             What::NotInChain { .. } => Some("certificate-not-in-chain"),
+            What::ListExpired { .. } => Some("revocations-expired"),
+            What::ForeignLists => Some("revocations-foreign"),
             What::NotStapled(_) => Some("ocsp-not-stapled"),
             _ => None,
         }
@@ -104,6 +115,8 @@ impl Problem {
                 Some("one file holds both: `cat site.crt chain.crt site.key > site.pem`".to_owned())
             }
             What::WideMode { .. } => Some(format!("chmod 600 {path}")),
+            What::ListExpired { .. } => Some("fetch a new one; what is read at a reload counts".to_owned()),
+            What::ForeignLists => Some("`crl-file` needs a list of each authority in `ca-file`".to_owned()),
             _ => None,
         }
     }
@@ -138,6 +151,16 @@ impl fmt::Display for Problem {
             What::ChainReordered => write!(f, "the certificates are not in order; they are sent server first"),
             What::NotInChain { subject } => {
                 write!(f, "the certificate of {subject} is no part of the server's chain and is not sent")
+            }
+            What::ListExpired { issuer, days } => {
+                let ago = count(*days);
+                write!(f, "the list of revoked certificates of {issuer} expired {ago} ago: no certificate of it passes")
+            }
+            What::ForeignLists => {
+                write!(
+                    f,
+                    "no list of revoked certificates inside is of an authority trusted here: no certificate passes"
+                )
             }
             What::NotStapled(why) => write!(f, "the OCSP answer is not stapled: {why}"),
         }

@@ -34,15 +34,10 @@ pub(super) fn bind(args: &mut Args, proxy: &mut ProxyDraft) {
     bind.mark(args, "address");
     bind.raw.address = address;
     read_options(OPTIONS, args, &mut bind);
-    let lists = !bind.raw.crt_list.is_empty();
     if bind.list_first && !bind.raw.crt.is_empty() && bind.raw.default_crt.is_empty() {
         let message = "`crt-list` in front of `crt`: the default certificate is that of the first `crt` here, and HAProxy's \
                        is the list's first";
         args.tell_word(0, Diagnostic::warning(message).code("default-certificate").hint("name it with `default-crt`"));
-    }
-    if (lists || !bind.raw.crt.is_empty()) && bind.raw.ssl != Some(true) {
-        let message = "`crt` without `ssl`: this address speaks clear text, the certificate is not used";
-        args.tell_word(0, Diagnostic::warning(message).code("crt-without-ssl").hint("write `ssl crt …`"));
     }
     proxy.raw.bind.push(bind.raw);
 }

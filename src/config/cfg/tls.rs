@@ -16,8 +16,9 @@ pub(super) struct Versions<'a> {
 const TLS12: &str = "TLSv1.2";
 const TLS13: &str = "TLSv1.3";
 
+/// The newest first: it is the one that is proposed for what is none.
 const ALL: [(&str, &str); 5] =
-    [("SSLv3", "SSLv3"), ("TLSv1.0", "TLSv1.0"), ("TLSv1.1", "TLSv1.1"), (TLS12, TLS12), (TLS13, TLS13)];
+    [(TLS13, TLS13), (TLS12, TLS12), ("TLSv1.1", "TLSv1.1"), ("TLSv1.0", "TLSv1.0"), ("SSLv3", "SSLv3")];
 
 /// `ssl-min-ver <version>`. Versions older than any we speak become the oldest we do, with a warning.
 pub(super) fn min_version(args: &mut Args) -> Option<String> {
@@ -54,5 +55,16 @@ pub(super) fn version_flag(args: &mut Args, versions: &mut Versions) {
             let message = format!("`{other}` leaves nothing: {NEVER_OLD}");
             args.tell_last(Diagnostic::error(message));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::did_you_mean;
+
+    #[test]
+    fn the_newest_version_is_proposed_for_what_is_none() {
+        assert_eq!(did_you_mean("TLSv1.4", ALL.map(|(name, _)| name)), Some(TLS13));
     }
 }

@@ -254,6 +254,7 @@ impl<'a> Context<'a> {
             self.error(path, format!("`{}`: a list of revoked certificates cannot be used: {error}", file.display()));
             return None;
         }
+        self.tell_problems(path, &certificates::odd_about_lists(&file, &read, roots, self.surroundings.now));
         Some(Arc::new(read))
     }
 }

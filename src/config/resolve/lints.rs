@@ -3,9 +3,10 @@
 //! Everything here is valid and runs. Each warning has a short, stable code and says what happens, not only what is
 //! unusual. Most come from configurations people run: a standby that gets half of the traffic, a page nobody can open.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::context::{Context, Section};
+use super::context::{Context, SYSTEM_AUTHORITIES, Section};
 use crate::config::raw::{Proxy, ProxyKind};
 use crate::diag::{Diagnostic, FieldPath};
 use crate::model::backend::Role;
@@ -208,6 +209,7 @@ impl Lint<'_, '_> {
         self.checks(backend);
         self.backend_timeouts(backend);
         self.verification(&backend.servers);
+        self.names(&backend.servers);
         if self.section.kind == ProxyKind::Backend && !is_used {
             let told = format!("{} is used by no frontend", self.section.title());
             self.warn("", "unused-backend", told, "name it in `default_backend` or `use_backend`");
@@ -299,6 +301,36 @@ impl Lint<'_, '_> {
         };
         let diagnostic = Diagnostic::warning(told).code("server-not-verified");
         self.context.tell(&self.server_path(first), diagnostic.hint("write `verify required` with `ca-file`"));
+    }
+
+    /// Verified, but against no name: with HAProxy as well.
+    fn names(&self, servers: &[Arc<Server>]) {
+        let unnamed = |server: &&Arc<Server>| {
+            server.tls.as_ref().is_some_and(|tls| {
+                matches!(tls.verify, ServerVerify::Required { .. }) && tls.sni.is_none() && tls.verify_host.is_none()
+            })
+        };
+        let (public, own): (Vec<_>, Vec<_>) =
+            servers.iter().filter(unnamed).partition(|server| self.trusts_the_system_s(server));
+        for (found, with, diagnostic) in [
+            (public, "who has a certificate", Diagnostic::warning as fn(String) -> Diagnostic),
+            (own, "with a certificate of its `ca-file`'s authorities", Diagnostic::note),
+        ] {
+            let Some(first) = found.first() else { continue };
+            let names: Vec<&str> = found.iter().map(|server| &*server.name).collect();
+            let names = names.join("`, `");
+            let told = format!("`{names}` may be anyone {with}: whatever name that is for, it is accepted");
+            let told = diagnostic(told).code("server-name-not-verified");
+            let hint =
+                "write the name its certificate must carry: `verifyhost app.internal`, or `sni` to ask for it, too";
+            self.context.tell(&self.server_path(first), told.hint(hint));
+        }
+    }
+
+    fn trusts_the_system_s(&self, server: &Server) -> bool {
+        let own = self.section.own().servers.get(&*server.name).and_then(|raw| raw.ca_file.as_deref());
+        let usual = || self.section.layers.iter().find_map(|it| it.proxy.default_server.as_ref()?.ca_file.as_deref());
+        own.or_else(usual).is_none_or(|file| file == Path::new(SYSTEM_AUTHORITIES))
     }
 
     fn server_path(&self, server: &Server) -> FieldPath {

@@ -364,13 +364,14 @@ fn tls_needs_a_certificate_and_a_version_that_is_spoken() {
     check_errors(
         "
 global: { ssl_default_server: { ssl_max_ver: TLSv1.1 } }
-frontends: { web: { bind: [{ address: ':0', ssl: true }, { address: ':0', ssl: true, crt: /nowhere/site.pem, ssl_min_ver: TLS1.3 }] } }
+frontends: { web: { bind: [{ address: ':0', ssl: true }, { address: ':0', ssl: true, crt: /nowhere/site.pem, ssl_min_ver: TLS1.3, tls_tickets: false, tls_ticket_keys: /nowhere/keys }] } }
 backends: { app: { servers: { a: { address: '127.0.0.1:1', ssl: true, verify: none }, b: { address: '127.0.0.1:1', ssl: true, ca_file: /nowhere/ca.pem } } } }
 ",
         &[
             "frontends.web.bind[0].ssl: error: TLS needs a certificate",
             "frontends.web.bind[1].crt: error: `/nowhere/site.pem`: no such file or directory",
             "frontends.web.bind[1].ssl_min_ver: error: `TLS1.3` is no TLS version; TLSv1.2 and TLSv1.3 are spoken; did you mean `TLSv1.3`?",
+            "frontends.web.bind[1].tls_ticket_keys: error: `/nowhere/keys`: no such file or directory",
             "global.ssl_default_server.ssl_max_ver: error: at most TLSv1.1 leaves nothing: TLSv1.2 and TLSv1.3 are spoken",
             "backends.app.servers.b.ca_file: error: `/nowhere/ca.pem`: no such file or directory",
         ],

@@ -14,6 +14,8 @@ pub(super) struct Expiry {
     told: HashMap<PathBuf, Told>,
     /// When the OCSP answers ran out of which that was told.
     answers: HashMap<PathBuf, SystemTime>,
+    /// From when on the certificates are valid of which that was told.
+    future: HashMap<PathBuf, SystemTime>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +53,16 @@ impl Expiry {
         until <= now && self.answers.insert(path.to_owned(), until) != Some(until)
     }
 
+    /// Whether it is to be told now that a certificate is not valid yet.
+    pub fn not_valid_yet(&mut self, path: &Path, from: SystemTime, now: SystemTime) -> bool {
+        from > now && self.future.insert(path.to_owned(), from) != Some(from)
+    }
+
     /// Forgets what is not served any more.
     pub fn keep_only(&mut self, served: impl Fn(&Path) -> bool) {
         self.told.retain(|path, _| served(path));
         self.answers.retain(|path, _| served(path));
+        self.future.retain(|path, _| served(path));
     }
 }
 
@@ -102,6 +110,15 @@ mod tests {
         assert_eq!(due(90), None);
         assert_eq!(due(5), Some(Left::Days(5)));
         assert_eq!(due(6), Some(Left::Days(6)));
+    }
+
+    #[test]
+    fn one_that_is_not_valid_yet_is_told_once() {
+        let mut expiry = Expiry::default();
+        let start = SystemTime::UNIX_EPOCH;
+        let mut told =
+            |from: u32, now: u32| expiry.not_valid_yet(Path::new("x"), start + DAY * from, start + DAY * now);
+        assert_eq!([told(5, 3), told(5, 4), told(5, 5), told(8, 6)], [true, false, false, true]);
     }
 
     #[test]

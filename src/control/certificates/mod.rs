@@ -16,12 +16,15 @@ use std::time::{Duration, Instant, SystemTime};
 use self::changes::{Changes, Next};
 use self::expiry::{Expiry, Left};
 use super::controller::{Controller, Event};
+use super::wording;
 use crate::config::{ReadAgain, load_again, look_at};
 use crate::model::log::Level;
 use crate::model::tls::{Certificate, OwnCertificate, SeenFile};
 
 /// How often certificates are held against the calendar.
 const EXPIRY_LOOK: Duration = Duration::from_secs(60);
+/// What is closer than this is told with its time of day.
+const CLOSE: Duration = Duration::from_secs(2 * 86_400);
 /// How often there is time to look.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -113,6 +116,18 @@ impl Controller {
             }
         }
         found
+    }
+
+    /// Who gets to see one of them.
+    fn use_of(&self, path: &Path) -> Use {
+        let listeners = self.watch.snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let served = listeners.flat_map(|tls| tls.certificates()).any(|served| served.path == path);
+        let shown = self.own_certificates().any(|own| own.0.load().path == path);
+        match (served, shown) {
+            (true, true) => Use::Both,
+            (false, true) => Use::Shown,
+            (_, false) => Use::Served,
+        }
     }
 
     /// Ours towards servers, in traffic and in checks.
@@ -225,7 +240,10 @@ impl Controller {
         }
         let same_chain = before.key.cert == renewed.key.cert;
         if let (true, Some(_), Some(why)) = (same_chain, &before.key.ocsp, &read.bad_answer) {
-            self.refuse(&renewed.path, why); // the answer in force is stapled until it runs out
+            self.certificates.changes.refuse(&renewed.path);
+            // Until it runs out.
+            let text = format!("changed OCSP answer not taken, the one before stays stapled: {why}");
+            self.log_of_process(Level::Err, &text);
             return;
         }
         for tls in self.watch.snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
@@ -238,7 +256,7 @@ impl Controller {
             return; // touched, or copied over itself
         }
         self.certificates.renewals += 1;
-        self.log_of_process(Level::Notice, &what_is_new(renewed, same_chain));
+        self.log_of_process(Level::Notice, &what_is_new(renewed, same_chain, self.use_of(&renewed.path), wall));
         for warning in &read.warnings {
             self.log_of_process(Level::Warning, warning);
         }
@@ -248,7 +266,10 @@ impl Controller {
     /// Says once that what stands on disk cannot be served.
     fn refuse(&mut self, path: &Path, why: &str) {
         self.certificates.changes.refuse(path);
-        self.log_of_process(Level::Err, &format!("changed certificate not taken, the one before is served on: {why}"));
+        self.log_of_process(
+            Level::Err,
+            &format!("changed certificate not taken, the one before stays in force: {why}"),
+        );
     }
 
     fn tell_broken(&mut self, error: &io::Error) {
@@ -263,19 +284,24 @@ impl Controller {
         for certificate in self.certificates_in_force() {
             let path = certificate.path.display();
             let names = certificate.names.first().map(|name| format!(" for {name}")).unwrap_or_default();
-            let until = day(certificate.not_after);
+            let until = moment(certificate.not_after, now);
+            let peers = match self.use_of(&certificate.path) {
+                Use::Served | Use::Both => "clients",
+                Use::Shown => "servers",
+            };
+            if self.certificates.expiry.not_valid_yet(&certificate.path, certificate.not_before, now) {
+                let from = moment(certificate.not_before, now);
+                let text = format!("certificate `{path}`{names} is not valid before {from}: {peers} refuse it");
+                self.log_of_process(Level::Warning, &text);
+            }
             match self.certificates.expiry.due(&certificate.path, certificate.not_after, now) {
                 None => {}
                 Some(Left::Expired) => {
-                    let text = format!("certificate `{path}`{names} has expired on {until}: clients refuse it");
+                    let text = format!("certificate `{path}`{names} has expired on {until}: {peers} refuse it");
                     self.log_of_process(Level::Alert, &text);
                 }
                 Some(Left::Days(days)) => {
-                    let left = match days {
-                        0 => "within a day".to_owned(),
-                        1 => "in 1 day".to_owned(),
-                        days => format!("in {days} days"),
-                    };
+                    let left = wording::in_days(days);
                     let text = format!("certificate `{path}`{names} expires {left}, on {until}");
                     self.log_of_process(if days <= 1 { Level::Alert } else { Level::Warning }, &text);
                 }
@@ -292,21 +318,71 @@ impl Controller {
     }
 }
 
-fn what_is_new(renewed: &Certificate, same_chain: bool) -> String {
+/// Who gets to see a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Clients.
+    Served,
+    /// Servers.
+    Shown,
+    Both,
+}
+
+fn what_is_new(renewed: &Certificate, same_chain: bool, seen_by: Use, now: SystemTime) -> String {
     let names = renewed.names.first().map(|name| format!(" for {name}")).unwrap_or_default();
     let path = renewed.path.display();
     match (same_chain, &renewed.key.ocsp) {
-        (false, _) => format!("new certificate in `{path}`{names} is served, good until {}", day(renewed.not_after)),
+        (false, _) => {
+            let done = match seen_by {
+                Use::Served => "served",
+                Use::Shown => "shown to servers",
+                Use::Both => "served, and shown to servers",
+            };
+            let until = moment(renewed.not_after, now);
+            format!("new certificate in `{path}`{names} is {done}, good until {until}")
+        }
         (true, Some(_)) => {
-            let until = renewed.staple_until.map(|until| format!(", good until {}", day(until))).unwrap_or_default();
+            let until = renewed.staple_until.map(|until| format!(", good until {}", moment(until, now)));
+            let until = until.unwrap_or_default();
             format!("new OCSP answer in `{path}.ocsp`{names} is stapled{until}")
         }
         (true, None) => format!("OCSP answer in `{path}.ocsp`{names} is gone: none is stapled"),
     }
 }
 
-/// `2026-11-20`, in UTC.
-fn day(at: SystemTime) -> String {
-    let date = time::OffsetDateTime::from(at).date();
-    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+/// `2026-11-20`, in UTC; `2026-11-20 09:05 UTC` when that is less than [`CLOSE`] away.
+fn moment(at: SystemTime, now: SystemTime) -> String {
+    let distance = at.duration_since(now).unwrap_or_else(|before| before.duration());
+    let at = time::OffsetDateTime::from(at);
+    let (date, time) = (at.date(), at.time());
+    let day = format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day());
+    if distance < CLOSE { format!("{day} {:02}:{:02} UTC", time.hour(), time.minute()) } else { day }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_day_is_told_when_it_is_close() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_029_500);
+        for (now, expected) in [
+            (at - CLOSE, "2026-11-30"),
+            (at - CLOSE / 2, "2026-11-30 09:05 UTC"),
+            (at + CLOSE / 2, "2026-11-30 09:05 UTC"),
+            (at + CLOSE, "2026-11-30"),
+        ] {
+            assert_eq!(moment(at, now), expected);
+        }
+    }
+
+    #[test]
+    fn who_sees_a_new_certificate_is_told() {
+        let certificate = crate::state::tls::testing::certificate(&["a.test"]);
+        let told = |seen_by| what_is_new(&certificate, false, seen_by, certificate.not_after - CLOSE);
+        assert!(
+            told(Use::Served).starts_with("new certificate in `made for a test` for a.test is served, good until ")
+        );
+        assert!(told(Use::Shown).contains(" is shown to servers, good until "));
+    }
 }

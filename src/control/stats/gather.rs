@@ -321,6 +321,7 @@ fn certificates(gathering: Gathering<'_>) -> Vec<CertificateFacts> {
     let facts = in_force.iter().map(|certificate| CertificateFacts {
         path: certificate.path.display().to_string(),
         names: certificate.names.clone(),
+        not_before: certificate.not_before,
         not_after: certificate.not_after,
     });
     facts.collect()

@@ -1,11 +1,14 @@
 //! What is above the tables? What an operator should know before anything else, and the process in a few numbers.
 
+use std::time::SystemTime;
+
+use super::super::wording::in_days;
 use super::cells::{self, sparkline};
 use super::details::moment;
-use super::format::{age, bytes, count};
+use super::format::{age, bytes, count, iso};
 use super::info::uptime_text;
 use super::markup::Html;
-use super::report::{Report, RowKind, Tone};
+use super::report::{CertificateFacts, Report, RowKind, Tone};
 use super::selection::Selection;
 
 /// Days before its end from which a certificate is pointed out.
@@ -69,15 +72,26 @@ pub(super) fn notices(report: &Report, selection: &Selection) -> Html {
         }
     }
     for certificate in &process.certificates {
-        html = match certificate.not_after.duration_since(process.now).map(|left| left.as_secs() / 86_400) {
-            Err(_) => html.html(&notice("bad", &format!("Certificate {} has expired.", certificate.path), None)),
-            Ok(days) if days < EXPIRES_SOON_DAYS => {
-                html.html(&notice("warn", &format!("Certificate {} expires in {days} days.", certificate.path), None))
-            }
-            Ok(_) => html,
-        };
+        if let Some((class, text)) = odd(certificate, process.now) {
+            html = html.html(&notice(class, &text, None));
+        }
     }
     html
+}
+
+/// What is odd about a certificate's dates.
+fn odd(certificate: &CertificateFacts, now: SystemTime) -> Option<(&'static str, String)> {
+    let path = &certificate.path;
+    if certificate.not_before > now {
+        return Some(("bad", format!("Certificate {path} is not valid before {}.", iso(certificate.not_before))));
+    }
+    match certificate.not_after.duration_since(now).map(|left| left.as_secs() / 86_400) {
+        Err(_) => Some(("bad", format!("Certificate {path} has expired."))),
+        Ok(days) if days < EXPIRES_SOON_DAYS => {
+            Some(("warn", format!("Certificate {path} expires {}.", in_days(days))))
+        }
+        Ok(_) => None,
+    }
 }
 
 fn notice(class: &'static str, text: &str, more: Option<&str>) -> Html {
@@ -174,5 +188,36 @@ fn config_tile(report: &Report) -> Html {
             let class = if reload.succeeded { "<small>" } else { "<small class=\"bad\">" };
             html.raw(class).text(word).raw(" ").html(&moment(reload.at)).raw("</small>")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A certificate valid from so many hours from now to so many.
+    #[track_caller]
+    fn check(hours: (i64, i64), expected: Option<&str>) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_029_500);
+        let at = |hours: i64| {
+            let distance = Duration::from_secs(hours.unsigned_abs() * 3600);
+            if hours < 0 { now - distance } else { now + distance }
+        };
+        let (not_before, not_after) = (at(hours.0), at(hours.1));
+        let certificate = CertificateFacts { path: "a.pem".into(), names: Vec::new(), not_before, not_after };
+        let told = odd(&certificate, now).map(|(_, text)| text);
+        assert_eq!(told.as_deref(), expected, "{hours:?}");
+    }
+
+    #[test]
+    fn odd_dates_of_certificates_are_told_in_words() {
+        check((-1, 24 * 31), None);
+        check((-1, 24 * 12 + 1), Some("Certificate a.pem expires in 12 days."));
+        check((-1, 25), Some("Certificate a.pem expires in 1 day."));
+        check((-1, 5), Some("Certificate a.pem expires within a day."));
+        check((-2, -1), Some("Certificate a.pem has expired."));
+        check((1, 24 * 90), Some("Certificate a.pem is not valid before 2026-11-30T10:05:00Z."));
     }
 }

@@ -82,6 +82,7 @@ pub(crate) struct ReloadFacts {
 pub(crate) struct CertificateFacts {
     pub path: String,
     pub names: Vec<String>,
+    pub not_before: SystemTime,
     pub not_after: SystemTime,
 }
 

@@ -66,6 +66,7 @@ fn process() -> ProcessReport {
         certificates: vec![CertificateFacts {
             path: "/etc/ssl/site.pem".into(),
             names: vec!["www.example.org".into()],
+            not_before: now() - Duration::from_secs(86_400 * 78),
             not_after: now() + Duration::from_secs(86_400 * 12),
         }],
     }

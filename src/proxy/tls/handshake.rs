@@ -42,7 +42,8 @@ pub(crate) async fn accept(plain: Plain, acceptance: &Acceptance) -> Result<Acce
     let mut tls = Tls { incoming: hello.incoming, ..Tls::new(hello.plain, session) };
     poll_fn(|cx| {
         tls.poll_handshake(cx).map_err(|error| {
-            let bad = if is_outdated { BadHandshake::Version } else { BadHandshake::with_client(error) };
+            let bad =
+                if is_outdated { BadHandshake::Version } else { BadHandshake::with_client(error, sni.as_deref()) };
             tls.refuse(cx, &bad);
             bad
         })
@@ -58,10 +59,10 @@ pub(crate) async fn accept(plain: Plain, acceptance: &Acceptance) -> Result<Acce
 /// [`io::ErrorKind::InvalidData`].
 pub(crate) async fn connect(
     plain: Plain,
-    config: &Arc<ClientConfig>,
+    config: Arc<ClientConfig>,
     name: ServerName<'static>,
 ) -> io::Result<Tls<UnbufferedClientConnection>> {
-    let session = UnbufferedClientConnection::new(Arc::clone(config), name).map_err(broken)?;
+    let session = UnbufferedClientConnection::new(config, name).map_err(broken)?;
     let mut tls = Tls::new(plain, session);
     poll_fn(|cx| {
         tls.poll_handshake(cx).map_err(|error| {

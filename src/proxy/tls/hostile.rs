@@ -139,7 +139,7 @@ impl Story {
     async fn our_end(&self, near: DuplexStream, seen: &RefCell<Vec<u8>>) -> io::Result<()> {
         let plain = Plain::Memory(near);
         if self.has(WE_CONNECT) {
-            return echo(connect(plain, &self.config, name()).await?, self.room, seen).await;
+            return echo(connect(plain, Arc::clone(&self.config), name()).await?, self.room, seen).await;
         }
         let acceptance = ACCEPTANCE.with(Arc::clone);
         echo(accept(plain, &acceptance).await.map_err(io::Error::other)?.tls, self.room, seen).await

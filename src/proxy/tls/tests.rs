@@ -242,7 +242,7 @@ fn our_client_speaks_with_another_server() {
         let to = to(TlsVersion::Tls13);
         let config = client_config(&to);
         let client = async {
-            let mut client = connect(Plain::Memory(near), &config, name(&to)).await.unwrap();
+            let mut client = connect(Plain::Memory(near), config, name(&to)).await.unwrap();
             client.write_all(&[7; 200_000]).await.unwrap();
             client.flush().await.unwrap();
             let mut got = Vec::new();

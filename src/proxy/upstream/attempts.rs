@@ -83,7 +83,12 @@ impl Attempts {
                 tell_source(worker, backend, &state.name, error);
             }
         }
-        let _ = worker.shared.tell(Event::ConnectFailed { backend: state.backend.clone(), server: state.name.clone() });
+        let handshake = match error {
+            ConnectError::Tls(bad) => Some(bad.to_string().into()),
+            ConnectError::Io(_) | ConnectError::TimedOut => None,
+        };
+        let (backend_name, server_name) = (state.backend.clone(), state.name.clone());
+        let _ = worker.shared.tell(Event::ConnectFailed { backend: backend_name, server: server_name, handshake });
         account.leave_server(&slot);
         drop(slot);
         let timed_out = matches!(error, ConnectError::TimedOut);

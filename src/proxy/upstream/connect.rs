@@ -72,7 +72,7 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
         }
         plain.write_all(&bytes).await.map_err(ConnectError::Io)?;
     }
-    let (Some(settings), Some(config)) = (&server.config.tls, &server.tls) else {
+    let (Some(settings), Some(tls_to)) = (&server.config.tls, &server.tls) else {
         return Ok(Stream::Plain(plain));
     };
     // In a TCP session both wishes are the client's name; in HTTP they differ.
@@ -82,7 +82,7 @@ async fn open(server: &ServerInForce, client: OnBehalfOf<'_>, host: Option<&[u8]
     };
     let name = server_name(settings, &server.config.address, host);
     // Boxed, and so it is with what HTTP/2 needs: all others need not carry room for a handshake through every future around.
-    match Box::pin(tls::connect(plain, config, name)).await {
+    match Box::pin(tls::connect(plain, tls_to.config(), name)).await {
         Ok(tls) => Ok(Stream::Server(Box::new(tls))),
         Err(error) => Err(ConnectError::Tls(BadHandshake::from(error))),
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -16,19 +17,67 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use super::{possession, provider, provider_for, versions};
 use crate::model::backend::ServerAddress;
 use crate::model::http::ServerProtocol;
-use crate::model::tls::{OwnCertificate, ServerSni, ServerTls, ServerVerify};
+use crate::model::tls::{Certificate, OwnCertificate, ServerSni, ServerTls, ServerVerify};
 
 /// Server names whose sessions are kept for resumption; more than one only where the SNI follows the request.
 const SESSIONS: usize = 64;
 
+/// How TLS is opened to one server, whoever we are at the moment. It remembers sessions, so build it once.
+///
+/// A session goes on with the identity it began with. So a renewed certificate of ours gets a configuration of its own:
+/// what connections of before still learn is for nobody.
+#[derive(Debug)]
+pub(crate) struct TlsToServer {
+    ours: Option<Arc<OwnCertificate>>,
+    resume: bool,
+    made: ArcSwap<Made>,
+}
+
+/// A configuration, and the certificate of ours it was made for.
+#[derive(Debug, Clone)]
+struct Made {
+    config: Arc<ClientConfig>,
+    shown: Option<Arc<Certificate>>,
+}
+
+impl TlsToServer {
+    pub fn new(tls: &ServerTls) -> Self {
+        let shown = tls.certificate.as_ref().map(|ours| ours.0.load_full());
+        let made = Made { config: config_showing(tls, shown.as_deref()), shown };
+        TlsToServer { ours: tls.certificate.clone(), resume: tls.resume, made: ArcSwap::from_pointee(made) }
+    }
+
+    /// The same, but only this protocol is offered, if any is.
+    pub fn offering(&self, protocol: ServerProtocol) -> Self {
+        let made = Made::clone(&self.made.load());
+        let made = Made { config: offering(&made.config, protocol), ..made };
+        TlsToServer { ours: self.ours.clone(), resume: self.resume, made: ArcSwap::from_pointee(made) }
+    }
+
+    /// What the next connection is opened with.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        let made = self.made.load();
+        let (Some(ours), Some(shown)) = (&self.ours, &made.shown) else { return Arc::clone(&made.config) };
+        let now = ours.0.load();
+        if Arc::ptr_eq(&now, shown) {
+            return Arc::clone(&made.config);
+        }
+        // Read again but the same: sessions go on.
+        let same = now.key.cert == shown.key.cert;
+        let config = if same { Arc::clone(&made.config) } else { showing(&made.config, &now, self.resume) };
+        // Workers that find this out at once each do it, and the last one's stays.
+        self.made.store(Arc::new(Made { config: Arc::clone(&config), shown: Some(Arc::clone(&now)) }));
+        config
+    }
+}
+
 /// Shown to servers that ask for it.
 #[derive(Debug)]
-struct Shown(Arc<OwnCertificate>);
+struct Shown(Arc<CertifiedKey>);
 
 impl ResolvesClientCert for Shown {
     fn resolve(&self, _root_hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let key = Arc::clone(&self.0.0.load().key);
-        key.key.choose_scheme(schemes).map(|_| key)
+        self.0.key.choose_scheme(schemes).map(|_| Arc::clone(&self.0))
     }
 
     fn has_certs(&self) -> bool {
@@ -36,26 +85,42 @@ impl ResolvesClientCert for Shown {
     }
 }
 
-/// The configuration all connections to one server are opened with. It remembers sessions, so build it once.
+/// For who opens a few connections, and shows what is in force now.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn client_config(tls: &ServerTls) -> Arc<ClientConfig> {
+    TlsToServer::new(tls).config()
+}
+
+fn config_showing(tls: &ServerTls, shown: Option<&Certificate>) -> Arc<ClientConfig> {
     // Cannot fail: `versions` is never empty and the provider has suites for each of them.
     let builder = ClientConfig::builder_with_provider(provider_for(&tls.algorithms))
         .with_protocol_versions(versions(tls.min_version, tls.max_version))
         .expect("the provider serves TLS 1.2 and 1.3")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier::new(tls)));
-    let mut config = match &tls.certificate {
-        Some(certificate) => builder.with_client_cert_resolver(Arc::new(Shown(Arc::clone(certificate)))),
+    let mut config = match shown {
+        Some(certificate) => builder.with_client_cert_resolver(Arc::new(Shown(Arc::clone(&certificate.key)))),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols.clone_from(&tls.alpn);
     config.enable_sni = tls.sni.is_some();
-    config.resumption = if tls.resume { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
+    config.resumption = memory(tls.resume);
     Arc::new(config)
 }
 
-/// The same, but only this protocol is offered, if any is.
-pub(crate) fn offering(config: &ClientConfig, protocol: ServerProtocol) -> Arc<ClientConfig> {
+fn memory(resume: bool) -> Resumption {
+    if resume { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() }
+}
+
+/// The same, but this certificate is shown, and nothing is remembered of the one before.
+fn showing(config: &ClientConfig, certificate: &Certificate, resume: bool) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.client_auth_cert_resolver = Arc::new(Shown(Arc::clone(&certificate.key)));
+    config.resumption = memory(resume);
+    Arc::new(config)
+}
+
+fn offering(config: &ClientConfig, protocol: ServerProtocol) -> Arc<ClientConfig> {
     let mut config = config.clone();
     let name: &[u8] = if protocol == ServerProtocol::Http2 { b"h2" } else { b"http/1.1" };
     // HTTP/2 over TLS is agreed on, always (RFC 9113 §3.2).
@@ -65,20 +130,26 @@ pub(crate) fn offering(config: &ClientConfig, protocol: ServerProtocol) -> Arc<C
     Arc::new(config)
 }
 
-/// The name a server is asked for: the configured one, the one wished for (its port cut off), or its address, which
-/// is never sent as SNI (RFC 6066 §3).
+/// The name a server is asked for: the configured one, the one wished for (its port cut off), or an address, which is
+/// never sent as SNI (RFC 6066 §3): its own, or [`nobody`]'s where nothing was wished for and `verifyhost` has a name.
 pub(crate) fn server_name(tls: &ServerTls, address: &ServerAddress, host: Option<&[u8]>) -> ServerName<'static> {
-    let name = match &tls.sni {
-        Some(ServerSni::Fixed(name)) => dns_name(name),
-        Some(ServerSni::RequestHost | ServerSni::ClientSni) => {
-            host.and_then(|host| std::str::from_utf8(host).ok()).and_then(|host| dns_name(without_port(host)))
+    let name = match (&tls.sni, host.filter(|host| !host.is_empty())) {
+        (Some(ServerSni::Fixed(name)), _) => dns_name(name),
+        (Some(ServerSni::RequestHost | ServerSni::ClientSni), Some(host)) => {
+            std::str::from_utf8(host).ok().and_then(|host| dns_name(without_port(host)))
         }
-        None => None,
+        (Some(_), None) if tls.verify_host.is_some() => return nobody(),
+        (Some(_) | None, _) => None,
     };
-    name.unwrap_or(match address {
+    name.filter(|name| *name != nobody()).unwrap_or(match address {
         ServerAddress::Tcp(address) => ServerName::IpAddress(address.ip().into()),
         ServerAddress::Unix(_) => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST).into()),
     })
+}
+
+/// Stands for no name at all; no server has this address.
+fn nobody() -> ServerName<'static> {
+    ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into())
 }
 
 fn dns_name(name: &str) -> Option<ServerName<'static>> {
@@ -103,13 +174,15 @@ struct Verifier {
     name: ExpectedName,
 }
 
-/// Which name the certificate must carry.
+/// Which name the certificate must carry: the one asked for, else `verifyhost` (manual 5.2 `verifyhost`).
 #[derive(Debug)]
 enum ExpectedName {
     /// `verifyhost`
     Fixed(ServerName<'static>),
     /// The one asked for by SNI.
     AsAsked,
+    /// The same, and `verifyhost` where there is none to ask for.
+    AsAskedOr(ServerName<'static>),
     /// None was configured: a chain to a known root suffices, as with HAProxy.
     Any,
     /// `verifyhost` holds what can stand in no certificate.
@@ -130,9 +203,11 @@ impl Verifier {
                 (Some(Arc::clone(roots)), Some(listed.expect("authorities and lists were tried when read")))
             }
         };
-        let name = match (&tls.verify_host, &tls.sni) {
-            (Some(name), _) => dns_name(name).map_or(ExpectedName::Never, ExpectedName::Fixed),
-            (None, Some(_)) => ExpectedName::AsAsked,
+        let verify_host = tls.verify_host.as_deref().map(dns_name);
+        let name = match (&tls.sni, verify_host) {
+            (Some(ServerSni::RequestHost | ServerSni::ClientSni), Some(Some(name))) => ExpectedName::AsAskedOr(name),
+            (Some(_), _) => ExpectedName::AsAsked,
+            (None, Some(name)) => name.map_or(ExpectedName::Never, ExpectedName::Fixed),
             (None, None) => ExpectedName::Any,
         };
         Verifier { provider: provider(), roots, listed, name }
@@ -193,7 +268,8 @@ impl ServerCertVerifier for Verifier {
         }
         match &self.name {
             ExpectedName::Fixed(name) => verify_server_name(&certificate, name)?,
-            ExpectedName::AsAsked => verify_server_name(&certificate, server_name)?,
+            ExpectedName::AsAskedOr(name) if *server_name == nobody() => verify_server_name(&certificate, name)?,
+            ExpectedName::AsAsked | ExpectedName::AsAskedOr(_) => verify_server_name(&certificate, server_name)?,
             ExpectedName::Any => {}
             ExpectedName::Never => return Err(CertificateError::NotValidForName.into()),
         }
@@ -244,9 +320,13 @@ mod tests {
 
     #[track_caller]
     fn check(sni: Option<ServerSni>, host: Option<&str>, expected: &str) {
+        check_beside(&tls(sni), host, expected);
+    }
+
+    #[track_caller]
+    fn check_beside(tls: &ServerTls, host: Option<&str>, expected: &str) {
         let address = ServerAddress::Tcp("192.0.2.1:443".parse().unwrap());
-        let name = server_name(&tls(sni), &address, host.map(str::as_bytes));
-        assert_eq!(name.to_str(), expected);
+        assert_eq!(server_name(tls, &address, host.map(str::as_bytes)).to_str(), expected);
     }
 
     #[test]
@@ -258,5 +338,15 @@ mod tests {
         check(Some(ServerSni::RequestHost), Some("[2001:db8::1]:8443"), "2001:db8::1");
         check(Some(ServerSni::RequestHost), Some("not a name"), "192.0.2.1");
         check(Some(ServerSni::RequestHost), None, "192.0.2.1");
+        check(Some(ServerSni::RequestHost), Some(""), "192.0.2.1");
+        // There is another name to hold the certificate against, if none was wished for.
+        for sni in [ServerSni::RequestHost, ServerSni::ClientSni] {
+            let tls = ServerTls { verify_host: Some("c.example".into()), ..tls(Some(sni)) };
+            check_beside(&tls, Some("a.example"), "a.example");
+            check_beside(&tls, None, "0.0.0.0");
+            check_beside(&tls, Some(""), "0.0.0.0");
+            check_beside(&tls, Some("not a name"), "192.0.2.1");
+            check_beside(&tls, Some("0.0.0.0"), "192.0.2.1");
+        }
     }
 }

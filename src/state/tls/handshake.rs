@@ -40,6 +40,8 @@ pub(crate) enum BadHandshake {
     NoSharedCipher,
     /// No certificate for the name the client asked for (`strict-sni`), or none it could verify.
     NoCertificate,
+    /// The same for a client that asked for no name.
+    NoName,
     /// A client showed none although it must (`verify required`).
     NoClientCertificate,
     /// The peer gave up and told us why.
@@ -98,9 +100,11 @@ impl From<Error> for BadHandshake {
 }
 
 impl BadHandshake {
-    /// What ended a handshake with a client. To be asked on the thread it was on, before that has another one.
-    pub fn with_client(error: io::Error) -> Self {
+    /// What ended a handshake with a client that asked for this name. To be asked on the thread it was on, before that has
+    /// another one.
+    pub fn with_client(error: io::Error, name: Option<&str>) -> Self {
         match (error.into(), client_verifier::refused()) {
+            (BadHandshake::NoCertificate, _) if name.is_none() => BadHandshake::NoName,
             (BadHandshake::Certificate(error), Some(fault)) => {
                 BadHandshake::ClientCertificate { error, above: fault.above }
             }
@@ -112,7 +116,7 @@ impl BadHandshake {
     pub fn alert(&self, version: Option<ProtocolVersion>) -> Option<AlertDescription> {
         match self {
             BadHandshake::Version => Some(AlertDescription::ProtocolVersion), // RFC 5246 appendix E.1
-            BadHandshake::NoCertificate => Some(AlertDescription::UnrecognisedName), // RFC 6066 §3
+            BadHandshake::NoCertificate | BadHandshake::NoName => Some(AlertDescription::UnrecognisedName), // RFC 6066 §3
             // RFC 5246 §7.4.6; the alert of its own came with TLS 1.3.
             BadHandshake::NoClientCertificate if version == Some(ProtocolVersion::TLSv1_2) => {
                 Some(AlertDescription::HandshakeFailure)
@@ -130,6 +134,7 @@ impl fmt::Display for BadHandshake {
             BadHandshake::Version => f.write_str("no TLS version in common"),
             BadHandshake::NoSharedCipher => f.write_str("no cipher, key exchange or signature in common"),
             BadHandshake::NoCertificate => f.write_str("no certificate for the name the client asked for"),
+            BadHandshake::NoName => f.write_str("the client asked for no name, and there is no certificate for that"),
             BadHandshake::NoClientCertificate => f.write_str("the client showed no certificate"),
             BadHandshake::Alert(alert) => write!(f, "peer refused the TLS handshake: {}", alert_text(*alert)),
             BadHandshake::Certificate(error) => write!(f, "certificate not accepted: {}", certificate_text(error)),
@@ -154,8 +159,29 @@ fn alert_text(alert: AlertDescription) -> String {
         AlertDescription::UnrecognisedName => "it does not know the name asked for".into(),
         AlertDescription::CertificateRequired => "it wants a client certificate".into(),
         AlertDescription::NoApplicationProtocol => "no application protocol in common".into(),
-        other => format!("alert {other:?}"),
+        AlertDescription::IllegalParameter => "it found something out of range".into(),
+        AlertDescription::DecodeError | AlertDescription::UnexpectedMessage => {
+            "it did not understand what it got".into()
+        }
+        AlertDescription::CertificateRevoked => "the certificate is revoked".into(),
+        AlertDescription::UnsupportedCertificate => "it cannot use a certificate of this kind".into(),
+        AlertDescription::AccessDenied => "it does not let this certificate in".into(),
+        AlertDescription::InsufficientSecurity => "it wants stronger ciphers".into(),
+        AlertDescription::InternalError => "an error of its own".into(),
+        other => format!("alert {}", apart(&format!("{other:?}"))),
     }
+}
+
+/// `DecryptError` as `decrypt error`.
+fn apart(name: &str) -> String {
+    let mut words = String::new();
+    for (index, letter) in name.char_indices() {
+        if letter.is_ascii_uppercase() && index > 0 {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 /// webpki's verdicts that rustls has no word for, by webpki's name.
@@ -186,5 +212,19 @@ fn certificate_text(error: &CertificateError) -> String {
         CertificateError::BadEncoding => "unreadable".into(),
         CertificateError::Other(inner) => other_text(&inner.to_string()),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_told_in_words() {
+        let told = |alert| BadHandshake::from(Error::AlertReceived(alert)).to_string();
+        let refused = "peer refused the TLS handshake";
+        assert_eq!(told(AlertDescription::CertificateRequired), format!("{refused}: it wants a client certificate"));
+        assert_eq!(told(AlertDescription::IllegalParameter), format!("{refused}: it found something out of range"));
+        assert_eq!(told(AlertDescription::DecryptError), format!("{refused}: alert decrypt error"));
     }
 }

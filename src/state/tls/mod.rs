@@ -20,7 +20,9 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::{SupportedProtocolVersion, version};
 
-pub(crate) use client::{client_config, offering, server_name};
+#[cfg(any(test, fuzzing))]
+pub(crate) use client::client_config;
+pub(crate) use client::{TlsToServer, server_name};
 pub(crate) use client_facts::short_name;
 pub(crate) use handshake::BadHandshake;
 pub(crate) use made_with::key_kind;

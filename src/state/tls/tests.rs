@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, RootCertStore};
 
@@ -11,7 +12,10 @@ use super::testing::{
 };
 use super::*;
 use crate::model::backend::ServerAddress;
-use crate::model::tls::{Certificate, ListenerTls, ServerSni, ServerTls, ServerVerify, SniFilter, Terms};
+use crate::model::tls::{
+    Certificate, ClientTrust, Ignored, ListenerTls, OwnCertificate, ServerSni, ServerTls, ServerVerify, SniFilter,
+    Terms,
+};
 
 fn connect(to: &ServerTls, listener: &ListenerTls) -> Result<(ClientConnection, rustls::ServerConnection), String> {
     let shared = shared();
@@ -92,7 +96,8 @@ fn a_server_is_verified_as_configured() {
     check_verify(&named(trusting(&ours), None, None), &listener, Ok(()));
     check_verify(&named(trusting(&ours), Some("a.example"), None), &listener, Ok(()));
     check_verify(&named(trusting(&ours), Some("b.example"), None), &listener, Err(another_name));
-    check_verify(&named(trusting(&ours), Some("b.example"), Some("a.example")), &listener, Ok(()));
+    check_verify(&named(trusting(&ours), Some("b.example"), Some("a.example")), &listener, Err(another_name));
+    check_verify(&named(trusting(&ours), Some("a.example"), Some("b.example")), &listener, Ok(()));
     check_verify(&named(trusting(&ours), None, Some("b.example")), &listener, Err(another_name));
     check_verify(&named(trusting(&ours), None, Some("no name")), &listener, Err(another_name));
     let unknown = connect(&named(trusting(&other), None, None), &listener).unwrap_err();
@@ -168,6 +173,56 @@ fn sessions_resume_over_a_reload() {
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
         check_resumption(version, one, one, true);
         check_resumption(version, &shared(), one, false);
+    }
+}
+
+#[test]
+fn a_session_ends_with_the_certificate_of_ours_it_began_with() {
+    let own = |certificate: &Arc<Certificate>| OwnCertificate(ArcSwap::new(Arc::clone(certificate)));
+    for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+        let (first, second) = (certificate(&["one.test"]), certificate(&["two.test"]));
+        let mut roots = RootCertStore::empty();
+        for trusted in [&first, &second] {
+            roots.add(trusted.key.cert[0].clone()).unwrap();
+        }
+        let mut listener = listener(vec![certificate(&["a.example"])]);
+        let trust = ClientTrust {
+            required: true,
+            roots: Arc::new(roots),
+            hints: Vec::new(),
+            revoked: Arc::default(),
+            ignored: Ignored::default(),
+        };
+        listener.terms = Arc::new(Terms { max_version: version, client: Some(Arc::new(trust)), ..terms() });
+        let ours = Arc::new(own(&first));
+        let to = ServerTls { certificate: Some(Arc::clone(&ours)), ..asking_for("a.example") };
+        let dialer = TlsToServer::new(&to);
+        let server = server_config(&listener, &shared());
+        let ask = || {
+            let client = ClientConnection::new(dialer.config(), name_for(&to)).unwrap();
+            let (_, server) = handshake(client, Arc::clone(&server)).unwrap();
+            let who = server.peer_certificates().unwrap()[0].clone();
+            (facts(&server, None).resumed, who == first.key.cert[0])
+        };
+        assert_eq!([ask(), ask()], [(false, true), (true, true)], "{version:?}");
+        // Touched on disk.
+        let again = Certificate { path: "read again".into(), ..copy_of(&first) };
+        ours.0.store(Arc::new(again));
+        assert_eq!(ask(), (true, true), "{version:?}");
+        ours.0.store(Arc::clone(&second));
+        assert_eq!([ask(), ask()], [(false, false), (true, false)], "{version:?}");
+    }
+}
+
+fn copy_of(it: &Certificate) -> Certificate {
+    Certificate {
+        path: it.path.clone(),
+        files: Vec::new(),
+        key: Arc::clone(&it.key),
+        names: it.names.clone(),
+        not_before: it.not_before,
+        not_after: it.not_after,
+        staple_until: it.staple_until,
     }
 }
 

@@ -82,6 +82,14 @@ impl Authority {
         self.read("crl.pem")
     }
 
+    /// A list whose successor was due in 2002.
+    #[track_caller]
+    pub fn old_list(&self) -> String {
+        let dates = "-crl_lastupdate 20010101000000Z -crl_nextupdate 20020101000000Z";
+        self.openssl(&format!("ca -gencrl -config ca.cnf -cert ca.pem -keyfile ca.key -out old.pem {dates}"));
+        self.read("old.pem")
+    }
+
     /// An OCSP answer about a certificate in DER, good for so many minutes.
     #[track_caller]
     pub fn answer_about(&self, file: &str, minutes: u32) -> Vec<u8> {

@@ -20,11 +20,11 @@ const SIZES: [usize; 2] = [48, 80];
 pub(super) fn resolve(context: &Context<'_>, path: &FieldPath, bind: &raw::Bind) -> Option<Tickets> {
     let defaults = context.raw.global.ssl_default_bind.as_ref();
     let wanted = bind.tls_tickets.or(defaults.and_then(|it| it.tls_tickets)).unwrap_or(true);
+    let used = |tickets| Some(if wanted { tickets } else { Tickets::Off });
     match &bind.tls_ticket_keys {
-        _ if !wanted => Some(Tickets::Off),
-        None => Some(Tickets::Own),
+        None => used(Tickets::Own),
         Some(file) => match read(file) {
-            Ok(keys) => Some(Tickets::Keys(Arc::new(keys))),
+            Ok(keys) => used(Tickets::Keys(Arc::new(keys))),
             Err(why) => {
                 context.error(&path.key("tls_ticket_keys"), format!("`{}`: {why}", file.display()));
                 None

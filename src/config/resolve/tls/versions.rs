@@ -65,5 +65,5 @@ fn version(text: &str) -> Option<Version> {
 
 fn unknown_version(context: &Context<'_>, path: &FieldPath, text: &str) {
     let told = Diagnostic::error(format!("`{text}` is no TLS version; TLSv1.2 and TLSv1.3 are spoken"));
-    context.tell(path, told.suggest(text, ["TLSv1.2", "TLSv1.3"]));
+    context.tell(path, told.suggest(text, ["TLSv1.3", "TLSv1.2"]));
 }
