@@ -52,57 +52,68 @@ enum HeadRead {
     Gone,
 }
 
+/// What is there of a connection between two requests, on the heap and once: in the future it would be held by each that
+/// hands it on.
+struct Parked {
+    /// Closed first: whoever gets the connection's place is not to find one more open than there may be.
+    stream: Stream,
+    connection: Connection,
+    /// Read already.
+    rest: Vec<u8>,
+    idle_since: Instant,
+    /// Nothing has been asked yet.
+    first: bool,
+}
+
 /// Serves requests until one side has had enough. `rest` was read already.
-// Most connections are parked most of the time, and this future is what is left of them. An `async fn` would hold what it is
-// given twice, as it came and as it is used.
-#[allow(clippy::manual_async_fn)]
-pub(crate) fn serve(
-    mut connection: Box<Connection>,
-    mut stream: Stream,
-    mut rest: Vec<u8>,
-) -> impl Future<Output = ()> {
+pub(crate) fn serve(connection: Box<Connection>, stream: Stream, rest: Vec<u8>) -> impl Future<Output = ()> {
+    let idle_since = connection.accepted;
+    let mut parked = Box::new(Parked { connection: *connection, stream, rest, idle_since, first: true });
     async move {
-        let mut first = true;
-        let mut idle_since = connection.accepted;
         loop {
-            let input = if rest.is_empty() {
-                match park(&connection, &mut stream, first).await {
+            let input = if parked.rest.is_empty() {
+                match park(&mut parked).await {
                     Arrival::Bytes(input) => input,
-                    Arrival::TimedOut if first => return Box::pin(refuse_silence(&connection, &mut stream)).await,
-                    Arrival::Closed | Arrival::Broken if first => return log_null(&connection),
+                    Arrival::TimedOut if parked.first => {
+                        return Box::pin(refuse_silence(&parked.connection, &mut parked.stream)).await;
+                    }
+                    Arrival::Closed | Arrival::Broken if parked.first => return log_null(&parked.connection),
                     _ => break,
                 }
             } else {
-                std::mem::take(&mut rest)
+                std::mem::take(&mut parked.rest)
             };
-            if first && connection.detects_http2() && is_preface(&input) {
-                return serve_detected(connection, stream, input).await;
+            if parked.first {
+                if parked.connection.detects_http2() && is_preface(&input) {
+                    return serve_detected(parked, input).await;
+                }
+                parked.connection.count().h1_sessions.add(1);
             }
-            if first {
-                connection.count().h1_sessions.add(1);
-            }
-            connection.follow_reload();
+            parked.connection.follow_reload();
             // In a room of the worker's: the future of an exchange is large, and most connections are parked most of the time.
-            let exchanges = &connection.worker.exchanges;
-            let mut exchange = exchanges.room().place(one(&connection, &mut stream, input, idle_since));
+            let exchanges = &parked.connection.worker.exchanges;
+            let mut exchange =
+                exchanges.room().place(one(&parked.connection, &mut parked.stream, input, parked.idle_since));
             let behind = exchange.future().await;
             exchanges.give_room(exchange.leave());
             match behind {
-                Some(behind) => rest = behind,
+                Some(behind) => parked.rest = behind,
                 None => return,
             }
-            first = false;
-            idle_since = clock::now();
-            if connection.is_leaving() && rest.is_empty() {
+            parked.first = false;
+            parked.idle_since = clock::now();
+            if parked.connection.is_leaving() && parked.rest.is_empty() {
                 break;
             }
         }
-        Box::pin(close(&connection, stream)).await;
+        Box::pin(close(&mut parked)).await;
     }
 }
 
 /// Waits for the first byte of a request, holding no buffer. With a wait, others have had their turn.
-async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arrival {
+fn park(parked: &mut Parked) -> impl Future<Output = Arrival> {
+    let Parked { connection, stream, first, .. } = parked;
+    let (connection, first) = (&*connection, *first);
     let timeouts = &connection.frontend().config.timeouts;
     let wait = if first {
         timeouts.http_request.or(timeouts.client)
@@ -110,13 +121,13 @@ async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arri
         timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client)
     };
     connection.timer.set_after(wait);
-    let buffers = &connection.worker.buffers;
-    let arrival = poll_fn(|cx| {
+    poll_fn(move |cx| {
         clock::count_poll();
+        let buffers = &connection.worker.buffers;
         let mut input = buffers.head();
         let arrival = match stream.poll_read_into(cx, &mut input) {
             Poll::Ready(Ok(0)) => Arrival::Closed,
-            Poll::Ready(Ok(_)) => return Poll::Ready(Arrival::Bytes(input)),
+            Poll::Ready(Ok(_)) => Arrival::Bytes(std::mem::take(&mut input)),
             Poll::Ready(Err(_)) => Arrival::Broken,
             Poll::Pending if !first && connection.is_leaving() => Arrival::Leaving,
             Poll::Pending if connection.worker.phase() == events::Phase::Stopping => Arrival::Leaving,
@@ -127,12 +138,12 @@ async fn park(connection: &Connection, stream: &mut Stream, first: bool) -> Arri
                 return Poll::Pending;
             }
         };
-        buffers.give(input);
+        if !matches!(arrival, Arrival::Bytes(_)) {
+            buffers.give(input);
+        }
+        connection.timer.set(None);
         Poll::Ready(arrival)
     })
-    .await;
-    connection.timer.set(None);
-    arrival
 }
 
 /// Whether these bytes begin HTTP/2, as far as they go.
@@ -143,11 +154,9 @@ fn is_preface(input: &[u8]) -> bool {
 
 /// Reads until it is clear whether a client that knows us to speak HTTP/2 does so (RFC 9113 §3.3), and serves it. A
 /// preface that never becomes whole is left to the HTTP/1 parser, which refuses it.
-fn serve_detected(
-    mut connection: Box<Connection>,
-    mut stream: Stream,
-    mut input: Vec<u8>,
-) -> Pin<Box<dyn Future<Output = ()>>> {
+fn serve_detected(parked: Box<Parked>, mut input: Vec<u8>) -> Pin<Box<dyn Future<Output = ()>>> {
+    let Parked { connection, mut stream, .. } = *parked;
+    let mut connection = Box::new(connection);
     Box::pin(async move {
         let timeouts = &connection.frontend().config.timeouts;
         connection.timer.set_after(timeouts.http_request.or(timeouts.client));
@@ -403,7 +412,7 @@ async fn drain(connection: &Connection, stream: &mut Stream) -> io::Result<()> {
 }
 
 /// A parked connection ends: TLS says goodbye, TCP simply closes.
-async fn close(connection: &Connection, mut stream: Stream) {
+async fn close(Parked { connection, stream, .. }: &mut Parked) {
     if stream.is_tls() {
         connection.timer.set_after(Some(LINGER));
         let _ = connection.timer.bound(stream.shutdown()).await;
