@@ -1,5 +1,5 @@
-//! What does the kernel alone cost who checks servers? As many connections a second as the checks make, on the same ten
-//! milliseconds; each asks its question, reads what comes and judges nothing.
+//! What does the kernel alone cost who checks servers? As many connections a second as the checks make, in the same
+//! handfuls; each asks its question, reads what comes and judges nothing.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,8 +15,8 @@ use rustix::net::{
 
 use super::Poll;
 
-/// Between two handfuls of questions, as the proxy's checks keep it.
-const GRID: Duration = Duration::from_millis(10);
+/// Between two handfuls of questions, as the checks of `inter 2s` keep it.
+const GRID: Duration = Duration::from_millis(20);
 
 /// Asks the servers in turn, `per_second` times, for ever. Without a question a connection is enough, and a reset ends it.
 pub fn ask(per_second: usize, question: Option<&str>, servers: &[SocketAddr]) -> io::Result<()> {
