@@ -76,6 +76,23 @@ impl<T> Kept<T> {
     }
 }
 
+/// What a buffer is to be lent for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LentFor {
+    Head,
+    Body,
+}
+
+impl LentFor {
+    /// The capacity it has at least.
+    pub fn capacity(self) -> usize {
+        match self {
+            LentFor::Head => HEAD_BUFFER,
+            LentFor::Body => BODY_BUFFER,
+        }
+    }
+}
+
 /// One worker's buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
@@ -88,6 +105,13 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
+    pub fn lend(&self, purpose: LentFor) -> Vec<u8> {
+        match purpose {
+            LentFor::Head => self.head(),
+            LentFor::Body => self.body(),
+        }
+    }
+
     /// An empty buffer of [`HEAD_BUFFER`] bytes or more.
     pub fn head(&self) -> Vec<u8> {
         self.heads.borrow_mut().take().unwrap_or_else(|| Vec::with_capacity(HEAD_BUFFER))

@@ -181,14 +181,19 @@ async fn serve<'b, D: Downstream>(
     id: BackendId,
     backend: &'b BackendInForce,
 ) -> Next<'b> {
-    let mut reuse = if setting.connection.client.asks_first() { Reuse::First } else { Reuse::Later };
+    let reuse = if setting.connection.client.asks_first() { Reuse::First } else { Reuse::Later };
     let wish = setting.connection.client.last_of(backend).map_or(Wish::Any, Wish::Same);
-    let mut attempts = Attempts::new(backend, wish);
+    let mut attempts = Attempts::new(backend, wish, reuse);
     let mut refusals = 0;
     // No server has, as far as is known, looked at it.
     let mut untouched = true;
     loop {
-        let mut upstream = match find_server(setting, scratch, down, id, backend, reuse, &mut attempts).await {
+        let found = match look(setting, scratch, id, backend, &attempts) {
+            Ok(Found::Kept(upstream)) => Ok(upstream),
+            Ok(found) => find_server(setting, scratch, down, id, backend, &mut attempts, found).await,
+            Err(none) => Err(none),
+        };
+        let mut upstream = match found {
             Ok(upstream) => upstream,
             Err((status, cause, phase)) => {
                 scratch.account.end(cause, phase);
@@ -207,46 +212,45 @@ async fn serve<'b, D: Downstream>(
         let sides = Sides::new(setting, backend, framing, retry_on);
         let outcome = Transfer::new(setting, backend, scratch, down, &mut upstream, sides).run().await;
         match outcome {
+            Ok(transferred) => return settle(setting, scratch, id, backend, upstream, transferred),
             Err(Failure::Stale) if upstream.stream.was_refused() && refusals < backend.config.retries => {
                 refusals += 1; // nothing was done with it; another connection, or server, may take it
                 attempts.wish = Wish::Any;
             }
-            Err(Failure::Stale) if reuse != Reuse::Never && upstream.stream.lost() != Some(Lost::Refused) => {
+            Err(Failure::Stale) if attempts.reuse != Reuse::Never && upstream.stream.lost() != Some(Lost::Refused) => {
                 untouched &= upstream.stream.was_refused();
-                reuse = reuse.after(&upstream.stream); // as if it had never been tried; the slot is taken anew
+                attempts.reuse = attempts.reuse.after(&upstream.stream); // as if it had never been tried; the slot is taken anew
             }
             Err(Failure::Again) => {
                 untouched &= upstream.stream.was_refused();
                 let failed = upstream.slot.server;
-                reuse = reuse.on_retry(&upstream.stream);
+                attempts.reuse = attempts.reuse.on_retry(&upstream.stream);
                 drop(upstream);
                 attempts.again(backend, failed, &mut scratch.account);
             }
             Err(failure)
                 if untouched && failure.is_without_answer() && upstream.stream.was_refused() && down.hand_back() =>
             {
-                let outcome = Err(Failure::HandedBack);
-                return conclude(setting, scratch, down, id, backend, upstream, outcome).await;
+                return fail(setting, scratch, down, backend, upstream, Failure::HandedBack).await;
             }
-            outcome => return conclude(setting, scratch, down, id, backend, upstream, outcome).await,
+            Err(failure) => return fail(setting, scratch, down, backend, upstream, failure).await,
         }
     }
 }
 
-/// Accounts for how the transfer ended and keeps what can be kept.
-async fn conclude<'b, D: Downstream>(
+/// Accounts for a transfer that ended well and keeps what can be kept.
+fn settle<'b>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
-    down: &mut D,
     id: BackendId,
     backend: &'b BackendInForce,
     upstream: Upstream<'b>,
-    outcome: Result<Transferred, Failure>,
+    transferred: Transferred,
 ) -> Next<'b> {
     scratch.account.leave_server(&upstream.slot);
-    match outcome {
-        Ok(Transferred::Switched { early }) => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
-        Ok(Transferred::Done { keep_client, keep_server }) => {
+    match transferred {
+        Transferred::Switched { early } => Next::Tunnel { server: upstream.stream, slot: upstream.slot, early },
+        Transferred::Done { keep_client, keep_server } => {
             stick(setting, backend, &upstream, scratch.response.status());
             if keep_server
                 && !upstream.aside
@@ -257,22 +261,32 @@ async fn conclude<'b, D: Downstream>(
             }
             if keep_client { Next::KeepAlive } else { Next::Close }
         }
-        Err(failure) => {
-            let (answer, cause, phase) = failure.meaning();
-            if failure.is_without_answer() {
-                tell_refusal(setting, &upstream);
-            }
-            scratch.account.fail(setting.connection.worker.index, backend, &failure);
-            scratch.account.end(cause, phase);
-            if matches!(failure, Failure::ClientGone { .. }) && !down.body_is_done() {
-                upstream.stream.break_at_close();
-            }
-            drop(upstream);
-            let Some(status) = answer else { return Next::Close };
-            let answer = scratch.refusal.take().unwrap_or(LocalAnswer::Error(status));
-            answer::send(setting, scratch, down, answer, Some(backend)).await
-        }
     }
+}
+
+/// Accounts for a transfer that failed, and tells the client if it can still be told.
+async fn fail<'b, D: Downstream>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    down: &mut D,
+    backend: &'b BackendInForce,
+    upstream: Upstream<'b>,
+    failure: Failure,
+) -> Next<'b> {
+    scratch.account.leave_server(&upstream.slot);
+    let (answer, cause, phase) = failure.meaning();
+    if failure.is_without_answer() {
+        tell_refusal(setting, &upstream);
+    }
+    scratch.account.fail(setting.connection.worker.index, backend, &failure);
+    scratch.account.end(cause, phase);
+    if matches!(failure, Failure::ClientGone { .. }) && !down.body_is_done() {
+        upstream.stream.break_at_close();
+    }
+    drop(upstream);
+    let Some(status) = answer else { return Next::Close };
+    let answer = scratch.refusal.take().unwrap_or(LocalAnswer::Error(status));
+    answer::send(setting, scratch, down, answer, Some(backend)).await
 }
 
 /// A server that ends TLS with an alert instead of an answer has refused us.
@@ -287,36 +301,78 @@ fn tell_refusal(setting: &Setting<'_>, upstream: &Upstream<'_>) {
 
 const NO_SERVER: NoUpstream = (Some(503), Cause::Server, Phase::Connect);
 
-/// A slot and a connection, from the pool or new, with the retries the backend allows. On failure: the status to answer
-/// and how it is logged.
+/// What is there for a request without waiting.
+enum Found<'b> {
+    /// A connection that others have used.
+    Kept(Upstream<'b>),
+    /// A place at a server, but no such connection to it.
+    Slot(Slot<'b>),
+    Full,
+}
+
+/// A slot and a kept connection, which is all that most requests need. On failure: as [`find_server`].
+fn look<'b>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    id: BackendId,
+    backend: &'b BackendInForce,
+    attempts: &Attempts,
+) -> Result<Found<'b>, NoUpstream> {
+    match try_acquire(backend, attempts.wish) {
+        Ok(Some(slot)) => Ok(take_kept(setting, scratch, id, backend, attempts, slot)),
+        Ok(None) => Ok(Found::Full),
+        Err(_) => {
+            scratch.account.unserved(setting.connection.worker.index, backend);
+            Err(NO_SERVER)
+        }
+    }
+}
+
+fn take_kept<'b>(
+    setting: &Setting<'_>,
+    scratch: &mut Scratch,
+    id: BackendId,
+    backend: &'b BackendInForce,
+    attempts: &Attempts,
+    slot: Slot<'b>,
+) -> Found<'b> {
+    scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
+    let server = backend.server(slot.server);
+    let reuse = if attempts.failed == 0 { attempts.reuse } else { attempts.reuse.shared_only() };
+    if server.websockets.is_some() && asks_for_websocket(&scratch.request) {
+        return Found::Slot(slot);
+    }
+    let Some((stream, uses, private)) = checkout(setting, scratch, id, backend, server, reuse) else {
+        return Found::Slot(slot);
+    };
+    scratch.account.reused(setting.connection.worker.index, backend, &slot);
+    Found::Kept(Upstream { stream, slot, reused: true, uses, private, aside: false })
+}
+
+/// A slot and a connection, from the pool or new, with the retries the backend allows; `found` is what there was at the first
+/// look. On failure: the status to answer and how it is logged.
 async fn find_server<'b, D: Downstream>(
     setting: &Setting<'_>,
     scratch: &mut Scratch,
     down: &mut D,
     id: BackendId,
     backend: &'b BackendInForce,
-    reuse: Reuse,
     attempts: &mut Attempts,
+    mut found: Found<'b>,
 ) -> Result<Upstream<'b>, NoUpstream> {
     loop {
-        let slot = match try_acquire(backend, attempts.wish) {
-            Ok(Some(slot)) => slot,
-            Ok(None) => wait_for_slot(setting, scratch, down, backend, attempts.wish).await?,
-            Err(_) => {
-                scratch.account.unserved(setting.connection.worker.index, backend);
-                return Err(NO_SERVER);
+        let slot = match found {
+            Found::Kept(upstream) => return Ok(upstream),
+            Found::Slot(slot) => slot,
+            Found::Full => {
+                let slot = wait_for_slot(setting, scratch, down, backend, attempts.wish).await?;
+                found = take_kept(setting, scratch, id, backend, attempts, slot);
+                continue;
             }
         };
-        scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
         let server = backend.server(slot.server);
         let aside = server.websockets.as_deref().filter(|_| asks_for_websocket(&scratch.request));
-        let reuse = if attempts.failed == 0 { reuse } else { reuse.shared_only() };
-        if aside.is_none()
-            && let Some((stream, uses, private)) = checkout(setting, scratch, id, backend, server, reuse)
-        {
-            scratch.account.reused(setting.connection.worker.index, backend, &slot);
-            return Ok(Upstream { stream, slot, reused: true, uses, private, aside: false });
-        }
+        let reuse = if attempts.failed == 0 { attempts.reuse } else { attempts.reuse.shared_only() };
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let named = source_named(server, &scratch.request);
         let values = proxy_values(setting, &backend.config.name, &server.config, Some(&scratch.request), None);
@@ -356,6 +412,7 @@ async fn find_server<'b, D: Downstream>(
                 if let Some(failed) = last {
                     return Err(failed);
                 }
+                found = look(setting, scratch, id, backend, attempts)?;
             }
         }
     }

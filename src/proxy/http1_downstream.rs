@@ -60,7 +60,7 @@ impl<'a> Http1Downstream<'a> {
             framing: Framing::Plain,
             bodiless: true,
             chunk_left: 0,
-            queued: buffers.head(),
+            queued: Vec::new(),
             written_of_queued: 0,
             body_read: 0,
             written: 0,
@@ -72,8 +72,17 @@ impl<'a> Http1Downstream<'a> {
         self.used
     }
 
+    /// Where what is to be sent is put; from then on a buffer is held. The one given back last is the one to have: the
+    /// processor's caches still know it.
+    fn queue(&mut self) -> &mut Vec<u8> {
+        if self.queued.capacity() == 0 {
+            self.queued = self.buffers.head();
+        }
+        &mut self.queued
+    }
+
     fn encode(&mut self, response: &ResponseHead, options: EncodeResponse<'_>) {
-        let start = self.queued.len();
+        let start = self.queue().len();
         encode_response(response, options, &mut self.queued);
         if let Some(case) = self.case
             && let Some(head) = self.queued.get_mut(start..)
@@ -243,7 +252,7 @@ impl Downstream for Http1Downstream<'_> {
         let chunked = self.framing == Framing::Chunked;
         if self.chunk_left == 0 {
             if chunked {
-                chunk_header(bytes.len(), &mut self.queued);
+                chunk_header(bytes.len(), self.queue());
             }
             let joins = !self.queued.is_empty() && bytes.len() <= COPY_LIMIT;
             if joins && self.queued.len() + bytes.len() + 2 < self.queued.capacity() {
@@ -277,7 +286,7 @@ impl Downstream for Http1Downstream<'_> {
         self.written_of_queued = 0;
         self.chunk_left -= taken.min(self.chunk_left);
         if self.chunk_left == 0 && chunked {
-            self.queued.extend_from_slice(b"\r\n");
+            self.queue().extend_from_slice(b"\r\n");
         }
         Poll::Ready(Ok(taken))
     }
@@ -295,7 +304,7 @@ impl Downstream for Http1Downstream<'_> {
 
     fn finish(&mut self, trailers: &[u8]) {
         if self.framing == Framing::Chunked && !self.bodiless {
-            end_chunks_with(trailers, &mut self.queued);
+            end_chunks_with(trailers, self.queue());
         }
     }
 

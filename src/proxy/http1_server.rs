@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::io::AsyncWriteExt;
 
 use super::answer::{self, LocalAnswer};
+use super::buffers::LentFor;
 use super::connection::Connection;
 use super::downstream::{LINGER, LINGER_BYTES};
 use super::exchange::{self, Next, Scratch, Setting};
@@ -123,24 +124,18 @@ fn park(parked: &mut Parked) -> impl Future<Output = Arrival> {
     connection.timer.set_after(wait);
     poll_fn(move |cx| {
         clock::count_poll();
-        let buffers = &connection.worker.buffers;
-        let mut input = buffers.head();
-        let arrival = match stream.poll_read_into(cx, &mut input) {
-            Poll::Ready(Ok(0)) => Arrival::Closed,
-            Poll::Ready(Ok(_)) => Arrival::Bytes(std::mem::take(&mut input)),
+        let arrival = match stream.poll_read_lent(cx, &connection.worker.buffers, LentFor::Head) {
+            Poll::Ready(Ok(input)) if input.is_empty() => Arrival::Closed,
+            Poll::Ready(Ok(input)) => Arrival::Bytes(input),
             Poll::Ready(Err(_)) => Arrival::Broken,
             Poll::Pending if !first && connection.is_leaving() => Arrival::Leaving,
             Poll::Pending if connection.worker.phase() == events::Phase::Stopping => Arrival::Leaving,
             Poll::Pending if connection.timer.poll_expired(cx) => Arrival::TimedOut,
             Poll::Pending => {
-                buffers.give(input);
                 connection.in_a_row.set(0);
                 return Poll::Pending;
             }
         };
-        if !matches!(arrival, Arrival::Bytes(_)) {
-            buffers.give(input);
-        }
         connection.timer.set(None);
         Poll::Ready(arrival)
     })

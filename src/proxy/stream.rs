@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::accepted::Accepted;
+use super::buffers::{Buffers, LentFor};
 use super::http2_tunnel::Http2Tunnel;
 use super::tls::Tls;
 use super::upstream::http2_exchange::{Http2Exchange, Lost};
@@ -161,6 +162,30 @@ impl Plain {
         self.poll_io(cx, Interest::READABLE, room, |socket| {
             Ok(net::recv(socket, spare_capacity(buffer), net::RecvFlags::empty())?.0)
         })
+    }
+
+    /// As [`Stream::poll_read_lent`]. `None` where the buffer must be there first.
+    fn poll_recv_lent(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &Buffers,
+        purpose: LentFor,
+    ) -> Option<Poll<io::Result<Vec<u8>>>> {
+        #[cfg(any(test, fuzzing))]
+        if let Plain::Memory(_) = self {
+            return None;
+        }
+        let mut buffer = Vec::new();
+        let read = self.poll_io(cx, Interest::READABLE, purpose.capacity(), |socket| {
+            if buffer.capacity() == 0 {
+                buffer = buffers.lend(purpose);
+            }
+            Ok(net::recv(socket, spare_capacity(&mut buffer), net::RecvFlags::empty())?.0)
+        });
+        if !matches!(read, Poll::Ready(Ok(1..))) {
+            buffers.give(std::mem::take(&mut buffer));
+        }
+        Some(read.map_ok(|_| buffer))
     }
 
     /// Reads once into memory that is initialised.
@@ -349,6 +374,27 @@ impl Stream {
             Stream::Tunnel(tunnel) => sys::poll_read_into(&mut **tunnel, cx, buffer),
             Stream::Http2(exchange) => sys::poll_read_into(&mut **exchange, cx, buffer),
         }
+    }
+
+    /// Reads once into a buffer lent for it, and only when there may be something to read: whoever waits holds none. Without
+    /// a byte, at the end of the stream, it has gone back.
+    pub fn poll_read_lent(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &Buffers,
+        purpose: LentFor,
+    ) -> Poll<io::Result<Vec<u8>>> {
+        if let Stream::Plain(plain) = self
+            && let Some(read) = plain.poll_recv_lent(cx, buffers, purpose)
+        {
+            return read;
+        }
+        let mut buffer = buffers.lend(purpose);
+        let read = self.poll_read_into(cx, &mut buffer);
+        if !matches!(read, Poll::Ready(Ok(1..))) {
+            buffers.give(std::mem::take(&mut buffer));
+        }
+        read.map_ok(|_| buffer)
     }
 
     /// Ready when a peer that has ended its side is gone altogether. Only a stream of HTTP/2 tells: what TCP would say is

@@ -18,6 +18,7 @@ use super::tunnel::{IdleTimeouts, Tunnel};
 use super::upstream::OnBehalfOf;
 use super::upstream::attempts::Attempts;
 use super::upstream::connect::connect;
+use super::upstream::reuse::Reuse;
 use super::upstream::slot::{NoServer, Slot, Wish, acquire};
 use super::worker::must_stop;
 use crate::logline::{Cause, Phase};
@@ -167,7 +168,7 @@ async fn reach<'b>(
     let sni = connection.sni();
     let BackendTimeouts { connect: timeout, .. } = backend.config.timeouts;
     early.abort_on_close = backend.config.abort_on_close;
-    let mut attempts = Attempts::new(backend, Wish::Any);
+    let mut attempts = Attempts::new(backend, Wish::Any, Reuse::Never);
     loop {
         let handling = early.handling;
         let gone = early.until_useless(client, buffers);

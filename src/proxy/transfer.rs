@@ -175,18 +175,21 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
         }
     }
 
-    pub async fn run(mut self) -> Result<Transferred, Failure> {
-        let result = poll_fn(|cx| self.poll(cx)).await;
-        self.setting.timer.set(None);
-        let buffers = &self.setting.connection.worker.buffers;
-        buffers.give(self.scratch.response.take_input());
-        self.request_splicer.give_back(buffers);
-        self.response_splicer.give_back(buffers);
-        match result {
-            Ok(Transferred::Switched { .. }) => Ok(Transferred::Switched { early: std::mem::take(&mut self.body) }),
-            other => {
-                buffers.give(std::mem::take(&mut self.body));
-                other.map_err(|failure| if self.may_retry(&failure) { Failure::Again } else { failure })
+    /// Not an `async fn`, whose future would hold the transfer twice.
+    pub fn run(mut self) -> impl Future<Output = Result<Transferred, Failure>> + use<'a, 'b, D> {
+        async move {
+            let result = poll_fn(|cx| self.poll(cx)).await;
+            self.setting.timer.set(None);
+            let buffers = &self.setting.connection.worker.buffers;
+            buffers.give(self.scratch.response.take_input());
+            self.request_splicer.give_back(buffers);
+            self.response_splicer.give_back(buffers);
+            match result {
+                Ok(Transferred::Switched { .. }) => Ok(Transferred::Switched { early: std::mem::take(&mut self.body) }),
+                other => {
+                    buffers.give(std::mem::take(&mut self.body));
+                    other.map_err(|failure| if self.may_retry(&failure) { Failure::Again } else { failure })
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll};
 
-use super::super::buffers::{BYTES_IN_A_ROW, HEAD_IN_A_ROW, let_others_run};
+use super::super::buffers::{BYTES_IN_A_ROW, HEAD_IN_A_ROW, LentFor, let_others_run};
 use super::super::downstream::{Downstream, HeadOptions};
 use super::super::exchange::Scratch;
 use super::super::rules_context;
@@ -62,12 +62,18 @@ impl<D: Downstream> Transfer<'_, '_, D> {
                 }
             }
             let mut input = response.take_input();
-            if input.capacity() == 0 {
-                input = worker.buffers.body();
-            } else if input.len() == input.capacity() {
-                input.reserve(limits.head); // the parser says when it is enough
-            }
-            let read = self.upstream.stream.poll_read_into(cx, &mut input);
+            let read = if input.capacity() == 0 {
+                let lent = self.upstream.stream.poll_read_lent(cx, &worker.buffers, LentFor::Body);
+                lent.map_ok(|lent| {
+                    input = lent;
+                    input.len()
+                })
+            } else {
+                if input.len() == input.capacity() {
+                    input.reserve(limits.head); // the parser says when it is enough
+                }
+                self.upstream.stream.poll_read_into(cx, &mut input)
+            };
             if read.is_pending() && input.is_empty() {
                 worker.buffers.give(input);
             } else {

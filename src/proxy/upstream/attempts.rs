@@ -9,6 +9,7 @@ use super::super::record::Account;
 use super::super::worker::Worker;
 use super::TURN_AROUND;
 use super::connect::ConnectError;
+use super::reuse::Reuse;
 use super::slot::{Slot, Wish};
 use crate::logline::{Cause, Phase};
 use crate::model::ServerId;
@@ -30,6 +31,8 @@ pub(crate) type NoUpstream = (Option<u16>, Cause, Phase);
 pub(crate) struct Attempts {
     pub failed: u32,
     pub wish: Wish,
+    /// Which idle connections the next one may use.
+    pub reuse: Reuse,
     most: u32,
     /// The request had to go to the first server.
     bound: bool,
@@ -37,10 +40,11 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    pub fn new(backend: &BackendInForce, wish: Wish) -> Self {
+    pub fn new(backend: &BackendInForce, wish: Wish, reuse: Reuse) -> Self {
         Attempts {
             failed: 0,
             wish,
+            reuse,
             most: backend.config.retries,
             bound: matches!(wish, Wish::Same(_)),
             turn_around: backend.config.timeouts.connect.unwrap_or(TURN_AROUND).min(TURN_AROUND),

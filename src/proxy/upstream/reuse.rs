@@ -22,7 +22,7 @@ use crate::state::snapshot::{BackendInForce, ServerInForce};
 
 /// Which idle connections may be tried for a request (HAProxy manual 4.2 `http-reuse`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Reuse {
+pub(crate) enum Reuse {
     /// It is its client's first.
     First,
     Later,
