@@ -7,6 +7,7 @@ pub mod cli;
 pub use cli::in_process;
 
 pub(crate) mod diag;
+pub(crate) mod moment;
 pub(crate) mod sys;
 pub(crate) mod units;
 

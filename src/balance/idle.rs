@@ -2,14 +2,16 @@
 //!
 //! The youngest is used first, so that the others may grow old and go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::moment::Moment;
 
 /// A connection that waits for its next request, and what decides who may have it.
 #[derive(Debug)]
 pub(crate) struct Kept<C> {
     pub connection: C,
     /// When its last response was read to its end.
-    pub since: Instant,
+    pub since: Moment,
     /// Requests sent over it so far.
     pub uses: u32,
     /// What it was opened for, where that is the request's wish: a name (`sni req.hdr(host)`), an address to come from.
@@ -44,12 +46,12 @@ impl<C> Default for Idle<C> {
 #[derive(Debug, Default)]
 pub(crate) struct Purge {
     /// The last time some were due.
-    last: Option<Instant>,
+    last: Option<Moment>,
 }
 
 impl Purge {
     /// How many go now, the oldest first. `unneeded` counts those that have been idle for `delay`.
-    pub fn due(&mut self, now: Instant, delay: Duration, unneeded: impl FnOnce() -> usize) -> usize {
+    pub fn due(&mut self, now: Moment, delay: Duration, unneeded: impl FnOnce() -> usize) -> usize {
         let last = *self.last.get_or_insert(now);
         if now.saturating_duration_since(last) < delay {
             return 0;
@@ -69,7 +71,7 @@ impl<C> Idle<C> {
     }
 
     /// The youngest connection that will do.
-    pub fn take(&mut self, now: Instant, wanted: Wanted<'_>) -> Option<Kept<C>> {
+    pub fn take(&mut self, now: Moment, wanted: Wanted<'_>) -> Option<Kept<C>> {
         let fits = |kept: &Kept<C>| (!wanted.proven || kept.uses > 1) && kept.wish.as_deref() == wanted.wish;
         let young = |kept: &Kept<C>| wanted.within.is_none_or(|most| now.saturating_duration_since(kept.since) <= most);
         let at = self.kept.iter().rposition(fits)?;
@@ -85,7 +87,7 @@ impl<C> Idle<C> {
     }
 
     /// Closes those that `keep` refuses, and those that are due for want of need ([`Purge`]). Returns how many.
-    pub fn purge(&mut self, now: Instant, delay: Duration, keep: impl FnMut(&mut Kept<C>) -> bool) -> usize {
+    pub fn purge(&mut self, now: Moment, delay: Duration, keep: impl FnMut(&mut Kept<C>) -> bool) -> usize {
         let before = self.kept.len();
         self.kept.retain_mut(keep);
         let unneeded = || self.kept.partition_point(|kept| now.saturating_duration_since(kept.since) >= delay);
@@ -99,10 +101,8 @@ impl<C> Idle<C> {
 mod tests {
     use super::*;
 
-    fn at(second: u64) -> Instant {
-        use std::sync::LazyLock;
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        *START + Duration::from_secs(second)
+    fn at(second: u64) -> Moment {
+        Moment::ORIGIN + Duration::from_secs(second)
     }
 
     fn kept(connection: char, second: u64, uses: u32, host: Option<&str>) -> Kept<char> {

@@ -26,21 +26,33 @@ impl Known {
     /// Decided by length first, so that most names cost one jump.
     #[inline]
     pub fn of(name: &[u8]) -> Known {
-        let (candidate, known): (&[u8], Known) = match name.len() {
-            2 => (b"te", Known::Te),
-            4 => (b"host", Known::Host),
-            6 => (b"expect", Known::Expect),
-            7 => (b"upgrade", Known::Upgrade),
-            10 if matches!(name.first(), Some(b'k' | b'K')) => (b"keep-alive", Known::KeepAlive),
-            10 => (b"connection", Known::Connection),
-            14 if matches!(name.first(), Some(b'h' | b'H')) => (b"http2-settings", Known::Http2Settings),
-            14 => (b"content-length", Known::ContentLength),
-            16 => (b"proxy-connection", Known::ProxyConnection),
-            17 => (b"transfer-encoding", Known::TransferEncoding),
+        let (is_it, known) = match name.len() {
+            2 => (spells(name, b"te"), Known::Te),
+            4 => (spells(name, b"host"), Known::Host),
+            6 => (spells(name, b"expect"), Known::Expect),
+            7 => (spells(name, b"upgrade"), Known::Upgrade),
+            10 if matches!(name.first(), Some(b'k' | b'K')) => (spells(name, b"keep-alive"), Known::KeepAlive),
+            10 => (spells(name, b"connection"), Known::Connection),
+            14 if matches!(name.first(), Some(b'h' | b'H')) => (spells(name, b"http2-settings"), Known::Http2Settings),
+            14 => (spells(name, b"content-length"), Known::ContentLength),
+            16 => (spells(name, b"proxy-connection"), Known::ProxyConnection),
+            17 => (spells(name, b"transfer-encoding"), Known::TransferEncoding),
             _ => return Known::Other,
         };
-        if name.eq_ignore_ascii_case(candidate) { known } else { Known::Other }
+        if is_it { known } else { Known::Other }
     }
+}
+
+/// Whether this is that name in lower case but for its letters' case. Of a length the compiler knows, so that it compares many
+/// bytes at once.
+#[inline]
+fn spells<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    let Some(name) = name.first_chunk::<N>().filter(|_| name.len() == N) else { return false };
+    let differences = name.iter().zip(lower).map(|(byte, lower)| {
+        let case = if lower.is_ascii_lowercase() { 0x20 } else { 0 };
+        (byte | case) ^ lower
+    });
+    differences.fold(0, |all, difference| all | difference) == 0
 }
 
 /// One field line. Offsets are bytes into the read buffer for received fields, into the arena for added ones.
@@ -371,5 +383,22 @@ mod tests {
         ] {
             assert_eq!(Known::of(name.as_bytes()), known, "{name}");
         }
+    }
+
+    #[test]
+    fn any_byte_anywhere_spells_a_name_or_not() {
+        for at in 0..14 {
+            for byte in 0..=255u8 {
+                let (mut dash, mut digit) = (*b"content-length", *b"http2-settings");
+                (dash[at], digit[at]) = (byte, byte);
+                assert_eq!(spells(&dash, b"content-length"), dash.eq_ignore_ascii_case(b"content-length"), "{dash:?}");
+                assert_eq!(
+                    spells(&digit, b"http2-settings"),
+                    digit.eq_ignore_ascii_case(b"http2-settings"),
+                    "{digit:?}"
+                );
+            }
+        }
+        assert!(!spells(b"hosts", b"host") && !spells(b"hos", b"host"));
     }
 }

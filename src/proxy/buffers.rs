@@ -5,10 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::pin;
 use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock;
 use super::splice::{self, Pipe};
+
+use crate::moment::Moment;
 
 /// Capacity of a buffer for a head and what came with it.
 pub(crate) const HEAD_BUFFER: usize = 16 * 1024;
@@ -101,7 +103,7 @@ pub(crate) struct Buffers {
     bulk: RefCell<Kept<Vec<u8>>>,
     pipes: RefCell<Kept<Pipe>>,
     /// Descriptors have run out; see [`SCARCE`].
-    scarce_until: Cell<Option<Instant>>,
+    scarce_until: Cell<Option<Moment>>,
 }
 
 impl Buffers {

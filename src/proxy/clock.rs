@@ -4,33 +4,30 @@
 //! every [`POLLS_BETWEEN_READS`] polls of a connection, so the answer is never older than a fraction of a millisecond.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::time::Instant;
+
+use crate::moment::Moment;
 
 /// Connection polls after which the clock is read although the loop did not wait.
 const POLLS_BETWEEN_READS: u32 = 32;
 
 thread_local! {
-    static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The origin: not read yet.
+    static NOW: Cell<Moment> = const { Cell::new(Moment::ORIGIN) };
     static POLLS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The time of this turn.
-pub(crate) fn now() -> Instant {
-    NOW.get().unwrap_or_else(refresh)
-}
-
-/// The moment this process's times are counted from, on all workers.
-pub(crate) fn origin() -> Instant {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    *ORIGIN.get_or_init(now)
+pub(crate) fn now() -> Moment {
+    let now = NOW.get();
+    if now == Moment::ORIGIN { refresh() } else { now }
 }
 
 /// Reads the kernel's clock.
 #[allow(clippy::disallowed_methods)] // the one place on a worker where the clock is read
-pub(crate) fn refresh() -> Instant {
-    let now = Instant::now();
-    NOW.set(Some(now));
+pub(crate) fn refresh() -> Moment {
+    let now = Moment::of(Instant::now());
+    NOW.set(now);
     POLLS.set(0);
     now
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::io::AsyncReadExt;
 
@@ -26,6 +26,7 @@ use crate::model::http::ClientProtocol;
 use crate::model::log::Level;
 use crate::model::tcp::TcpRule;
 use crate::model::tls::TlsFacts;
+use crate::moment::Moment;
 use crate::rules::{Changes, TcpVerdict};
 use crate::state::Shared;
 use crate::state::counters::FrontendShard;
@@ -62,7 +63,7 @@ pub(crate) struct Connection {
     pub client: Client,
     /// What a PROXY header told besides addresses.
     pub told: Option<Box<Tlvs>>,
-    pub accepted: Instant,
+    pub accepted: Moment,
     /// PROXY header and TLS handshake together.
     pub handshake: Duration,
     /// The one deadline of this connection.
@@ -233,7 +234,7 @@ impl Connection {
     }
 
     /// Wall-clock time of an instant on this worker's clock.
-    pub fn wall_time(&self, at: Instant) -> SystemTime {
+    pub fn wall_time(&self, at: Moment) -> SystemTime {
         #[allow(clippy::disallowed_methods)] // told to people only, nothing is decided by it
         let now = SystemTime::now();
         now - clock::now().saturating_duration_since(at)

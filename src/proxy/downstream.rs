@@ -149,8 +149,8 @@ pub(crate) trait Downstream {
         false
     }
 
-    /// Whether looking after the client costs nothing more. If not it can wait a little: most answers come soon.
-    fn is_watched(&self) -> bool {
+    /// Whether looking after the client costs nothing. If not it can wait a little: most answers come soon.
+    fn is_watched_for_free(&self) -> bool {
         true
     }
 

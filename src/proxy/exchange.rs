@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
 
 use super::answer::{self, LocalAnswer};
 use super::connection::Connection;
@@ -29,6 +28,7 @@ use crate::http::{BodyLength, EncodeRequest, RequestHead, ResponseHead, encode_r
 use crate::logline::{Cause, Phase};
 use crate::model::BackendId;
 use crate::model::backend::{HttpConnectionMode, RetryOn};
+use crate::moment::Moment;
 use crate::rules::Handling;
 use crate::state::Event;
 use crate::state::snapshot::{BackendInForce, FrontendInForce};
@@ -472,9 +472,6 @@ async fn wait_for_slot<'b, D: Downstream>(
 }
 
 /// Milliseconds between two instants, for timers.
-pub(crate) fn ms_between(from: Instant, to: Instant) -> i64 {
-    if from == to {
-        return 0; // most are of one turn of the loop
-    }
-    i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
+pub(crate) fn ms_between(from: Moment, to: Moment) -> i64 {
+    to.ms_since(from) as i64 // far below its end
 }

@@ -316,8 +316,9 @@ impl Downstream for Http1Downstream<'_> {
         }
     }
 
-    fn is_watched(&self) -> bool {
-        self.stream.is_watched()
+    /// A fresh socket must join the event loop for it, any other must be asked to wake.
+    fn is_watched_for_free(&self) -> bool {
+        false
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, request: &mut RequestHead) -> Poll<io::Error> {

@@ -5,7 +5,6 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
 
@@ -23,6 +22,7 @@ use super::worker::deadline;
 use super::{clock, http2_server, worker};
 use crate::http::{BadBody, BadRequest, BodyReader, Progress};
 use crate::logline::{Cause, Phase};
+use crate::moment::Moment;
 use crate::state::events;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
@@ -61,7 +61,7 @@ struct Parked {
     connection: Connection,
     /// Read already.
     rest: Vec<u8>,
-    idle_since: Instant,
+    idle_since: Moment,
     /// Nothing has been asked yet.
     first: bool,
 }
@@ -172,7 +172,7 @@ fn serve_detected(parked: Box<Parked>, mut input: Vec<u8>) -> Pin<Box<dyn Future
 }
 
 /// One request and its response. Returns what was read of the next request if the connection is kept.
-async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_since: Instant) -> Option<Vec<u8>> {
+async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_since: Moment) -> Option<Vec<u8>> {
     let worker = &connection.worker;
     let started = clock::now();
     connection.in_a_row.update(|served| served + 1);
@@ -218,7 +218,7 @@ async fn one(connection: &Connection, stream: &mut Stream, input: Vec<u8>, idle_
     kept.then_some(input)
 }
 
-async fn read_head(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch, started: Instant) -> HeadRead {
+async fn read_head(setting: &Setting<'_>, stream: &mut Stream, scratch: &mut Scratch, started: Moment) -> HeadRead {
     let limits = setting.view.config.global.limits;
     let timeouts = &setting.frontend.config.timeouts;
     let mut armed = false;
@@ -341,7 +341,7 @@ async fn broken(
     setting: &Setting<'_>,
     stream: &mut Stream,
     scratch: &mut Scratch,
-    started: Instant,
+    started: Moment,
     status: u16,
     (cause, phase): (Cause, Phase),
 ) {

@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock;
 use super::downstream::Downstream;
@@ -26,6 +26,7 @@ use crate::model::Global;
 use crate::model::frontend::FrontendTimeouts;
 use crate::model::global::HttpLimits;
 use crate::model::http::Http2Limits;
+use crate::moment::Moment;
 use crate::wire::http2_frames::{FrameGuard, Refusal};
 use crate::wire::websocket;
 use bytes::Bytes;
@@ -288,7 +289,7 @@ struct Idleness<'a> {
     timer: &'a Timer,
     settings: Http2Settings,
     /// When the client was told that no more requests are taken.
-    goodbye_at: Option<Instant>,
+    goodbye_at: Option<Moment>,
 }
 
 enum Look {
@@ -319,7 +320,7 @@ impl Idleness<'_> {
     }
 
     /// None while exchanges run: they have their own timeouts.
-    fn deadline(&self, activity: &Activity, has_streams: bool) -> Option<Instant> {
+    fn deadline(&self, activity: &Activity, has_streams: bool) -> Option<Moment> {
         if let Some(since) = activity.stuck_since() {
             return since.checked_add(FAREWELL);
         }
@@ -353,7 +354,7 @@ struct Activity {
     /// Streams to be reset.
     cut: Rc<Cut>,
     /// When the last exchange ended.
-    busy_at: Cell<Instant>,
+    busy_at: Cell<Moment>,
     /// What its bytes tell.
     seen: Rc<Seen>,
 }
@@ -375,7 +376,7 @@ impl Activity {
         self.seen.holds_end() && (!answering || self.seen.end_matters())
     }
 
-    fn stuck_since(&self) -> Option<Instant> {
+    fn stuck_since(&self) -> Option<Moment> {
         self.seen.stuck_since(self.exchanges.get() == 0)
     }
 

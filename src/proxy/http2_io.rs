@@ -7,7 +7,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
@@ -17,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::clock;
 use super::stream::Stream;
+use crate::moment::Moment;
 use crate::wire::http2_frames::{FrameGuard, Refusal};
 
 /// What reading fails with once a peer only keeps us busy: h2 hands on an error's kind, but not what it was.
@@ -51,7 +51,7 @@ pub(crate) struct Watched {
 pub(crate) struct Seen {
     guard: RefCell<FrameGuard>,
     /// When the peer last took bytes.
-    wrote_at: Cell<Instant>,
+    wrote_at: Cell<Moment>,
     /// What was to be written did not go out at once.
     write_waits: Cell<bool>,
     end: Cell<End>,
@@ -70,7 +70,7 @@ enum End {
     /// It will be held back.
     Awaited,
     /// It came then, and is held back.
-    Held(Instant),
+    Held(Moment),
     /// It has come, and is passed on.
     Passed,
 }
@@ -98,7 +98,7 @@ impl Seen {
 
     /// Since when nothing was written although something is there to be, with the end held back: who has closed its sending
     /// side opens no window any more. `answered`: no exchange is under way.
-    pub fn stuck_since(&self, answered: bool) -> Option<Instant> {
+    pub fn stuck_since(&self, answered: bool) -> Option<Moment> {
         let End::Held(at) = self.end.get() else { return None };
         let waits_for_window = (answered || self.blocked.get() > 0) && !self.write_waits.get();
         waits_for_window.then(|| at.max(self.wrote_at.get()))
@@ -123,12 +123,12 @@ impl Seen {
         Counted::new(&self.listening)
     }
 
-    pub fn wrote_at(&self) -> Instant {
+    pub fn wrote_at(&self) -> Moment {
         self.wrote_at.get()
     }
 
     /// Since when a request's head is under way.
-    pub fn head_since(&self) -> Option<Instant> {
+    pub fn head_since(&self) -> Option<Moment> {
         self.guard.borrow().head_since()
     }
 
@@ -162,7 +162,7 @@ impl Seen {
 /// When a peer last said something.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    at: Cell<Instant>,
+    at: Cell<Moment>,
     ever: Cell<bool>,
     first: Notify,
 }
@@ -184,7 +184,7 @@ impl Heard {
         self.first.notified().await;
     }
 
-    pub fn last(&self) -> Instant {
+    pub fn last(&self) -> Moment {
         self.at.get()
     }
 }

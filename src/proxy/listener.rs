@@ -21,6 +21,7 @@ use super::connection::{self, Ends};
 use super::stream::Plain;
 use super::view::View;
 use super::worker::Worker;
+use crate::moment::Moment;
 use crate::state::listeners::BoundSocket;
 use crate::state::snapshot::ListenerInForce;
 use crate::state::{FrontendState, ListenerState};
@@ -216,7 +217,7 @@ async fn hold(worker: &Worker, socket: u64) {
             let frontend = view.frontend(listener.frontend);
             let Some(most) = frontend.config.session_rate else { return };
             let mut rate = frontend.state.rate.lock().unwrap_or_else(PoisonError::into_inner);
-            let now_ms = clock::now().saturating_duration_since(clock::origin()).as_millis() as u64;
+            let now_ms = clock::now().ms_since(Moment::ORIGIN);
             rate.admit(now_ms, most)
         };
         match wait {

@@ -51,7 +51,7 @@ pub(crate) fn all_in_rotation(config: Config) -> Snapshot {
         }
     }
     take_places(sockets.iter().map(|bound| &*bound.socket)).expect("places for unix sockets");
-    let tls = TlsShared::new(config.global.sessions, clock::refresh()).expect("keys for tickets");
+    let tls = TlsShared::new(config.global.sessions, clock::refresh().instant()).expect("keys for tickets");
     let snapshot = Snapshot::build(config, None, sockets, &tls, workers);
     for backend in &snapshot.backends {
         let members: Box<[ServerId]> = backend.config.servers.iter().map(|server| server.id).collect();

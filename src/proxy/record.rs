@@ -3,7 +3,7 @@
 mod counting;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock;
 use super::exchange::{Setting, ms_between};
@@ -13,6 +13,7 @@ use crate::http::{RequestHead, ResponseHead};
 use crate::logline::{self, Cause, ConnectionCounts, Phase, Record, RequestLine, ServerLabel, Termination, Timers};
 use crate::model::log::{Capture, Level, LogFormat};
 use crate::model::{BackendId, Name, ServerId};
+use crate::moment::Moment;
 use crate::state::snapshot::{BackendInForce, FrontendInForce};
 use crate::state::{BackendState, ServerState};
 
@@ -23,9 +24,9 @@ pub(crate) const COUNT_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     /// When the request's first byte came.
-    started: Option<Instant>,
+    started: Option<Moment>,
     /// When its head was complete.
-    head_complete: Option<Instant>,
+    head_complete: Option<Moment>,
     timers: Timers,
     status: Option<u16>,
     /// What the server answered, if it did: the proxy's own answers do not count as its.
@@ -38,8 +39,8 @@ pub(crate) struct Account {
     /// Of its bytes, those that are in the counters already.
     counted: Bytes,
     /// When the current server was chosen, and when its connection stood.
-    chosen: Option<Instant>,
-    connected: Option<Instant>,
+    chosen: Option<Moment>,
+    connected: Option<Moment>,
     /// Milliseconds in a queue since then.
     waited_again: i64,
     retries: u32,
@@ -99,7 +100,7 @@ impl Account {
     }
 
     /// The request's first byte came at `started`, after `idle` of waiting; its head is complete now.
-    pub fn begin(&mut self, started: Instant, idle: Duration, handshake: Duration) {
+    pub fn begin(&mut self, started: Moment, idle: Duration, handshake: Duration) {
         let now = clock::now();
         self.started = Some(started);
         self.head_complete = Some(now);
@@ -109,7 +110,7 @@ impl Account {
     }
 
     /// A request whose head never became complete.
-    pub fn begin_broken(&mut self, started: Instant) {
+    pub fn begin_broken(&mut self, started: Moment) {
         self.started = Some(started);
         self.refused = true;
     }

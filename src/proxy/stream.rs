@@ -57,13 +57,28 @@ impl Plain {
         cx: &mut Context<'_>,
         ready_to: Interest,
         asked: usize,
+        act: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_act::<false>(cx, ready_to, asked, act)
+    }
+
+    /// As [`poll_io`](Self::poll_io). `TRY`: what is known to be ready is not asked to wake anybody first. That also takes nothing
+    /// of what the runtime allows a task in a row, so it is for who has a limit of its own.
+    fn poll_act<const TRY: bool>(
+        &self,
+        cx: &mut Context<'_>,
+        ready_to: Interest,
+        asked: usize,
         mut act: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let mut tries = TRY;
         // `$try` has the event loop make an attempt and note when that would have to wait.
         macro_rules! on {
             ($watch:expr, $socket:expr, |$attempt:ident| $try:expr) => {
                 loop {
-                    if ready_to.is_readable() {
+                    if std::mem::take(&mut tries) {
+                        // Says "try again" by itself when nothing is known to be ready.
+                    } else if ready_to.is_readable() {
                         let _ready = ready!($watch.poll_read_ready(cx))?;
                     } else {
                         let _ready = ready!($watch.poll_write_ready(cx))?;
@@ -130,12 +145,6 @@ impl Plain {
         }
     }
 
-    /// Whether whoever waits for it is woken. What only looks after the client need not make a fresh socket join the event
-    /// loop.
-    pub fn is_watched(&self) -> bool {
-        !matches!(self, Plain::Accepted(accepted) if !accepted.is_watched())
-    }
-
     /// Whether the event loop may know of something to read. False only where a read would have to wait, and whoever has
     /// waited for one before is still going to be woken.
     pub fn may_be_read(&self) -> bool {
@@ -176,7 +185,7 @@ impl Plain {
             return None;
         }
         let mut buffer = Vec::new();
-        let read = self.poll_io(cx, Interest::READABLE, purpose.capacity(), |socket| {
+        let read = self.poll_act::<true>(cx, Interest::READABLE, purpose.capacity(), |socket| {
             if buffer.capacity() == 0 {
                 buffer = buffers.lend(purpose);
             }
@@ -346,14 +355,6 @@ impl Stream {
     pub fn break_at_close(&self) {
         if let Stream::Plain(Plain::Tcp(socket)) = self {
             let _ = dial::break_at_close(&SockRef::from(socket)); // else it ends as it would have
-        }
-    }
-
-    /// As [`Plain::is_watched`].
-    pub fn is_watched(&self) -> bool {
-        match self {
-            Stream::Plain(plain) => plain.is_watched(),
-            _ => true,
         }
     }
 

@@ -9,13 +9,14 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock;
 
+use crate::moment::Moment;
+
 /// The wheel's resolution.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-const TICKS_PER_SECOND: u64 = 1_000_000_000 / TICK.subsec_nanos() as u64;
 /// Slots of the wheel: timers further away are filed in the last one and filed again when it comes up.
 const SLOTS: u64 = 512;
 /// Timers a slot holds without asking the allocator; one that held more keeps room for [`MOST_KEPT`].
@@ -31,7 +32,7 @@ pub(crate) struct Timers {
 
 #[derive(Debug)]
 struct Wheel {
-    started: Instant,
+    started: Moment,
     /// Ticks before this one have been handled.
     next_tick: u64,
     slots: Vec<Vec<(u32, u32)>>,
@@ -60,7 +61,7 @@ pub(crate) struct Timer {
 }
 
 impl Timers {
-    pub fn new(now: Instant) -> Rc<Self> {
+    pub fn new(now: Moment) -> Rc<Self> {
         Rc::new(Timers {
             wheel: RefCell::new(Wheel {
                 started: now,
@@ -102,7 +103,7 @@ impl Timers {
                 let next = self.turn(clock::refresh(), cx);
                 match next {
                     Some(at) => {
-                        sleep.as_mut().reset(at.into());
+                        sleep.as_mut().reset(at.instant().into());
                         if sleep.as_mut().poll(cx).is_pending() {
                             return Poll::<()>::Pending;
                         }
@@ -115,7 +116,7 @@ impl Timers {
     }
 
     /// Handles what is due and says when to come back.
-    fn turn(&self, now: Instant, cx: &Context<'_>) -> Option<Instant> {
+    fn turn(&self, now: Moment, cx: &Context<'_>) -> Option<Moment> {
         let due = self.wheel.borrow_mut().take_due(now);
         due.into_iter().for_each(Waker::wake);
         let mut wheel = self.wheel.borrow_mut();
@@ -128,15 +129,13 @@ impl Timers {
 
 /// When a tick of a wheel that began at `started` is over. Counted in 64 bits: 32 would do for 497 days, and then the
 /// driver would be told to come back in the past, again and again.
-fn end_of(tick: u64, started: Instant) -> Instant {
+fn end_of(tick: u64, started: Moment) -> Moment {
     started + Duration::from_nanos(u64::from(TICK.subsec_nanos()) * (tick + 1))
 }
 
 impl Wheel {
-    fn tick_of(&self, at: Instant) -> u64 {
-        // By parts: a division of 128 bits would be paid on every poll of an exchange.
-        let since = at.saturating_duration_since(self.started);
-        since.as_secs() * TICKS_PER_SECOND + u64::from(since.subsec_nanos() / TICK.subsec_nanos())
+    fn tick_of(&self, at: Moment) -> u64 {
+        at.units_since(self.started, TICK)
     }
 
     fn file(&mut self, id: u32, deadline: u64) {
@@ -151,7 +150,7 @@ impl Wheel {
         }
     }
 
-    fn take_due(&mut self, now: Instant) -> Vec<Waker> {
+    fn take_due(&mut self, now: Moment) -> Vec<Waker> {
         let current = self.tick_of(now);
         let mut woken = Vec::new();
         while self.next_tick < current {
@@ -189,7 +188,7 @@ impl Wheel {
 
 impl Timer {
     /// Moves the deadline; `None` waits for ever.
-    pub fn set(&self, deadline: Option<Instant>) {
+    pub fn set(&self, deadline: Option<Moment>) {
         let mut wheel = self.timers.wheel.borrow_mut();
         let tick = deadline.map_or(NEVER, |at| wheel.tick_of(at));
         let entry = &mut wheel.entries[self.id as usize];
@@ -257,7 +256,7 @@ mod tests {
 
     struct Story {
         timers: Rc<Timers>,
-        start: Instant,
+        start: Moment,
     }
 
     impl Story {
@@ -266,7 +265,7 @@ mod tests {
             Story { timers: Timers::new(start), start }
         }
 
-        fn at(&self, ms: u64) -> Instant {
+        fn at(&self, ms: u64) -> Moment {
             self.start + Duration::from_millis(ms)
         }
 

@@ -16,7 +16,7 @@ mod tests;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock;
 use super::downstream::{BodyFraming, Downstream, Left};
@@ -26,6 +26,7 @@ use super::splice::Splicer;
 use crate::http::BodyReader;
 use crate::logline::{Cause, Phase};
 use crate::model::backend::RetryOn;
+use crate::moment::Moment;
 use crate::state::snapshot::BackendInForce;
 
 pub(crate) use failure::Failure;
@@ -59,7 +60,7 @@ impl Sides {
     }
 }
 
-/// How long a client whose socket has not joined the event loop is not looked after.
+/// How long a client is not looked after where that costs something: most answers come sooner.
 const WATCH_AFTER: Duration = Duration::from_millis(20);
 
 enum Down {
@@ -123,12 +124,12 @@ pub(crate) struct Transfer<'a, 'b, D> {
     /// The client has not taken all of the interim responses.
     interim_queued: bool,
     kill_generation: u64,
-    client_deadline: Option<Instant>,
-    server_deadline: Option<Instant>,
+    client_deadline: Option<Moment>,
+    server_deadline: Option<Moment>,
     /// When to begin looking after the client.
-    watch_at: Option<Instant>,
+    watch_at: Option<Moment>,
     /// When to count what was moved by then.
-    count_at: Instant,
+    count_at: Moment,
 }
 
 impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
@@ -141,7 +142,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
         sides: Sides,
     ) -> Self {
         let kill_generation = upstream.slot.kill_generation();
-        let watch_at = (!down.is_watched()).then(|| clock::now() + WATCH_AFTER);
+        let watch_at = (!down.is_watched_for_free()).then(|| clock::now() + WATCH_AFTER);
         scratch.response.clear();
         Transfer {
             setting,
@@ -175,7 +176,7 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
         }
     }
 
-    /// Not an `async fn`, whose future would hold the transfer twice.
+    #[allow(clippy::manual_async_fn)] // the future of one would hold the transfer twice
     pub fn run(mut self) -> impl Future<Output = Result<Transferred, Failure>> + use<'a, 'b, D> {
         async move {
             let result = poll_fn(|cx| self.poll(cx)).await;
@@ -343,8 +344,8 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
             self.client_deadline = None; // the client has said all it had to say
         }
         let timer = self.setting.timer;
-        let deadline = self.client_deadline.into_iter().chain(self.server_deadline).min();
-        timer.set(deadline.into_iter().chain(self.watch_at).min());
+        let deadline = earlier(self.client_deadline, self.server_deadline);
+        timer.set(earlier(deadline, self.watch_at));
         if !timer.poll_expired(cx) {
             return Poll::Pending;
         }
@@ -371,5 +372,12 @@ impl<'a, 'b, D: Downstream> Transfer<'a, 'b, D> {
             (false, false) => Failure::ClientTimedOut { phase: Phase::Headers },
             (false, true) => Failure::ClientTimedOut { phase: Phase::Data },
         }))
+    }
+}
+
+fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::direction::{Direction, Moved, State};
 use super::buffers::{Buffers, let_others_run};
@@ -27,6 +27,7 @@ use super::timer::Timer;
 use crate::logline::{Cause, Phase, Termination};
 use crate::model::backend::BackendTimeouts;
 use crate::model::frontend::FrontendTimeouts;
+use crate::moment::Moment;
 
 /// One tunnel to be run.
 pub(crate) struct Tunnel<'a> {
@@ -216,7 +217,7 @@ impl Tunnel<'_> {
 #[derive(Debug)]
 struct Side {
     /// When it last sent or took something, or began to be waited for.
-    active: Instant,
+    active: Moment,
     /// How long it may stay silent from then on; `None` while nothing is expected of it.
     limit: Option<Duration>,
 }
@@ -241,12 +242,12 @@ impl Side {
         self.deadline().is_some_and(|deadline| deadline <= clock::now())
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Moment> {
         self.limit.and_then(|limit| self.active.checked_add(limit))
     }
 }
 
-fn earlier(client: &Side, server: &Side) -> Option<Instant> {
+fn earlier(client: &Side, server: &Side) -> Option<Moment> {
     client.deadline().into_iter().chain(server.deadline()).min()
 }
 

@@ -3,11 +3,11 @@
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::upstream::own::leads_where;
 use super::upstream::pool::Pool;
 use crate::model::{BackendId, ServerId};
+use crate::moment::Moment;
 use crate::state::Snapshot;
 use crate::state::snapshot::{BackendInForce, ListenerInForce, ServerInForce};
 
@@ -41,7 +41,7 @@ impl View {
     }
 
     /// Closes idle connections that have waited too long, were closed by their server, or lead to one in maintenance.
-    pub fn purge_idle(&self, now: Instant) {
+    pub fn purge_idle(&self, now: Moment) {
         self.pools.iter().flatten().for_each(|pool| pool.purge(now));
     }
 }

@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use super::upstream::own::Owned;
 use super::upstream::slot::Slot;
 use super::view::View;
 use crate::logline::Cause;
+use crate::moment::Moment;
 use crate::state::counters::ProcessShard;
 use crate::state::events::{Event, Phase};
 use crate::state::listeners::BoundSocket;
@@ -51,7 +52,7 @@ pub(crate) struct Worker {
     /// Connections served now.
     pub connections: Cell<usize>,
     /// When it was told last that a server could not be reached from where it must be.
-    pub source_told: Cell<Option<Instant>>,
+    pub source_told: Cell<Option<Moment>>,
 }
 
 impl Worker {
@@ -283,7 +284,7 @@ impl Listening {
 }
 
 /// When a wait that began at `since` ends.
-pub(crate) fn deadline(since: Instant, after: Option<Duration>) -> Option<Instant> {
+pub(crate) fn deadline(since: Moment, after: Option<Duration>) -> Option<Moment> {
     after.and_then(|after| since.checked_add(after))
 }
 

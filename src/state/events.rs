@@ -18,6 +18,7 @@ use super::panics::Panics;
 use super::snapshot::Snapshot;
 use crate::model::Name;
 use crate::model::stats::StatsPage;
+use crate::moment::Moment;
 
 /// Events that may wait for control before further ones are dropped and counted.
 pub(crate) const EVENT_QUEUE: usize = 4096;
@@ -48,6 +49,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub started: Instant,
+    /// The same.
+    pub born: Moment,
     pub started_at: SystemTime,
     /// Client connections over all frontends, held against the global `maxconn`.
     pub connections: Gauge,
@@ -100,8 +103,10 @@ impl Drop for Waiting<'_> {
 
 impl Process {
     pub fn new(workers: usize) -> Self {
+        let started = Instant::now();
         Process {
-            started: Instant::now(),
+            started,
+            born: Moment::of(started),
             started_at: SystemTime::now(),
             connections: Gauge::default(),
             room: Room::default(),
@@ -189,5 +194,10 @@ impl Shared {
     /// Time since the process started: the clock of `last_session_ms` and its like.
     pub fn uptime(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.process.started)
+    }
+
+    /// The same as workers count it.
+    pub fn uptime_ms(&self, now: Moment) -> u64 {
+        now.ms_since(self.process.born)
     }
 }

@@ -16,11 +16,12 @@ mod client_streams;
 mod server_heads;
 
 use std::fmt;
-use std::time::Instant;
 
 pub(crate) use self::client_streams::Refusal;
 use self::client_streams::Streams;
 use self::server_heads::Heads;
+
+use crate::moment::Moment;
 
 /// Length of a frame's header (RFC 9113 §4.1).
 const HEADER: usize = 9;
@@ -56,7 +57,7 @@ pub(crate) struct FrameGuard {
     streams: Option<Streams>,
     points: u32,
     most: u32,
-    seen_at: Instant,
+    seen_at: Moment,
     /// A server's alone.
     heads: Option<Heads>,
 }
@@ -64,7 +65,7 @@ pub(crate) struct FrameGuard {
 /// Whether a request's head has begun and is not complete.
 #[derive(Debug, Clone, Copy, Default)]
 struct HeadUnderWay {
-    since: Option<Instant>,
+    since: Option<Moment>,
     /// CONTINUATION frames are to come.
     continues: bool,
 }
@@ -83,7 +84,7 @@ impl std::error::Error for Flood {}
 
 impl FrameGuard {
     /// `most`: idle frames a peer may be ahead.
-    pub fn of_client(most: u32, now: Instant) -> Self {
+    pub fn of_client(most: u32, now: Moment) -> Self {
         let (received, sent) = (Frames::behind(PREFACE), Frames::behind(b""));
         FrameGuard {
             received,
@@ -94,7 +95,7 @@ impl FrameGuard {
         }
     }
 
-    pub fn of_server(most: u32, now: Instant) -> Self {
+    pub fn of_server(most: u32, now: Moment) -> Self {
         let (received, sent) = (Frames::behind(b""), Frames::behind(PREFACE));
         let head = HeadUnderWay::default();
         let heads = Some(Heads::default());
@@ -118,7 +119,7 @@ impl FrameGuard {
     ///
     /// # Errors
     /// [`Flood`]: close the connection.
-    pub fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
+    pub fn received(&mut self, mut bytes: &[u8], now: Moment) -> Result<(), Flood> {
         let seconds = now.saturating_duration_since(self.seen_at).as_secs();
         if seconds > 0 {
             self.seen_at = now;
@@ -142,7 +143,7 @@ impl FrameGuard {
     }
 
     /// Since when a request's head is under way.
-    pub fn head_since(&self) -> Option<Instant> {
+    pub fn head_since(&self) -> Option<Moment> {
         self.head.since
     }
 
@@ -167,7 +168,7 @@ impl FrameGuard {
         streams.next_refusal()
     }
 
-    fn follow_head(&mut self, frame: &Frame, now: Instant) {
+    fn follow_head(&mut self, frame: &Frame, now: Moment) {
         match frame.kind {
             HEADERS => self.head = HeadUnderWay { since: Some(now), continues: frame.flags & END_HEADERS == 0 },
             CONTINUATION => self.head.continues &= frame.flags & END_HEADERS == 0,
@@ -280,7 +281,7 @@ mod tests {
     #[track_caller]
     fn check(frames: &[Vec<u8>], expected: usize) {
         for piece in [1, 7, 9, 10, 1000] {
-            let now = Instant::now();
+            let now = Moment::ORIGIN;
             let mut guard = FrameGuard::of_client(10, now);
             guard.received(PREFACE, now).unwrap();
             let bytes = frames.concat();
@@ -306,7 +307,7 @@ mod tests {
     /// How many of these frames a server may send, `h`eads, `d`ata and `e`nds on stream 1, `H`eads on others.
     #[track_caller]
     fn check_heads(frames: &str, expected: usize) {
-        let now = Instant::now();
+        let now = Moment::ORIGIN;
         let mut guard = FrameGuard::of_server(10, now);
         let mut other = 1u32;
         let passed = frames.chars().take_while(|kind| {
@@ -333,7 +334,7 @@ mod tests {
         let (of_one, with_data) = ("h".repeat(most), 4 * (most + 1));
         check_heads(&format!("{of_one}d").repeat(4), with_data);
         check_heads(&format!("{of_one}e").repeat(4), with_data);
-        let start = Instant::now();
+        let start = Moment::ORIGIN;
         let mut guard = FrameGuard::of_server(10, start);
         let second = frame(HEADERS, 0, 10).repeat(HEADS_PER_SECOND as usize);
         for seconds in 0..1000 {
@@ -344,7 +345,7 @@ mod tests {
     /// How much of these bytes has to come until no head is under way any more, `None` for never.
     #[track_caller]
     fn check_head(frames: &[Vec<u8>], expected: Option<usize>) {
-        let now = Instant::now();
+        let now = Moment::ORIGIN;
         let mut guard = FrameGuard::of_server(10, now);
         let mut begun = None;
         for (index, byte) in frames.concat().iter().enumerate() {
@@ -369,7 +370,7 @@ mod tests {
     /// Whether a client that has sent these frames, and was sent `answer`, owes the rest of something.
     #[track_caller]
     fn check_amid(frames: &[Vec<u8>], answer: &[u8], expected: bool) {
-        let now = Instant::now();
+        let now = Moment::ORIGIN;
         let mut guard = FrameGuard::of_client(100, now);
         guard.received(PREFACE, now).unwrap();
         guard.received(&frames.concat(), now).unwrap();
@@ -392,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_request_that_nobody_has_seen_is_told_of() {
-        let now = Instant::now();
+        let now = Moment::ORIGIN;
         let mut guard = FrameGuard::of_client(100, now);
         let on = |kind, stream, reason: u8| [&[0, 0, 4, kind, 5, 0, 0, 0, stream, 0, 0, 0], &[reason][..]].concat();
         guard.received(PREFACE, now).unwrap();
@@ -429,7 +430,7 @@ mod tests {
 
     #[test]
     fn time_and_data_sent_give_points_back() {
-        let start = Instant::now();
+        let start = Moment::ORIGIN;
         let mut guard = FrameGuard::of_client(5, start);
         guard.received(PREFACE, start).unwrap();
         let ping = frame(6, 0, 8);
@@ -448,7 +449,7 @@ mod tests {
     #[test]
     fn small_messages_may_each_be_answered_with_the_windows_they_used() {
         const WINDOW_UPDATE: u8 = 8;
-        let now = Instant::now();
+        let now = Moment::ORIGIN;
         let (message, update) = (frame(DATA, 0, 20), frame(WINDOW_UPDATE, 0, 4));
         let preface = PREFACE.to_vec();
         for (mut guard, first) in [

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Each room with its floor. A room imports rooms of lower floors; within one floor only what [`NEIGHBOURS`] names.
 const FLOORS: &[(&str, u8)] = &[
+    ("moment", 0),
     ("units", 0),
     ("diag", 0),
     ("sys", 0),

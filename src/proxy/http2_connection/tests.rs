@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};

@@ -2,10 +2,10 @@
 //! may have several of, and for the bytes of one that lasts.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
 use super::{Account, Bytes, InBackend};
 use crate::logline::{Cause, Phase, Timers};
+use crate::moment::Moment;
 use crate::proxy::exchange::Setting;
 use crate::proxy::transfer::Failure;
 use crate::state::counters::{BackendShard, FrontendShard};
@@ -101,7 +101,7 @@ impl Account {
         }
     }
 
-    pub(super) fn count_session(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
+    pub(super) fn count_session(&self, setting: &Setting<'_>, bytes: Bytes, now: Moment) {
         let bytes = bytes.beyond(self.counted);
         let worker = setting.connection.worker.index;
         for shard in
@@ -117,7 +117,7 @@ impl Account {
                 shard.request_errors.add(1);
             }
         }
-        let uptime_ms = setting.connection.worker.shared.uptime(now).as_millis() as u64;
+        let uptime_ms = setting.connection.worker.shared.uptime_ms(now);
         let count = |shard: &BackendShard, peaks: &TimePeaks, last_session_ms: &AtomicU64| {
             shard.bytes_in.add(bytes.received);
             shard.bytes_out.add(bytes.sent);
@@ -134,7 +134,7 @@ impl Account {
         }
     }
 
-    pub(super) fn count(&self, setting: &Setting<'_>, bytes: Bytes, now: Instant) {
+    pub(super) fn count(&self, setting: &Setting<'_>, bytes: Bytes, now: Moment) {
         let bytes = bytes.beyond(self.counted);
         let worker = setting.connection.worker.index;
         setting.connection.worker.counts().requests.add(1);
@@ -158,7 +158,7 @@ impl Account {
             frontend.intercepted.add(1);
         }
         let Some((_, InBackend(backend))) = &self.backend else { return };
-        let uptime_ms = setting.connection.worker.shared.uptime(now).as_millis() as u64;
+        let uptime_ms = setting.connection.worker.shared.uptime_ms(now);
         let shard = backend.counters.of(worker);
         if !self.handed_back {
             shard.requests.add(1);

@@ -149,7 +149,14 @@ mod tests {
     /// Which of its retries go to another server, `+`, and which to the same, `.`.
     #[track_caller]
     fn check(bound: bool, retries: u32, interval: i32, expected: &str) {
-        let attempts = Attempts { failed: 0, wish: Wish::Any, most: retries, bound, turn_around: TURN_AROUND };
+        let attempts = Attempts {
+            failed: 0,
+            wish: Wish::Any,
+            reuse: Reuse::Later,
+            most: retries,
+            bound,
+            turn_around: TURN_AROUND,
+        };
         let goes = |retry| if attempts.redispatches(retry, interval) { '+' } else { '.' };
         assert_eq!((1..=retries).map(goes).collect::<String>(), expected, "{retries} retries, interval {interval}");
     }

@@ -10,7 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -23,6 +23,7 @@ use super::super::stream::Stream;
 use super::http2_exchange::Http2Exchange;
 use super::http2_idle::{Home, IdlePlace};
 use crate::model::Global;
+use crate::moment::Moment;
 use crate::state::snapshot::ServerInForce;
 use crate::wire::http2_frames::FrameGuard;
 
@@ -141,7 +142,7 @@ impl Http2Connection {
     }
 
     /// Since when it has had nothing to do.
-    pub fn idle_since(&self) -> Option<Instant> {
+    pub fn idle_since(&self) -> Option<Moment> {
         self.idle.borrow().as_ref().map(IdlePlace::since)
     }
 
@@ -216,7 +217,7 @@ impl Http2Connection {
     }
 
     /// It has had nothing to do since then: it waits for the next request where it may, and ends where it may not.
-    fn rest(&self, since: Instant) {
+    fn rest(&self, since: Moment) {
         self.idle.take(); // one place at a time
         let home = self.home.borrow().upgrade().filter(|_| !self.is_over());
         match home.and_then(|home| home.place(self.uses(), since)) {

@@ -7,13 +7,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use super::super::http2_io::Counted;
 use super::http2_pool::Waiting;
 use super::own::MOST_PER_CLIENT;
 use super::pool::{CountedIdle, IDLE_COUNT};
 use crate::model::backend::PoolSettings;
+use crate::moment::Moment;
 use crate::state::ServerState;
 
 /// What a connection knows of the pool that keeps it.
@@ -38,13 +38,13 @@ pub(super) enum Whose {
 /// A connection's place while it has nothing to do. It is counted as idle for as long as this lives.
 #[derive(Debug)]
 pub(super) struct IdlePlace {
-    since: Instant,
+    since: Moment,
     _here: Counted,
     _of_server: Option<CountedIdle>,
 }
 
 impl IdlePlace {
-    pub fn since(&self) -> Instant {
+    pub fn since(&self) -> Moment {
         self.since
     }
 }
@@ -61,7 +61,7 @@ impl Home {
     }
 
     /// A place for a connection that took so many requests. `None`: it may not wait.
-    pub fn place(&self, uses: u32, since: Instant) -> Option<IdlePlace> {
+    pub fn place(&self, uses: u32, since: Moment) -> Option<IdlePlace> {
         if self.settings.max_reuse.is_some_and(|most| uses > most) || self.server.maintenance.load(Relaxed) {
             return None;
         }

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -24,6 +24,7 @@ use super::pool::IDLE_LIMIT;
 use crate::balance::idle::Purge;
 use crate::model::Global;
 use crate::model::http::ServerProtocol;
+use crate::moment::Moment;
 use crate::state::snapshot::ServerInForce;
 
 /// How long requests wait for a connection that is being opened before one of them opens another.
@@ -36,7 +37,7 @@ pub(crate) struct Http2Pool {
     home: Rc<Home>,
     purge: RefCell<Purge>,
     /// When the opening of the last one was begun.
-    opening_since: Cell<Option<Instant>>,
+    opening_since: Cell<Option<Moment>>,
     /// Requests at once that the last connection took; `None` before there was one.
     room_of_one: Cell<Option<u32>>,
     /// Its TLS has agreed on HTTP/1: nobody need wait for a shared connection.
@@ -103,7 +104,7 @@ impl Http2Pool {
 
     /// Lets go of what is over, and closes what nobody needs. A client's own stays as long as that. All of it ends, as soon as
     /// its requests are over, when `keep` is false.
-    pub fn purge(&self, now: Instant, keep: bool) {
+    pub fn purge(&self, now: Moment, keep: bool) {
         let mut connections = self.connections.borrow_mut();
         if connections.is_empty() {
             return;
@@ -118,7 +119,7 @@ impl Http2Pool {
         connections.retain(|connection| !connection.is_over());
     }
 
-    fn close_unneeded(&self, now: Instant, connections: &[Rc<Http2Connection>]) {
+    fn close_unneeded(&self, now: Moment, connections: &[Rc<Http2Connection>]) {
         let delay = self.home.settings.purge_delay;
         let idle_for = |connection: &Rc<Http2Connection>| {
             connection.idle_since().map(|since| now.saturating_duration_since(since))

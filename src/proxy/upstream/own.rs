@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use super::super::stream::Stream;
 use super::super::worker::Worker;
@@ -15,6 +14,7 @@ use super::http2_pool::Http2Pool;
 use super::pool::may_be_kept;
 use crate::balance::idle::Kept;
 use crate::model::{Server, ServerId};
+use crate::moment::Moment;
 use crate::state::ServerState;
 use crate::state::snapshot::{BackendInForce, ServerInForce};
 
@@ -206,7 +206,7 @@ impl Owned {
     }
 
     /// Closes what servers closed, and what leads to one in maintenance.
-    pub fn purge(&self, now: Instant) {
+    pub fn purge(&self, now: Moment) {
         self.by_client.borrow_mut().retain(|_, Belongings { http1, http2, .. }| {
             http1.retain_mut(|own| !own.target.in_maintenance() && own.kept.connection.is_quiet());
             http2.iter().for_each(|own| own.pool.purge(now, !own.target.in_maintenance()));

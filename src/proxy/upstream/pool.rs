@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::stream::Stream;
 use super::http2_idle::Home;
 use super::http2_pool::Http2Pool;
 use crate::balance::idle::{Idle, Kept, Wanted};
 use crate::model::backend::PoolSettings;
+use crate::moment::Moment;
 use crate::state::ServerState;
 
 /// How long a connection may wait for its next request. Shorter than most servers' own keep-alive, so that we close first.
@@ -61,7 +62,7 @@ impl Pool {
     }
 
     /// A connection that is still open, as far as can be known without asking the kernel.
-    pub fn checkout(&self, now: Instant, wanted: Wanted<'_>) -> Option<Kept<Stream>> {
+    pub fn checkout(&self, now: Moment, wanted: Wanted<'_>) -> Option<Kept<Stream>> {
         loop {
             let mut kept = self.idle.borrow_mut().take(now, wanted)?;
             self.server.idle.leave();
@@ -110,7 +111,7 @@ impl Pool {
         })
     }
 
-    pub fn purge(&self, now: Instant) {
+    pub fn purge(&self, now: Moment) {
         let keep = !self.server.maintenance.load(Relaxed);
         self.http2.purge(now, keep);
         self.http2_by_wish.borrow_mut().retain(|_, pool| {

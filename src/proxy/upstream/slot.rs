@@ -5,12 +5,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::clock;
 use super::super::timer::Timer;
 use crate::balance::queue::{Ticket, Want};
 use crate::model::ServerId;
+use crate::moment::Moment;
 use crate::rules::Handling;
 use crate::state::ServerState;
 use crate::state::snapshot::{BackendInForce, ServerInForce};
@@ -157,7 +158,7 @@ pub(crate) async fn acquire<'b>(
         Ok(None) => {}
         Err(none) => return (Err(none), Waited::default()),
     }
-    let started: Instant = clock::now();
+    let started: Moment = clock::now();
     let mut place = Place::join(backend, wish, handling, started);
     timer.set_after(backend.config.timeouts.queue.or(backend.config.timeouts.connect));
     let wait = async {
@@ -187,7 +188,7 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn join(backend: &'a BackendInForce, wish: Wish, handling: Handling, now: Instant) -> Self {
+    fn join(backend: &'a BackendInForce, wish: Wish, handling: Handling, now: Moment) -> Self {
         let server = match wish {
             Wish::Same(id) if backend.rotation.load().members.contains(&id) => Some(backend.server(id)),
             _ => None,
@@ -199,7 +200,7 @@ impl<'a> Place<'a> {
         };
         let server = server.filter(fits).map(|server| &server.state);
         let want = server.map_or(Want::Any, |server| Want::Only(server.key));
-        let now_ms = i64::try_from(now.saturating_duration_since(clock::origin()).as_millis()).unwrap_or(i64::MAX);
+        let now_ms = i64::try_from(now.ms_since(Moment::ORIGIN)).unwrap_or(i64::MAX);
         let ticket = room.join(now_ms, handling.priority_class, handling.priority_offset_ms, want);
         server.map_or(&backend.state.queued, |server| &server.queued).enter();
         let place = Place { backend, want, ticket: Some(ticket), number: 1, server };
