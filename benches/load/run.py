@@ -12,6 +12,8 @@ per second would measure the load generator as much; CPU per request does not.
     benches/load/run.py --contender lockgate --contender haproxy --contender nginx --base best,haproxy
     benches/load/run.py -w http,http-syslog,http-rules,http-acls,http-page    what features add
 
+Ends with status 1 when something failed.
+
 Needs: wrk, h2load, openssl, haproxy, and `cargo build --release` done; nginx with libnginx-mod-stream, chromium for http-page. Ports
 8000 (proxy), 9001-9032 (servers) and 9101 (log).
 """
@@ -516,6 +518,7 @@ def main():
         time.sleep(0.3)
         if any(process.poll() is not None for process in bench.processes):
             sys.exit("a server did not start; are ports 9001-9032 of 127.0.0.2 free?")
+        failed = False
         for name in given.workload.split(","):
             workload = WORKLOADS[name]
             results = {contender: [] for contender in chosen}
@@ -526,9 +529,10 @@ def main():
                         result = measure(bench, contender, command, workload)
                     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
                         print(f"{name} {contender}: {error}", file=sys.stderr)
-                        result = None
+                        result, failed = None, True
                     if result:
                         results[contender].append(result)
+                        failed |= result.errors > 0
             table(name, workload, results, bases)
     finally:
         for process in list(bench.processes):
@@ -537,6 +541,7 @@ def main():
             print(f"kept: {work}", file=sys.stderr)
         else:
             shutil.rmtree(work, ignore_errors=True)
+    return int(failed)
 
 
-main()
+sys.exit(main())
