@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::clock;
 use super::splice::{self, Pipe};
-
 use crate::moment::Moment;
 
 /// Capacity of a buffer for a head and what came with it.

@@ -12,7 +12,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::clock;
-
 use crate::moment::Moment;
 
 /// The wheel's resolution.
