@@ -195,6 +195,9 @@ impl Buffers {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use super::super::stream::{Plain, Stream};
     use super::*;
 
     #[test]
@@ -212,6 +215,25 @@ mod tests {
             buffers.trim();
         }
         assert_eq!(kept(), 4, "three in use, and one that half is not worth");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_bytes_holds_no_buffer() {
+        let buffers = Buffers::default();
+        let (near, far) = tokio::net::UnixStream::pair().unwrap();
+        let mut stream = Stream::Plain(Plain::Unix(near));
+        let kept = || buffers.heads.borrow().kept.len();
+        let mut waiting = Box::pin(poll_fn(|cx| stream.poll_read_lent(cx, &buffers, LentFor::Head)));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+        assert_eq!(kept(), 0, "none has been lent yet");
+        far.writable().await.unwrap();
+        far.try_write(b"a request").unwrap();
+        let read = waiting.await.unwrap();
+        assert_eq!(read, b"a request");
+        buffers.give(read);
+        drop(far);
+        let end = poll_fn(|cx| stream.poll_read_lent(cx, &buffers, LentFor::Head)).await.unwrap();
+        assert!(end.is_empty() && end.capacity() == 0 && kept() == 1, "it has gone back at the end");
     }
 
     #[test]

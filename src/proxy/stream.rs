@@ -173,28 +173,20 @@ impl Plain {
         })
     }
 
-    /// As [`Stream::poll_read_lent`]. `None` where the buffer must be there first.
+    /// As [`Stream::poll_read_lent`], into a buffer that is lent here.
     fn poll_recv_lent(
         &self,
         cx: &mut Context<'_>,
         buffers: &Buffers,
         purpose: LentFor,
-    ) -> Option<Poll<io::Result<Vec<u8>>>> {
-        #[cfg(any(test, fuzzing))]
-        if let Plain::Memory(_) = self {
-            return None;
-        }
-        let mut buffer = Vec::new();
-        let read = self.poll_act::<true>(cx, Interest::READABLE, purpose.capacity(), |socket| {
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_act::<true>(cx, Interest::READABLE, purpose.capacity(), |socket| {
             if buffer.capacity() == 0 {
-                buffer = buffers.lend(purpose);
+                *buffer = buffers.lend(purpose);
             }
-            Ok(net::recv(socket, spare_capacity(&mut buffer), net::RecvFlags::empty())?.0)
-        });
-        if !matches!(read, Poll::Ready(Ok(1..))) {
-            buffers.give(std::mem::take(&mut buffer));
-        }
-        Some(read.map_ok(|_| buffer))
+            Ok(net::recv(socket, spare_capacity(buffer), net::RecvFlags::empty())?.0)
+        })
     }
 
     /// Reads once into memory that is initialised.
@@ -385,13 +377,16 @@ impl Stream {
         buffers: &Buffers,
         purpose: LentFor,
     ) -> Poll<io::Result<Vec<u8>>> {
-        if let Stream::Plain(plain) = self
-            && let Some(read) = plain.poll_recv_lent(cx, buffers, purpose)
-        {
-            return read;
-        }
-        let mut buffer = buffers.lend(purpose);
-        let read = self.poll_read_into(cx, &mut buffer);
+        let mut buffer = Vec::new();
+        let read = match self {
+            Stream::Plain(plain @ (Plain::Accepted(_) | Plain::Tcp(_) | Plain::Unix(_))) => {
+                plain.poll_recv_lent(cx, buffers, purpose, &mut buffer)
+            }
+            _ => {
+                buffer = buffers.lend(purpose);
+                self.poll_read_into(cx, &mut buffer)
+            }
+        };
         if !matches!(read, Poll::Ready(Ok(1..))) {
             buffers.give(std::mem::take(&mut buffer));
         }

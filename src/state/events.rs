@@ -48,9 +48,7 @@ pub(crate) enum Phase {
 /// Facts of the process.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub started: Instant,
-    /// The same.
-    pub born: Moment,
+    pub started: Moment,
     pub started_at: SystemTime,
     /// Client connections over all frontends, held against the global `maxconn`.
     pub connections: Gauge,
@@ -103,10 +101,8 @@ impl Drop for Waiting<'_> {
 
 impl Process {
     pub fn new(workers: usize) -> Self {
-        let started = Instant::now();
         Process {
-            started,
-            born: Moment::of(started),
+            started: Moment::of(Instant::now()),
             started_at: SystemTime::now(),
             connections: Gauge::default(),
             room: Room::default(),
@@ -193,11 +189,11 @@ impl Shared {
 
     /// Time since the process started: the clock of `last_session_ms` and its like.
     pub fn uptime(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.process.started)
+        Moment::of(now).saturating_duration_since(self.process.started)
     }
 
     /// The same as workers count it.
     pub fn uptime_ms(&self, now: Moment) -> u64 {
-        now.ms_since(self.process.born)
+        now.ms_since(self.process.started)
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Gathering<'a> {
 impl Gathering<'_> {
     pub fn wall_clock(&self, at: Instant) -> std::time::SystemTime {
         let process = &self.controller.shared().process;
-        wall_clock(at, process.started, process.started_at)
+        wall_clock(at, process.started.instant(), process.started_at)
     }
 }
 

@@ -56,11 +56,10 @@ fn take_kept<'b>(
 ) -> Found<'b> {
     scratch.account.give_to(setting.connection.worker.index, backend, &slot, attempts);
     let server = backend.server(slot.server);
-    let reuse = if attempts.failed == 0 { attempts.reuse } else { attempts.reuse.shared_only() };
     if server.websockets.is_some() && asks_for_websocket(&scratch.request) {
         return Found::Slot(slot);
     }
-    let Some((stream, uses, private)) = checkout(setting, scratch, id, backend, server, reuse) else {
+    let Some((stream, uses, private)) = checkout(setting, scratch, id, backend, server, attempts.reuse_now()) else {
         return Found::Slot(slot);
     };
     scratch.account.reused(setting.connection.worker.index, backend, &slot);
@@ -90,12 +89,11 @@ pub(super) async fn find_server<'b, D: Downstream>(
         };
         let server = backend.server(slot.server);
         let aside = server.websockets.as_deref().filter(|_| asks_for_websocket(&scratch.request));
-        let reuse = if attempts.failed == 0 { attempts.reuse } else { attempts.reuse.shared_only() };
         scratch.account.connecting(setting.connection.worker.index, backend, &slot);
         let named = source_named(server, &scratch.request);
         let values = proxy_values(setting, &backend.config.name, &server.config, Some(&scratch.request), None);
         let client = OnBehalfOf { named, ..OnBehalfOf::of(setting.connection) }.telling(&values);
-        let may_share = aside.is_none() && reuse != Reuse::Never;
+        let may_share = aside.is_none() && attempts.reuse_now() != Reuse::Never;
         let pool = may_share.then(|| http2_pool(setting, &scratch.request, id, backend, server)).flatten();
         let sharing = Sharing { pool: pool.as_deref(), most_uses: server.config.pool.max_reuse };
         let (server, aside) = (aside.unwrap_or(server), aside.is_some());

@@ -31,7 +31,7 @@ pub(crate) type NoUpstream = (Option<u16>, Cause, Phase);
 pub(crate) struct Attempts {
     pub failed: u32,
     pub wish: Wish,
-    /// Which idle connections the next one may use.
+    /// Which idle connections the first one may use.
     pub reuse: Reuse,
     most: u32,
     /// The request had to go to the first server.
@@ -49,6 +49,11 @@ impl Attempts {
             bound: matches!(wish, Wish::Same(_)),
             turn_around: backend.config.timeouts.connect.unwrap_or(TURN_AROUND).min(TURN_AROUND),
         }
+    }
+
+    /// Which idle connections may be tried now: behind a failed connection none that was kept.
+    pub fn reuse_now(&self) -> Reuse {
+        if self.failed == 0 { self.reuse } else { self.reuse.shared_only() }
     }
 
     /// One more may follow.
